@@ -1,0 +1,27 @@
+//! What binauthz remembers.
+//!
+//! One [`Store`] holds resources (opaque JSON documents under a name), occurrences (indexed by note and
+//! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write:
+//! [`Store::commit`], which takes the audit row together with the changes it reports, so a change without
+//! its audit row cannot be expressed. A commit that was answered is on disk; a commit that failed left
+//! nothing behind.
+//!
+//! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
+#![forbid(unsafe_code)]
+
+mod change;
+mod error;
+mod rows;
+mod sqlite;
+mod store;
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod acceptance;
+
+pub use change::{ABSENT, Change, Commit, Committed};
+pub use error::{CommitError, OpenError, Unavailable};
+pub use rows::{
+    AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS, NewResource,
+    OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
+};
+pub use store::Store;

@@ -1,0 +1,7 @@
+//! The SQLite engine: how a connection is made, how the schema grows, how rows are read and written.
+
+pub(crate) mod apply;
+pub(crate) mod connection;
+pub(crate) mod migrations;
+pub(crate) mod read;
+pub(crate) mod writer;

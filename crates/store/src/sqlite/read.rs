@@ -1,0 +1,188 @@
+//! Every question the store answers, one statement each.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::rows::{
+    AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_ROWS, OccurrenceQuery, OccurrenceRow,
+    OccurrenceScope, Resource, TokenRow,
+};
+
+type Answer<T> = Result<T, rusqlite::Error>;
+
+/// One resource.
+pub(crate) fn resource(connection: &Connection, kind: Kind, name: &str) -> Answer<Option<Resource>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, parent, document, revision, created, updated FROM resource WHERE kind = ?1 AND name = ?2",
+    )?;
+    statement
+        .query_row([kind.as_str(), name], |row| resource_row(kind, row))
+        .optional()
+}
+
+/// Resources of one kind in the order of their names.
+pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Answer<Vec<Resource>> {
+    let ListQuery {
+        kind,
+        parent,
+        after,
+        limit,
+    } = query;
+    // Two statements and not one with `OR`: each walks its own index.
+    let mut statement = connection.prepare_cached(if parent.is_empty() {
+        "SELECT name, parent, document, revision, created, updated FROM resource
+         WHERE kind = ?1 AND ?2 = '' AND name > ?3 ORDER BY name LIMIT ?4"
+    } else {
+        "SELECT name, parent, document, revision, created, updated FROM resource
+         WHERE kind = ?1 AND parent = ?2 AND name > ?3 ORDER BY name LIMIT ?4"
+    })?;
+    // No name is empty: '' is before all of them.
+    let after = after.as_deref().unwrap_or_default();
+    let rows = statement.query_map(params![kind.as_str(), parent, after, bounded(*limit)], |row| {
+        resource_row(*kind, row)
+    })?;
+    rows.collect()
+}
+
+/// One occurrence.
+pub(crate) fn occurrence(connection: &Connection, name: &str) -> Answer<Option<OccurrenceRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+         FROM occurrence WHERE name = ?1",
+    )?;
+    statement.query_row([name], occurrence_row).optional()
+}
+
+/// Occurrences of a note or a project in the order of their names.
+pub(crate) fn list_occurrences(
+    connection: &Connection,
+    query: &OccurrenceQuery,
+) -> Answer<Vec<OccurrenceRow>> {
+    let (sql, scope) = match (&query.scope, query.digest.is_some()) {
+        (OccurrenceScope::Note(note), true) => (
+            "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+             FROM occurrence WHERE note = ?1 AND digest = ?2 AND name > ?3 ORDER BY name LIMIT ?4",
+            note,
+        ),
+        (OccurrenceScope::Note(note), false) => (
+            "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+             FROM occurrence WHERE note = ?1 AND ?2 IS NULL AND name > ?3 ORDER BY name LIMIT ?4",
+            note,
+        ),
+        // The unary plus keeps the planner on the index of digests: a project may hold all the rows, a digest few.
+        (OccurrenceScope::Project(project), true) => (
+            "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+             FROM occurrence WHERE +project = ?1 AND digest = ?2 AND +name > ?3 ORDER BY name LIMIT ?4",
+            project,
+        ),
+        (OccurrenceScope::Project(project), false) => (
+            "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+             FROM occurrence WHERE project = ?1 AND ?2 IS NULL AND name > ?3 ORDER BY name LIMIT ?4",
+            project,
+        ),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let after = query.after.as_deref().unwrap_or_default();
+    let rows = statement.query_map(
+        params![scope, query.digest, after, bounded(query.limit)],
+        occurrence_row,
+    )?;
+    rows.collect()
+}
+
+/// A sealed private key.
+pub(crate) fn sealed_key(connection: &Connection, name: &str) -> Answer<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached("SELECT sealed FROM sealed_key WHERE name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
+}
+
+/// The token of this hash.
+pub(crate) fn token_by_hash(connection: &Connection, hash: &[u8; 32]) -> Answer<Option<TokenRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, hash, principal, document, created, expires, revoked FROM token WHERE hash = ?1",
+    )?;
+    statement.query_row([hash], token_row).optional()
+}
+
+/// Every token in the order of the ids.
+pub(crate) fn list_tokens(connection: &Connection) -> Answer<Vec<TokenRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, hash, principal, document, created, expires, revoked FROM token ORDER BY id LIMIT ?1",
+    )?;
+    let rows = statement.query_map([MAX_ROWS], token_row)?;
+    rows.collect()
+}
+
+/// A part of the audit log.
+pub(crate) fn audit_rows(connection: &Connection, query: &AuditQuery) -> Answer<Vec<AuditRow>> {
+    let (sql, start) = match query.order {
+        AuditOrder::OldestFirst => (
+            "SELECT sequence, time, principal, method, resource, status_code, request_id, detail
+             FROM audit WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+            i64::MIN,
+        ),
+        AuditOrder::NewestFirst => (
+            "SELECT sequence, time, principal, method, resource, status_code, request_id, detail
+             FROM audit WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2",
+            i64::MAX,
+        ),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([query.beyond.unwrap_or(start), bounded(query.limit)], audit_row)?;
+    rows.collect()
+}
+
+fn bounded(limit: u32) -> i64 {
+    limit.min(MAX_ROWS).into()
+}
+
+fn resource_row(kind: Kind, row: &Row<'_>) -> Answer<Resource> {
+    Ok(Resource {
+        kind,
+        name: row.get(0)?,
+        parent: row.get(1)?,
+        document: row.get(2)?,
+        revision: row.get(3)?,
+        created: row.get(4)?,
+        updated: row.get(5)?,
+    })
+}
+
+fn occurrence_row(row: &Row<'_>) -> Answer<OccurrenceRow> {
+    Ok(OccurrenceRow {
+        name: row.get(0)?,
+        project: row.get(1)?,
+        note: row.get(2)?,
+        digest: row.get(3)?,
+        resource_uri: row.get(4)?,
+        kind: row.get(5)?,
+        document: row.get(6)?,
+        fingerprint: row.get(7)?,
+        created: row.get(8)?,
+        updated: row.get(9)?,
+    })
+}
+
+fn token_row(row: &Row<'_>) -> Answer<TokenRow> {
+    Ok(TokenRow {
+        id: row.get(0)?,
+        hash: row.get(1)?,
+        principal: row.get(2)?,
+        document: row.get(3)?,
+        created: row.get(4)?,
+        expires: row.get(5)?,
+        revoked: row.get(6)?,
+    })
+}
+
+fn audit_row(row: &Row<'_>) -> Answer<AuditRow> {
+    Ok(AuditRow {
+        sequence: row.get(0)?,
+        time: row.get(1)?,
+        principal: row.get(2)?,
+        method: row.get(3)?,
+        resource: row.get(4)?,
+        status_code: row.get(5)?,
+        request_id: row.get(6)?,
+        detail: row.get(7)?,
+    })
+}
