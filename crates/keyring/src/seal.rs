@@ -1,0 +1,243 @@
+//! Private keys at rest: AES-256-GCM under a master key, bound to the name of the key version.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::error::Unspecified;
+use zeroize::Zeroizing;
+
+use crate::algorithm::KeyAlgorithm;
+use crate::lifecycle::SigningPermit;
+use crate::software::SoftwareKey;
+
+/// First byte of every sealed key, so that another format can follow.
+const FORMAT: u8 = 1;
+const TAG_BYTES: usize = 16;
+
+/// The key that wraps all others. Kept outside the database; its bytes are wiped when it is dropped.
+pub struct MasterKey {
+    key: RandomizedNonceKey,
+}
+
+impl MasterKey {
+    /// Bytes of a master key.
+    pub const BYTES: usize = 32;
+
+    /// Takes the master key from its bytes; the caller wipes its own copy.
+    ///
+    /// # Errors
+    /// [`SealFailed`] when the library refuses the key.
+    pub fn new(bytes: &[u8; Self::BYTES]) -> Result<Self, SealFailed> {
+        RandomizedNonceKey::new(&AES_256_GCM, bytes)
+            .map(|key| Self { key })
+            .map_err(|Unspecified| SealFailed)
+    }
+
+    /// Random bytes for a new master key.
+    ///
+    /// # Errors
+    /// [`SealFailed`] when there is no randomness: never a weak key instead.
+    pub fn random_bytes() -> Result<Zeroizing<[u8; Self::BYTES]>, SealFailed> {
+        let mut bytes = Zeroizing::new([0; Self::BYTES]);
+        aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|Unspecified| SealFailed)?;
+        Ok(bytes)
+    }
+
+    /// Seals `key` for the key version whose full name is `version`.
+    ///
+    /// # Errors
+    /// [`SealFailed`] when the library fails.
+    pub fn seal(&self, version: &str, key: &SoftwareKey) -> Result<Vec<u8>, SealFailed> {
+        let document = key.to_pkcs8().map_err(|_| SealFailed)?;
+        // The exact size up front: growing the buffer would leave copies of the key behind.
+        let mut in_out = Zeroizing::new(Vec::with_capacity(document.len() + TAG_BYTES));
+        in_out.extend_from_slice(&document);
+        let nonce = self
+            .key
+            .seal_in_place_append_tag(Aad::from(associated_data(version, key.algorithm())), &mut *in_out)
+            .map_err(|Unspecified| SealFailed)?;
+        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + in_out.len());
+        sealed.push(FORMAT);
+        sealed.extend_from_slice(nonce.as_ref());
+        sealed.extend_from_slice(&in_out);
+        Ok(sealed)
+    }
+
+    /// Opens the sealed key of the version the permit was given for, and of no other.
+    ///
+    /// # Errors
+    /// [`OpenError`]: not what was sealed under this master key for this version and algorithm.
+    pub fn open(
+        &self,
+        permit: &SigningPermit<'_>,
+        algorithm: KeyAlgorithm,
+        sealed: &[u8],
+    ) -> Result<SoftwareKey, OpenError> {
+        let (&format, rest) = sealed.split_first().ok_or(OpenError::Format)?;
+        if format != FORMAT {
+            return Err(OpenError::Format);
+        }
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Format)?;
+        let mut in_out = Zeroizing::new(ciphertext.to_vec());
+        let aad = Aad::from(associated_data(permit.version(), algorithm));
+        let document = self
+            .key
+            .open_in_place(Nonce::from(nonce), aad, &mut in_out)
+            .map_err(|Unspecified| OpenError::NotAuthentic)?;
+        SoftwareKey::from_sealed_pkcs8(algorithm, document).map_err(|_| OpenError::NotAuthentic)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MasterKey")
+    }
+}
+
+/// The full name, so that a sealed key cannot be moved to another version, and the algorithm, so that whoever
+/// can write to the database cannot have one RSA key sign under two schemes (CR-09). NUL is in no name.
+fn associated_data(version: &str, algorithm: KeyAlgorithm) -> Vec<u8> {
+    [version.as_bytes(), b"\0", algorithm.name().as_bytes()].concat()
+}
+
+/// The library failed to seal, or had no randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the private key could not be sealed")]
+pub struct SealFailed;
+
+/// Why a sealed key does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Not bytes of ours.
+    #[error("the sealed key is not in a known format")]
+    Format,
+    /// Changed, moved from another version, or sealed under another master key.
+    #[error(
+        "the sealed key does not open: it was changed, belongs to another key version, or the master key is another one"
+    )]
+    NotAuthentic,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Lifecycle;
+    use crate::software::SoftwareKey;
+
+    const NAME: &str = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
+    const ALGORITHM: KeyAlgorithm = KeyAlgorithm::EcSignP256Sha256;
+
+    fn permit(name: &str) -> SigningPermit<'_> {
+        Lifecycle::Enabled.permit_signing(name).unwrap()
+    }
+
+    fn sealed_key() -> (MasterKey, SoftwareKey, Vec<u8>) {
+        let master = MasterKey::new(&[7; 32]).unwrap();
+        let key = SoftwareKey::generate(ALGORITHM).unwrap();
+        let sealed = master.seal(NAME, &key).unwrap();
+        (master, key, sealed)
+    }
+
+    #[test]
+    fn what_was_sealed_opens_to_the_same_key() {
+        let (master, key, sealed) = sealed_key();
+        let opened = master.open(&permit(NAME), ALGORITHM, &sealed).unwrap();
+        assert_eq!(opened.public_key_der(), key.public_key_der());
+        let document = key.to_pkcs8().unwrap();
+        assert!(
+            !sealed
+                .windows(16)
+                .any(|window| document.windows(16).any(|plain| plain == window))
+        );
+    }
+
+    #[test]
+    fn the_same_key_never_seals_to_the_same_bytes() {
+        let (master, key, sealed) = sealed_key();
+        assert_ne!(master.seal(NAME, &key).unwrap(), sealed);
+    }
+
+    #[test]
+    fn a_sealed_key_does_not_open_elsewhere() {
+        let (master, _, sealed) = sealed_key();
+        for name in [
+            &NAME[..NAME.len() - 1],
+            &format!("{NAME}0"),
+            "",
+            &NAME.replace("/p/", "/q/"),
+        ] {
+            assert_eq!(
+                master.open(&permit(name), ALGORITHM, &sealed).unwrap_err(),
+                OpenError::NotAuthentic,
+                "{name}"
+            );
+        }
+        let other = MasterKey::new(&[8; 32]).unwrap();
+        assert_eq!(
+            other.open(&permit(NAME), ALGORITHM, &sealed).unwrap_err(),
+            OpenError::NotAuthentic
+        );
+        for algorithm in [
+            KeyAlgorithm::EcSignP384Sha384,
+            KeyAlgorithm::RsaSignPkcs12048Sha256,
+        ] {
+            assert_eq!(
+                master.open(&permit(NAME), algorithm, &sealed).unwrap_err(),
+                OpenError::NotAuthentic
+            );
+        }
+    }
+
+    #[test]
+    fn one_rsa_key_does_not_open_under_a_second_scheme() {
+        let master = MasterKey::new(&[7; 32]).unwrap();
+        let key = SoftwareKey::generate(KeyAlgorithm::RsaSignPkcs12048Sha256).unwrap();
+        let sealed = master.seal(NAME, &key).unwrap();
+        assert!(
+            master
+                .open(&permit(NAME), KeyAlgorithm::RsaSignPkcs12048Sha256, &sealed)
+                .is_ok()
+        );
+        let error = master
+            .open(&permit(NAME), KeyAlgorithm::RsaSignPss2048Sha256, &sealed)
+            .unwrap_err();
+        assert_eq!(error, OpenError::NotAuthentic);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let (master, _, sealed) = sealed_key();
+        for position in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[position] ^= 1 << (position % 8);
+            assert!(
+                master.open(&permit(NAME), ALGORITHM, &changed).is_err(),
+                "byte {position}"
+            );
+            assert!(
+                master
+                    .open(&permit(NAME), ALGORITHM, &sealed[..position])
+                    .is_err(),
+                "cut at {position}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let (master, key, _) = sealed_key();
+        assert_eq!(format!("{master:?}"), "MasterKey");
+        assert_eq!(
+            format!("{key:?}"),
+            "SoftwareKey { algorithm: EcSignP256Sha256, .. }"
+        );
+    }
+
+    #[test]
+    fn random_master_keys_differ() {
+        assert_ne!(
+            *MasterKey::random_bytes().unwrap(),
+            *MasterKey::random_bytes().unwrap()
+        );
+    }
+}
