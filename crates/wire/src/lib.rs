@@ -1,0 +1,22 @@
+//! What Google and Kubernetes call things in JSON, and the translation to and from the words of the core.
+//!
+//! Pure: no clock, no environment, no files, no network. Everything that comes in is bytes or text of somebody
+//! we do not trust; everything that goes out is a value the caller sends.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
+
+pub mod field_mask;
+pub mod json;
+pub mod page;
+pub mod status;
+pub mod yaml;
