@@ -1,0 +1,150 @@
+//! Dependencies point inwards: `core` ← `wire` ← { `keyring`, `registry`, `store` } ← { `server`, `cli` } ← `binauthz`.
+
+use super::Finding;
+use super::metadata::Workspace;
+
+/// Which packages of ours each package may name. A package that is not here may not exist: adding one is a
+/// decision about a border, written down in `docs/decisions/`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("binauthz-core", &[]),
+    ("binauthz-wire", &["binauthz-core"]),
+    ("binauthz-keyring", &[]),
+    ("binauthz-registry", &["binauthz-core"]),
+    ("binauthz-store", &[]),
+    (
+        "binauthz-server",
+        &[
+            "binauthz-core",
+            "binauthz-keyring",
+            "binauthz-registry",
+            "binauthz-store",
+            "binauthz-wire",
+        ],
+    ),
+    (
+        "binauthz-cli",
+        &["binauthz-core", "binauthz-keyring", "binauthz-wire"],
+    ),
+    ("binauthz", &["binauthz-cli", "binauthz-server"]),
+    // Black boxes: they know the program by its ports and its output only.
+    ("binauthz-conformance", &[]),
+    // May build inputs with the judge's own types and fill a store to measure it, but starts the real program.
+    (
+        "binauthz-benches",
+        &[
+            "binauthz-core",
+            "binauthz-server",
+            "binauthz-store",
+            "binauthz-wire",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// What the pure crates must not reach, however many steps away: a runtime, a socket, a database, a log.
+const PURE: &[&str] = &["binauthz-core", "binauthz-wire", "binauthz-keyring"];
+const IMPURE: &[&str] = &[
+    "tokio", "hyper", "http", "reqwest", "rusqlite", "rustls", "tracing", "axum",
+];
+
+/// Checks every package of the workspace against the table above.
+pub fn check(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, member) in &workspace.members {
+        let Some((_, allowed)) = ARROWS.iter().find(|(package, _)| package == name) else {
+            findings.push(Finding::new(
+                name,
+                "is not in the table of `xtask/src/tidy/arrows.rs`",
+            ));
+            continue;
+        };
+        for dependency in member.dependencies.union(&member.dev_dependencies) {
+            let is_ours = workspace.members.contains_key(dependency);
+            if is_ours && !allowed.contains(&dependency.as_str()) {
+                findings.push(Finding::new(name, format!("must not depend on `{dependency}`")));
+            }
+        }
+    }
+    for pure in PURE {
+        for impure in IMPURE {
+            if let Some(chain) = workspace.chain(pure, impure) {
+                findings.push(Finding::new(
+                    *pure,
+                    format!("reaches `{impure}`: {}", chain.join(" → ")),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::metadata::Member;
+    use super::*;
+
+    fn workspace(members: &[(&str, &[&str])], edges: &[(&str, &[&str])]) -> Workspace {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
+        let member = |names| Member {
+            dependencies: set(names),
+            dev_dependencies: BTreeSet::new(),
+        };
+        Workspace {
+            members: members
+                .iter()
+                .map(|&(name, names)| (name.to_owned(), member(names)))
+                .collect(),
+            edges: edges
+                .iter()
+                .map(|&(name, names)| (name.to_owned(), set(names)))
+                .collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    #[test]
+    fn an_arrow_inwards_is_fine() {
+        let workspace = workspace(
+            &[
+                ("binauthz-core", &["serde"]),
+                ("binauthz-wire", &["binauthz-core"]),
+            ],
+            &[],
+        );
+        assert_eq!(check(&workspace), []);
+    }
+
+    #[test]
+    fn an_arrow_outwards_is_found() {
+        let workspace = workspace(
+            &[("binauthz-core", &["binauthz-wire"]), ("binauthz-wire", &[])],
+            &[],
+        );
+        assert_eq!(
+            check(&workspace),
+            [Finding::new(
+                "binauthz-core",
+                "must not depend on `binauthz-wire`"
+            )]
+        );
+    }
+
+    #[test]
+    fn a_runtime_behind_another_crate_is_found() {
+        let workspace = workspace(&[("binauthz-core", &["helper"])], &[("helper", &["tokio"])]);
+        let found = check(&workspace);
+        assert_eq!(
+            found,
+            [Finding::new(
+                "binauthz-core",
+                "reaches `tokio`: binauthz-core → helper → tokio"
+            )]
+        );
+    }
+
+    #[test]
+    fn an_unknown_package_is_found() {
+        assert_eq!(check(&workspace(&[("binauthz-new", &[])], &[])).len(), 1);
+    }
+}
