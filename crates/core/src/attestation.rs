@@ -1,0 +1,199 @@
+//! Attestations: bytes that claim something, and the proof that the claim is good.
+
+use crate::attestor::{Attestor, AttestorKey};
+use crate::image::{Digest, PinnedImage};
+use crate::key::{PublicKey, reduced_id};
+use crate::name::{AttestorName, NoteName, OccurrenceName};
+use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
+use crate::time::UnixTime;
+
+/// Most signatures looked at in one attestation.
+pub const MAX_SIGNATURES: usize = 64;
+/// Longest signature accepted: an armored PGP message around a payload of the longest length.
+pub const MAX_SIGNATURE_LEN: usize = 2 * MAX_PAYLOAD_LEN;
+
+/// One signature as stored: the id of the key it names and its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The id of the key, as the signer wrote it: a hint.
+    pub key_id: String,
+    /// The signature bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What the store holds: bytes that claim something. Nothing reads the payload but [`verify`].
+#[derive(Clone, Debug)]
+pub struct Attestation {
+    occurrence: OccurrenceName,
+    note: NoteName,
+    payload: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+impl Attestation {
+    /// A claim, as it came in.
+    pub fn claimed(
+        occurrence: OccurrenceName,
+        note: NoteName,
+        payload: Vec<u8>,
+        signatures: Vec<Signature>,
+    ) -> Self {
+        Self {
+            occurrence,
+            note,
+            payload,
+            signatures,
+        }
+    }
+
+    /// The occurrence that carries it.
+    pub fn occurrence(&self) -> &OccurrenceName {
+        &self.occurrence
+    }
+}
+
+/// Proof that a key of an attestor signed a statement about a digest.
+///
+/// Its fields are private and [`verify`] is the only function that makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedAttestation {
+    attestor: AttestorName,
+    attestor_revision: u64,
+    occurrence: OccurrenceName,
+    digest: Digest,
+    repository: Option<String>,
+    key_id: String,
+    until: Option<UnixTime>,
+}
+
+impl VerifiedAttestation {
+    /// Whether this proves, at `now`, that `attestor` as it stands vouches for `image`.
+    pub fn covers(&self, attestor: &Attestor, image: &PinnedImage, now: UnixTime) -> bool {
+        self.attestor == *attestor.name()
+            && self.attestor_revision == attestor.revision()
+            && self.digest == *image.digest()
+            && self.until.is_none_or(|until| now < until)
+            && self
+                .repository
+                .as_deref()
+                .is_none_or(|repository| repository == image.repository())
+    }
+
+    /// The occurrence that carried the signature.
+    pub fn occurrence(&self) -> &OccurrenceName {
+        &self.occurrence
+    }
+
+    /// The id of the attestor's key that made it.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The digest that was signed for.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+/// Why an attestation proves nothing for an attestor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// It hangs on another note.
+    #[error("it is attached to note `{0}`, not to the attestor's")]
+    OtherNote(NoteName),
+    /// It carries no signature, or too many.
+    #[error("it carries {0} signatures; expected 1 to {MAX_SIGNATURES}")]
+    SignatureCount(usize),
+    /// A limit on sizes.
+    #[error("its payload or signature is too long")]
+    TooLong,
+    /// The attestor has no keys.
+    #[error("the attestor has no public keys")]
+    NoKeys,
+    /// No signature names a key of the attestor.
+    #[error("it is signed by key `{0}`, which the attestor does not hold")]
+    UnknownKey(String),
+    /// A signature names a key of the attestor but does not verify with it.
+    #[error("its signature does not verify with key `{0}`")]
+    BadSignature(String),
+    /// The signature is good, what it signs is not a statement.
+    #[error("signature verified, but unexpected message was signed: {0}")]
+    Payload(#[from] InvalidPayload),
+    /// The statement is about another digest than the one asked for.
+    #[error("it was signed for `{0}`")]
+    OtherDigest(Digest),
+}
+
+/// Checks an attestation for `attestor`: signature over the stored bytes first, the same bytes
+/// parsed second.
+///
+/// One good signature is enough. The proof says which digest was signed for; whether that is the
+/// image that is to run is for [`VerifiedAttestation::covers`] to say.
+pub fn verify(
+    attestation: &Attestation,
+    attestor: &Attestor,
+    now: UnixTime,
+) -> Result<VerifiedAttestation, Rejected> {
+    if attestation.note != *attestor.note() {
+        return Err(Rejected::OtherNote(attestation.note.clone()));
+    }
+    if attestor.keys().is_empty() {
+        return Err(Rejected::NoKeys);
+    }
+    let count = attestation.signatures.len();
+    if count == 0 || count > MAX_SIGNATURES {
+        return Err(Rejected::SignatureCount(count));
+    }
+    if attestation.payload.len() > MAX_PAYLOAD_LEN {
+        return Err(Rejected::TooLong);
+    }
+    let mut rejected = Rejected::NoKeys;
+    for signature in &attestation.signatures {
+        match check_signature(signature, attestation, attestor, now) {
+            Ok(proof) => return Ok(proof),
+            Err(why) => rejected = why,
+        }
+    }
+    Err(rejected)
+}
+
+fn check_signature(
+    signature: &Signature,
+    attestation: &Attestation,
+    attestor: &Attestor,
+    now: UnixTime,
+) -> Result<VerifiedAttestation, Rejected> {
+    if signature.bytes.len() > MAX_SIGNATURE_LEN {
+        return Err(Rejected::TooLong);
+    }
+    let named = reduced_id(&signature.key_id);
+    let key = attestor
+        .keys()
+        .iter()
+        .find(|key| reduced_id(key.id()) == named)
+        .ok_or_else(|| Rejected::UnknownKey(signature.key_id.chars().take(300).collect()))?;
+    let good = match key.key() {
+        PublicKey::Pkix(pkix) => crate::signature::pkix::verify(pkix, &attestation.payload, &signature.bytes),
+        PublicKey::Pgp(certificate) => certificate.verify(&attestation.payload, &signature.bytes, now),
+    }
+    .ok_or_else(|| Rejected::BadSignature(key.id().to_owned()))?;
+    let statement = payload::read(&attestation.payload)?;
+    Ok(prove(attestation, attestor, key, (statement, good.until)))
+}
+
+fn prove(
+    attestation: &Attestation,
+    attestor: &Attestor,
+    key: &AttestorKey,
+    (statement, until): (payload::Statement, Option<UnixTime>),
+) -> VerifiedAttestation {
+    VerifiedAttestation {
+        attestor: attestor.name().clone(),
+        attestor_revision: attestor.revision(),
+        occurrence: attestation.occurrence.clone(),
+        digest: statement.digest,
+        repository: attestor.match_identity().then_some(statement.docker_reference),
+        key_id: key.id().to_owned(),
+        until,
+    }
+}

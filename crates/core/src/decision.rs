@@ -1,0 +1,424 @@
+//! The verdict as a value, built once. The reply, the record, the metric and the alert are
+//! renderings of it; none of them can change it.
+
+use crate::attestation::Rejected;
+use crate::image::{ImagePattern, InvalidImageRef};
+use crate::name::{AttestorName, ClusterName, OccurrenceName, ProjectId};
+use crate::policy::{PolicyLabel, RuleSource};
+
+/// Why an image (or a whole request) conforms or does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The policy's allowlist exempts it.
+    Allowlisted(ImagePattern),
+    /// The system policy exempts it.
+    SystemImage(ImagePattern),
+    /// The rule allows everything.
+    AlwaysAllow,
+    /// The cluster does not enforce the policy.
+    EvaluationDisabled,
+    /// An attestor vouches for it.
+    Attested {
+        /// The attestor.
+        attestor: AttestorName,
+        /// The occurrence that proves it.
+        occurrence: OccurrenceName,
+        /// The attestor's key that signed.
+        key_id: String,
+    },
+    /// The rule denies everything.
+    AlwaysDeny(RuleSource),
+    /// What is written is no image reference.
+    InvalidReference(InvalidImageRef),
+    /// A tag where attestations are required.
+    NotPinned(AttestorName),
+    /// The attestor has not attested the digest.
+    NoAttestations(AttestorName),
+    /// There are attestations, and none is good.
+    NoValidAttestations {
+        /// The attestor.
+        attestor: AttestorName,
+        /// What is wrong with each.
+        rejected: Vec<(OccurrenceName, Rejected)>,
+    },
+    /// The policy names an attestor that does not exist.
+    AttestorMissing(AttestorName),
+    /// The attestor has no keys.
+    AttestorWithoutKeys(AttestorName),
+    /// The evidence could not be looked at.
+    EvidenceUnavailable {
+        /// The attestor asked about.
+        attestor: AttestorName,
+        /// Why.
+        why: String,
+    },
+    /// The rule depends on a service account the request does not carry.
+    SubjectUnknown,
+    /// A workload without any image.
+    NoImages,
+    /// The cluster in the request's path is not registered.
+    ClusterNotRegistered(ClusterName),
+    /// The project has no policy and one is required.
+    NoPolicy(ProjectId),
+    /// The policy could not be read.
+    PolicyUnavailable(String),
+    /// The request could not be understood.
+    Unreviewable(String),
+    /// The verdict could not be recorded.
+    AuditUnavailable,
+    /// There was no time left.
+    Deadline,
+    /// The server is at its limit of concurrent requests.
+    Overloaded,
+    /// A defect of ours.
+    Internal,
+}
+
+impl Reason {
+    /// Whether an image with this reason passes.
+    pub const fn conforms(&self) -> bool {
+        matches!(
+            self,
+            Self::Allowlisted(_)
+                | Self::SystemImage(_)
+                | Self::AlwaysAllow
+                | Self::EvaluationDisabled
+                | Self::Attested { .. }
+        )
+    }
+
+    /// A stable code, from a fixed set.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Allowlisted(_) => "ALLOWLISTED",
+            Self::SystemImage(_) => "SYSTEM_IMAGE",
+            Self::AlwaysAllow => "ALWAYS_ALLOW",
+            Self::EvaluationDisabled => "EVALUATION_DISABLED",
+            Self::Attested { .. } => "ATTESTED",
+            Self::AlwaysDeny(_) => "ALWAYS_DENY",
+            Self::InvalidReference(_) => "INVALID_REFERENCE",
+            Self::NotPinned(_) => "NOT_PINNED",
+            Self::NoAttestations(_) => "NO_ATTESTATIONS",
+            Self::NoValidAttestations { .. } => "NO_VALID_ATTESTATIONS",
+            Self::AttestorMissing(_) => "ATTESTOR_MISSING",
+            Self::AttestorWithoutKeys(_) => "ATTESTOR_WITHOUT_KEYS",
+            Self::EvidenceUnavailable { .. } => "EVIDENCE_UNAVAILABLE",
+            Self::SubjectUnknown => "SUBJECT_UNKNOWN",
+            Self::NoImages => "NO_IMAGES",
+            Self::ClusterNotRegistered(_) => "CLUSTER_NOT_REGISTERED",
+            Self::NoPolicy(_) => "NO_POLICY",
+            Self::PolicyUnavailable(_) => "POLICY_UNAVAILABLE",
+            Self::Unreviewable(_) => "UNREVIEWABLE",
+            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
+            Self::Deadline => "DEADLINE",
+            Self::Overloaded => "OVERLOADED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    /// Every code there is, for metrics and documentation.
+    pub const CODES: [&'static str; 23] = [
+        "ALLOWLISTED",
+        "SYSTEM_IMAGE",
+        "ALWAYS_ALLOW",
+        "EVALUATION_DISABLED",
+        "ATTESTED",
+        "ALWAYS_DENY",
+        "INVALID_REFERENCE",
+        "NOT_PINNED",
+        "NO_ATTESTATIONS",
+        "NO_VALID_ATTESTATIONS",
+        "ATTESTOR_MISSING",
+        "ATTESTOR_WITHOUT_KEYS",
+        "EVIDENCE_UNAVAILABLE",
+        "SUBJECT_UNKNOWN",
+        "NO_IMAGES",
+        "CLUSTER_NOT_REGISTERED",
+        "NO_POLICY",
+        "POLICY_UNAVAILABLE",
+        "UNREVIEWABLE",
+        "AUDIT_UNAVAILABLE",
+        "DEADLINE",
+        "OVERLOADED",
+        "INTERNAL",
+    ];
+
+    /// A reason for refusing; one that would pass is a defect of the caller, and denies as such.
+    pub(crate) fn into_refusal(self) -> Self {
+        if self.conforms() { Self::Internal } else { self }
+    }
+
+    /// The sentence for a person, about `image` (as written in the workload).
+    pub fn sentence(&self, image: &str) -> String {
+        match self {
+            Self::Allowlisted(pattern) => {
+                format!("Image {image} is exempt by the policy's pattern {pattern}")
+            }
+            Self::SystemImage(pattern) => {
+                format!("Image {image} is exempt by the system policy's pattern {pattern}")
+            }
+            Self::AlwaysAllow => format!("Image {image} allowed by an ALWAYS_ALLOW admission rule"),
+            Self::EvaluationDisabled => {
+                format!("Image {image} was not evaluated: the cluster does not enforce the policy")
+            }
+            Self::Attested {
+                attestor,
+                occurrence,
+                key_id,
+            } => {
+                format!("Image {image} attested by attestor {attestor} ({occurrence}, key {key_id})")
+            }
+            Self::AlwaysDeny(rule) => {
+                format!(
+                    "Image {image} denied by Binary Authorization {rule}. Denied by always_deny admission rule"
+                )
+            }
+            Self::InvalidReference(why) => format!("Image {image} denied by Binary Authorization: {why}"),
+            Self::NotPinned(_)
+            | Self::NoAttestations(_)
+            | Self::NoValidAttestations { .. }
+            | Self::AttestorMissing(_)
+            | Self::AttestorWithoutKeys(_)
+            | Self::EvidenceUnavailable { .. } => self.attestor_sentence(image),
+            Self::SubjectUnknown => format!(
+                "Image {image} denied by Binary Authorization: the policy's rules depend on the service account, which an ImageReview does not carry; use the validating webhook"
+            ),
+            Self::NoImages => "The workload names no image".to_owned(),
+            Self::ClusterNotRegistered(cluster) => format!(
+                "Denied by Binary Authorization: cluster {cluster} is not registered; register it with `binauthz clusters create`"
+            ),
+            Self::NoPolicy(project) => format!(
+                "Denied by Binary Authorization: project {project} has no policy and this server requires one; set it with `binauthz policy import`"
+            ),
+            Self::PolicyUnavailable(why) => {
+                format!("Denied by Binary Authorization: the policy could not be read: {why}")
+            }
+            Self::Unreviewable(why) => format!("Denied by Binary Authorization: {why}"),
+            Self::AuditUnavailable => {
+                "Denied by Binary Authorization: the verdict could not be recorded".to_owned()
+            }
+            Self::Deadline => {
+                "Denied by Binary Authorization: the time given for the decision ran out".to_owned()
+            }
+            Self::Overloaded => "Denied by Binary Authorization: too many requests at once".to_owned(),
+            Self::Internal => "Denied by Binary Authorization: internal error".to_owned(),
+        }
+    }
+
+    /// `Image I denied by attestor A: …`, the form that people and log queries know.
+    fn attestor_sentence(&self, image: &str) -> String {
+        let (attestor, why) = match self {
+            Self::NotPinned(attestor) => (
+                attestor,
+                format!(
+                    "No attestations found. Expected digest with sha256 scheme, but got tag or malformed digest; find the digest with `binauthz images describe {image}` and deploy IMAGE@sha256:DIGEST"
+                ),
+            ),
+            Self::NoAttestations(attestor) => (attestor, "No attestations found".to_owned()),
+            Self::NoValidAttestations { attestor, rejected } => (attestor, not_valid(rejected)),
+            Self::AttestorMissing(attestor) => (attestor, "the attestor does not exist".to_owned()),
+            Self::AttestorWithoutKeys(attestor) => (
+                attestor,
+                "No attestations found that were valid and signed by a key trusted by the attestor: the attestor has no public keys".to_owned(),
+            ),
+            Self::EvidenceUnavailable { attestor, why } => (attestor, format!("the attestations could not be read: {why}")),
+            _ => return String::new(),
+        };
+        format!("Image {image} denied by attestor {attestor}: {why}")
+    }
+}
+
+/// The sentence for attestations that are all bad, with the first one's fault.
+fn not_valid(rejected: &[(OccurrenceName, Rejected)]) -> String {
+    let general = "No attestations found that were valid and signed by a key trusted by the attestor";
+    match rejected.first() {
+        Some((_, why)) => format!("{general}: {why}"),
+        None => general.to_owned(),
+    }
+}
+
+/// What was found out about one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    location: String,
+    image: String,
+    reasons: Vec<Reason>,
+}
+
+impl Finding {
+    pub(crate) fn new(location: String, image: String, reasons: Vec<Reason>) -> Self {
+        Self {
+            location,
+            image,
+            reasons,
+        }
+    }
+
+    /// The field the image was read from.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The image as written.
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// Every reason, one per attestor where several were asked.
+    pub fn reasons(&self) -> &[Reason] {
+        &self.reasons
+    }
+
+    /// Whether the image passes: every reason says so, and there is one.
+    pub fn conforms(&self) -> bool {
+        !self.reasons.is_empty() && self.reasons.iter().all(Reason::conforms)
+    }
+
+    /// The reasons it does not pass.
+    pub fn objections(&self) -> impl Iterator<Item = &Reason> {
+        self.reasons.iter().filter(|reason| !reason.conforms())
+    }
+}
+
+/// What the verdict does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A violation is refused.
+    Enforced,
+    /// A violation is recorded and admitted.
+    DryRun,
+    /// The author of the workload opened the emergency door.
+    BrokenGlass {
+        /// Why, in the author's words; may be empty.
+        justification: String,
+    },
+}
+
+impl Effect {
+    /// A stable word from a fixed set.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Enforced => "ENFORCED",
+            Self::DryRun => "DRY_RUN",
+            Self::BrokenGlass { .. } => "BREAK_GLASS",
+        }
+    }
+}
+
+/// The verdict on one request. It has no `Default` and no setters, and [`Decision::admitted`] is
+/// computed, not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    findings: Vec<Finding>,
+    effect: Effect,
+    rule: Option<RuleSource>,
+    policy: Option<PolicyLabel>,
+}
+
+impl Decision {
+    pub(crate) fn new(
+        findings: Vec<Finding>,
+        effect: Effect,
+        rule: Option<RuleSource>,
+        policy: Option<PolicyLabel>,
+    ) -> Self {
+        Self {
+            findings,
+            effect,
+            rule,
+            policy,
+        }
+    }
+
+    /// What was found, image by image.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What the verdict does.
+    pub fn effect(&self) -> &Effect {
+        &self.effect
+    }
+
+    /// The rule that applied, if one was reached.
+    pub fn rule(&self) -> Option<&RuleSource> {
+        self.rule.as_ref()
+    }
+
+    /// The policy that decided, if one was reached.
+    pub fn policy(&self) -> Option<&PolicyLabel> {
+        self.policy.as_ref()
+    }
+
+    /// Whether the workload follows the policy: there is a finding, and every one conforms.
+    pub fn conforms(&self) -> bool {
+        !self.findings.is_empty() && self.findings.iter().all(Finding::conforms)
+    }
+
+    /// Whether the workload may run.
+    pub fn admitted(&self) -> bool {
+        match self.effect {
+            Effect::Enforced => self.conforms(),
+            Effect::DryRun | Effect::BrokenGlass { .. } => true,
+        }
+    }
+
+    /// Whether a violation was let through.
+    pub fn overridden(&self) -> bool {
+        self.admitted() && !self.conforms()
+    }
+
+    /// The code that stands for the decision: the first objection's, or the first reason's.
+    pub fn reason_code(&self) -> &'static str {
+        let objection = self.findings.iter().flat_map(Finding::objections).next();
+        let first = || self.findings.iter().flat_map(Finding::reasons).next();
+        objection.or_else(first).map_or("INTERNAL", Reason::code)
+    }
+
+    /// Why the workload does not conform, for a person: one sentence per objection.
+    pub fn denial(&self) -> String {
+        let mut sentences: Vec<String> = Vec::new();
+        for finding in &self.findings {
+            for objection in finding.objections() {
+                let sentence = objection.sentence(&finding.image);
+                if !sentences.contains(&sentence) {
+                    sentences.push(sentence);
+                }
+            }
+        }
+        sentences.join(" ")
+    }
+
+    /// The overridden verdict as Google's audit label `overridden-verification-result` writes it.
+    pub fn overridden_result(&self) -> String {
+        let mut result = String::new();
+        for finding in &self.findings {
+            for objection in finding.objections() {
+                let sentence = match objection {
+                    Reason::AlwaysDeny(_) => "Denied by an ALWAYS_DENY admission rule".to_owned(),
+                    other => other.sentence(&finding.image),
+                };
+                result.push_str(&format!("'{}' : {sentence}\n", finding.image));
+            }
+        }
+        result
+    }
+}
+
+/// What a decision becomes when neither the journal nor its spill could record it: an enforced
+/// (or dry-run) one is denied, a broken glass stays open, and the caller must shout.
+pub fn unrecorded(decision: &Decision) -> Decision {
+    match decision.effect {
+        Effect::BrokenGlass { .. } => decision.clone(),
+        Effect::Enforced | Effect::DryRun => Decision {
+            findings: vec![Finding::new(
+                String::new(),
+                String::new(),
+                vec![Reason::AuditUnavailable],
+            )],
+            effect: Effect::Enforced,
+            rule: decision.rule.clone(),
+            policy: decision.policy.clone(),
+        },
+    }
+}

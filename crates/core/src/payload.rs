@@ -1,0 +1,195 @@
+//! The simple-signing statement: the one function that builds it and the one that reads it.
+//!
+//! Signer and judge share this file so that they cannot drift apart. Reading is private to the
+//! crate and is called only on bytes whose signature was checked a moment before.
+
+use crate::image::Digest;
+use crate::strict_json::StrictValue;
+use serde::Deserialize;
+
+/// Longest statement accepted. A canonical one is about 250 bytes; the rest is room for `optional`.
+pub const MAX_PAYLOAD_LEN: usize = 64 * 1024;
+
+/// The `type` that we and gcloud write.
+pub const PAYLOAD_TYPE: &str = "Google cloud binauthz container signature";
+
+/// The `type`s accepted: ours, the spelling of Google's own guide, and the original atomic form.
+/// Never cosign's: that is another protocol with other rules.
+const ACCEPTED_TYPES: [&str; 3] = [
+    PAYLOAD_TYPE,
+    "Google Cloud BinAuthz container signature",
+    "atomic container signature",
+];
+
+/// The statement about `digest` in `repository`, byte for byte as `gcloud container binauthz
+/// create-signature-payload` prints it: sorted keys, two-space indent, one newline at the end.
+pub fn build(repository: &str, digest: &Digest) -> Vec<u8> {
+    format!(
+        "{{\n  \"critical\": {{\n    \"identity\": {{\n      \"docker-reference\": {}\n    }},\n    \"image\": {{\n      \"docker-manifest-digest\": \"{digest}\"\n    }},\n    \"type\": \"{PAYLOAD_TYPE}\"\n  }}\n}}\n",
+        escaped(repository)
+    )
+    .into_bytes()
+}
+
+/// A JSON string, ASCII only.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    let mut ascii = String::with_capacity(quoted.len());
+    for unit in quoted.chars() {
+        if unit.is_ascii() {
+            ascii.push(unit);
+        } else {
+            let mut pair = [0; 2];
+            for code in unit.encode_utf16(&mut pair) {
+                ascii.push_str(&format!("\\u{code:04x}"));
+            }
+        }
+    }
+    ascii
+}
+
+/// What a statement says, once read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    pub(crate) digest: Digest,
+    pub(crate) docker_reference: String,
+}
+
+/// Why signed bytes are not a statement about an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPayload {
+    /// Longer than [`MAX_PAYLOAD_LEN`].
+    #[error("the signed payload is longer than {MAX_PAYLOAD_LEN} bytes")]
+    TooLong,
+    /// Not JSON, or not of the statement's shape.
+    #[error("the signed payload is not a simple-signing statement: {0}")]
+    Malformed(String),
+    /// A `type` of another protocol.
+    #[error("the signed payload has type `{0}`, which is not a Binary Authorization signature type")]
+    Type(String),
+    /// The digest is not one.
+    #[error("the signed payload names no valid digest in `critical.image.docker-manifest-digest`")]
+    Digest,
+}
+
+/// Reads a statement strictly: exact member names, no duplicates at any depth, nothing unknown at
+/// the top or inside `critical`, nothing after the document.
+pub(crate) fn read(bytes: &[u8]) -> Result<Statement, InvalidPayload> {
+    if bytes.len() > MAX_PAYLOAD_LEN {
+        return Err(InvalidPayload::TooLong);
+    }
+    let document: Document =
+        serde_json::from_slice(bytes).map_err(|error| InvalidPayload::Malformed(error.to_string()))?;
+    if document.optional.is_some_and(|optional| !optional.is_object) {
+        return Err(InvalidPayload::Malformed(
+            "`optional` is not an object".to_owned(),
+        ));
+    }
+    let critical = document.critical;
+    if !ACCEPTED_TYPES.contains(&critical.kind.as_str()) {
+        return Err(InvalidPayload::Type(critical.kind.chars().take(100).collect()));
+    }
+    let digest = critical
+        .image
+        .docker_manifest_digest
+        .parse()
+        .map_err(|_| InvalidPayload::Digest)?;
+    Ok(Statement {
+        digest,
+        docker_reference: critical.identity.docker_reference,
+    })
+}
+
+/// The digest a *claimed* payload names, for early warnings only: nothing was verified, so the
+/// answer must never reach a verdict.
+pub fn unverified_digest(bytes: &[u8]) -> Result<Digest, InvalidPayload> {
+    read(bytes).map(|statement| statement.digest)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    critical: Critical,
+    #[serde(default)]
+    optional: Option<StrictValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Critical {
+    identity: Identity,
+    image: Image,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    #[serde(rename = "docker-reference")]
+    docker_reference: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Image {
+    #[serde(rename = "docker-manifest-digest")]
+    docker_manifest_digest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "sha256:ebb4fc0a57d010f1a983b74238e36ec0288f83afd4db68ffe9c58c2e927fea2d";
+
+    #[test]
+    fn what_is_built_is_what_is_read() {
+        let digest: Digest = DIGEST.parse().unwrap();
+        let bytes = build("us-central1-docker.pkg.dev/demo/app/myservice", &digest);
+        let expected = format!(
+            "{{\n  \"critical\": {{\n    \"identity\": {{\n      \"docker-reference\": \"us-central1-docker.pkg.dev/demo/app/myservice\"\n    }},\n    \"image\": {{\n      \"docker-manifest-digest\": \"{DIGEST}\"\n    }},\n    \"type\": \"Google cloud binauthz container signature\"\n  }}\n}}\n"
+        );
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), expected);
+        assert_eq!(read(&bytes).unwrap().digest, digest);
+    }
+
+    #[test]
+    fn non_ascii_is_escaped() {
+        assert_eq!(escaped("é\u{1F600}\""), "\"\\u00e9\\ud83d\\ude00\\\"\"");
+    }
+
+    #[test]
+    fn twisted_statements_are_refused() {
+        let good = String::from_utf8(build("r.test/a", &DIGEST.parse().unwrap())).unwrap();
+        let twisted = [
+            good.replace("\"critical\"", "\"Critical\""),
+            good.replace("\"type\"", "\"kind\""),
+            good.replace("\"critical\": {", "\"critical\": {\"x\": 1,"),
+            good.replace(
+                "\"image\": {",
+                "\"image\": {\"docker-manifest-digest\": \"sha256:00\",",
+            ),
+            good.replace("}\n}\n", "},\n\"optional\": {\"a\": {\"b\": 1, \"b\": 2}}}\n"),
+            good.replace("}\n}\n", "},\n\"optional\": 3}\n"),
+            good.replace("}\n}\n", "},\n\"extra\": {}}\n"),
+            good.replace("sha256:ebb4", "sha256:EBB4"),
+            good.replace("binauthz container", "container"),
+            format!("{good}x"),
+            format!("\u{feff}{good}"),
+            format!("[{good}]"),
+            "[".repeat(100_000),
+            String::new(),
+        ];
+        for text in twisted {
+            assert!(read(text.as_bytes()).is_err(), "{text:.200}");
+        }
+        assert!(
+            read(
+                good.replace("}\n}\n", "},\n\"optional\": {\"a\": [1, null]}}\n")
+                    .as_bytes()
+            )
+            .is_ok()
+        );
+    }
+}
