@@ -1,0 +1,12 @@
+//! The verdict journal: every verdict is on disk before its answer leaves.
+//!
+//! The control plane's audit rows live in the database beside the change they describe; verdicts are many and have no
+//! change beside them, so they have a sink of their own that keeps working when the database does not.
+
+mod journal;
+mod segment;
+mod tail;
+mod writer;
+
+pub use journal::{Durable, Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError};
+pub use tail::{Page, Position, Row, Tail};

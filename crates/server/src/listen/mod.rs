@@ -1,0 +1,20 @@
+//! Sockets: accept, TLS, HTTP/1.1 and HTTP/2, limits, drain. Knows nothing of what is served.
+//!
+//! ```text
+//! TcpListener ── permit ── TLS handshake ── ALPN ── hyper ── the caller's service
+//!                (cap)      (deadline)              (watched: slow headers, idle, stalled)
+//! ```
+
+mod acceptor;
+mod body;
+mod certificates;
+mod limits;
+mod shutdown;
+mod tls;
+
+pub use acceptor::{Listener, Peer, serve};
+pub use body::{BodyError, read_body};
+pub use certificates::{Certificates, CertificatesError};
+pub use limits::Limits;
+pub use shutdown::{Shutdown, Trigger, shutdown};
+pub use tls::{TlsError, require_client_certificates, server_config};
