@@ -1,5 +1,8 @@
 //! Every available algorithm: made, used, exported, read back, and judged by a verifier that is not ours.
 
+#![expect(clippy::disallowed_methods, reason = "the other verifier is a program that reads files")]
+#![expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -216,15 +219,10 @@ fn with_openssl(test: impl FnOnce(&Path)) {
             std::env::var_os("BINAUTHZ_REQUIRE_ALL").is_none(),
             "openssl is required and not on the PATH"
         );
-        eprintln_skipped();
+        eprintln!("SKIPPED (needs openssl)");
         return;
     }
     test(tempfile::tempdir().unwrap().path());
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
-fn eprintln_skipped() {
-    eprintln!("SKIPPED (needs openssl)");
 }
 
 fn openssl(folder: &Path, arguments: &str) -> bool {
