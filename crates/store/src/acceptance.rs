@@ -1,1 +1,661 @@
-//! The acceptance suite.
+//! What every store must do, as one function. An engine passes it whole.
+//!
+//! `open` gives an empty store each time it is called.
+
+use crate::{
+    ABSENT, AuditOrder, AuditQuery, AuditRow, Change, Commit, CommitError, Committed, Kind, ListQuery,
+    MAX_AUDIT_DETAIL, MAX_DOCUMENT, NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Store,
+    TokenRow,
+};
+
+const NOTE: &str = "projects/security/notes/signed";
+const OTHER_NOTE: &str = "projects/security/notes/scanned";
+
+/// Runs every behaviour against a store of its own; panics at the first that is missing.
+pub async fn suite(open: impl Fn() -> Store) {
+    a_resource_is_read_as_it_was_written(&open()).await;
+    a_name_is_unique_within_its_kind(&open()).await;
+    a_revision_counts_commits_and_guards_changes(&open()).await;
+    put_inserts_then_replaces(&open()).await;
+    delete_clear_and_require(&open()).await;
+    a_commit_is_whole_or_nothing(&open()).await;
+    a_failed_commit_spoils_no_other_of_its_group(&open()).await;
+    documents_have_a_limit(&open()).await;
+    lists_are_pages_in_order(&open()).await;
+    occurrences_are_unique_by_name_and_fingerprint(&open()).await;
+    occurrences_are_found_by_note_digest_and_project(&open()).await;
+    an_occurrence_is_replaced_and_deleted(&open()).await;
+    sealed_keys_come_and_go(&open()).await;
+    tokens_are_found_by_hash_and_end(&open()).await;
+    the_audit_log_reads_both_ways(&open()).await;
+    hostile_text_is_only_text(&open()).await;
+}
+
+/// An audit row of this time and method.
+pub fn audit(time: i64, method: &str) -> AuditRow {
+    AuditRow {
+        sequence: 0,
+        time,
+        principal: "user:alice@example.com".into(),
+        method: method.into(),
+        resource: "projects/demo".into(),
+        status_code: 0,
+        request_id: "r-1".into(),
+        detail: "{}".into(),
+    }
+}
+
+/// A resource of this kind, name, parent and document.
+pub fn resource(kind: Kind, name: &str, parent: &str, document: &str) -> NewResource {
+    NewResource {
+        kind,
+        name: name.into(),
+        parent: parent.into(),
+        document: document.into(),
+    }
+}
+
+/// An occurrence whose name, digest and fingerprint follow from its number.
+pub fn occurrence(number: u32, project: &str, note: &str) -> OccurrenceRow {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    OccurrenceRow {
+        name: format!("projects/{project}/occurrences/{number:08}"),
+        project: project.into(),
+        note: note.into(),
+        digest: Some(bytes),
+        resource_uri: format!("registry.example/app@sha256:{number:064x}"),
+        kind: "ATTESTATION".into(),
+        document: format!("{{\"number\":{number}}}"),
+        fingerprint: bytes,
+        created: 10,
+        updated: 10,
+    }
+}
+
+async fn commit(store: &Store, changes: Vec<Change>) -> Result<Committed, CommitError> {
+    store
+        .commit(Commit {
+            audit: audit(1_000, "test"),
+            changes,
+        })
+        .await
+}
+
+async fn audit_count(store: &Store) -> usize {
+    let query = AuditQuery {
+        order: AuditOrder::OldestFirst,
+        beyond: None,
+        limit: 1_000,
+    };
+    store.audit_rows(&query).await.unwrap().len()
+}
+
+fn attestor(name: &str) -> NewResource {
+    resource(Kind::Attestor, name, "projects/demo", "{\"v\":1}")
+}
+
+fn expect_stale(result: Result<Committed, CommitError>) {
+    assert!(matches!(result, Err(CommitError::Stale { .. })), "{result:?}");
+}
+
+fn expect_missing(result: Result<Committed, CommitError>, what: &str) {
+    assert!(
+        matches!(&result, Err(CommitError::NotFound { name }) if name == what),
+        "{result:?}"
+    );
+}
+
+fn expect_taken(result: Result<Committed, CommitError>, by: &str) {
+    assert!(
+        matches!(&result, Err(CommitError::AlreadyExists { name }) if name == by),
+        "{result:?}"
+    );
+}
+
+async fn a_resource_is_read_as_it_was_written(store: &Store) {
+    assert_eq!(store.resource(Kind::Attestor, "a").await.unwrap(), None);
+    let committed = commit(store, vec![Change::Insert(attestor("a"))]).await.unwrap();
+    let found = store.resource(Kind::Attestor, "a").await.unwrap().unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.parent.as_str()),
+        ("a", "projects/demo")
+    );
+    assert_eq!(found.document, "{\"v\":1}");
+    assert_eq!(
+        (found.revision, found.created, found.updated),
+        (committed.revision, 1_000, 1_000)
+    );
+    assert!(found.revision > ABSENT);
+
+    let document = "{\"v\":2}".to_owned();
+    let change = Change::Replace {
+        kind: Kind::Attestor,
+        name: "a".into(),
+        document,
+        expect: None,
+    };
+    let later = store
+        .commit(Commit {
+            audit: audit(2_000, "test"),
+            changes: vec![change],
+        })
+        .await
+        .unwrap();
+    let found = store.resource(Kind::Attestor, "a").await.unwrap().unwrap();
+    assert_eq!(found.document, "{\"v\":2}");
+    assert_eq!(
+        (found.revision, found.created, found.updated),
+        (later.revision, 1_000, 2_000)
+    );
+}
+
+async fn a_name_is_unique_within_its_kind(store: &Store) {
+    for kind in Kind::ALL {
+        commit(store, vec![Change::Insert(resource(kind, "same", "", "{}"))])
+            .await
+            .unwrap();
+        expect_taken(
+            commit(store, vec![Change::Insert(resource(kind, "same", "", "{}"))]).await,
+            "same",
+        );
+        assert_eq!(store.resource(kind, "same").await.unwrap().unwrap().kind, kind);
+    }
+}
+
+async fn a_revision_counts_commits_and_guards_changes(store: &Store) {
+    let first = commit(store, vec![Change::Insert(attestor("a"))]).await.unwrap();
+    let second = commit(store, vec![Change::Insert(attestor("b"))]).await.unwrap();
+    assert!(second.revision > first.revision, "one sequence for all");
+    let replace = |expect| {
+        let document = "{\"v\":3}".to_owned();
+        vec![Change::Replace {
+            kind: Kind::Attestor,
+            name: "a".into(),
+            document,
+            expect,
+        }]
+    };
+    expect_stale(commit(store, replace(Some(second.revision))).await);
+    expect_stale(commit(store, replace(Some(ABSENT))).await);
+    let third = commit(store, replace(Some(first.revision))).await.unwrap();
+    expect_stale(commit(store, replace(Some(first.revision))).await);
+    commit(store, replace(Some(third.revision))).await.unwrap();
+    let missing = Change::Replace {
+        kind: Kind::Attestor,
+        name: "nobody".into(),
+        document: "{}".into(),
+        expect: None,
+    };
+    expect_missing(commit(store, vec![missing]).await, "nobody");
+}
+
+async fn put_inserts_then_replaces(store: &Store) {
+    let put = |document: &str, expect| {
+        let resource = resource(Kind::Policy, "projects/demo/policy", "projects/demo", document);
+        vec![Change::Put { resource, expect }]
+    };
+    expect_stale(commit(store, put("{\"v\":0}", Some(1))).await);
+    let first = commit(store, put("{\"v\":1}", Some(ABSENT))).await.unwrap();
+    expect_stale(commit(store, put("{\"v\":2}", Some(ABSENT))).await);
+    commit(store, put("{\"v\":3}", Some(first.revision)))
+        .await
+        .unwrap();
+    commit(store, put("{\"v\":4}", None)).await.unwrap();
+    let found = store
+        .resource(Kind::Policy, "projects/demo/policy")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.document, "{\"v\":4}");
+}
+
+async fn delete_clear_and_require(store: &Store) {
+    let (kind, name) = (Kind::Attestor, "a".to_owned());
+    let delete = |expect| {
+        vec![Change::Delete {
+            kind,
+            name: name.clone(),
+            expect,
+        }]
+    };
+    let require = |expect| {
+        vec![Change::Require {
+            kind,
+            name: name.clone(),
+            expect,
+        }]
+    };
+    expect_missing(commit(store, delete(None)).await, "a");
+    expect_missing(commit(store, require(None)).await, "a");
+    let inserted = commit(store, vec![Change::Insert(attestor("a"))]).await.unwrap();
+    commit(store, require(Some(inserted.revision))).await.unwrap();
+    expect_stale(commit(store, require(Some(inserted.revision + 1))).await);
+    expect_stale(commit(store, delete(Some(inserted.revision + 1))).await);
+    commit(store, delete(Some(inserted.revision))).await.unwrap();
+    assert_eq!(store.resource(kind, "a").await.unwrap(), None);
+
+    let clear = || {
+        vec![Change::Clear {
+            kind,
+            name: name.clone(),
+        }]
+    };
+    commit(store, clear()).await.unwrap();
+    commit(store, vec![Change::Insert(attestor("a"))]).await.unwrap();
+    commit(store, clear()).await.unwrap();
+    assert_eq!(store.resource(kind, "a").await.unwrap(), None);
+}
+
+async fn a_commit_is_whole_or_nothing(store: &Store) {
+    let changes = vec![
+        Change::Insert(attestor("a")),
+        Change::InsertOccurrence(occurrence(1, "demo", NOTE)),
+        Change::PutSealedKey {
+            name: "key".into(),
+            sealed: vec![1],
+        },
+        Change::Delete {
+            kind: Kind::Note,
+            name: "not-there".into(),
+            expect: None,
+        },
+    ];
+    expect_missing(commit(store, changes).await, "not-there");
+    assert_eq!(store.resource(Kind::Attestor, "a").await.unwrap(), None);
+    assert_eq!(
+        store
+            .occurrence("projects/demo/occurrences/00000001")
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(store.sealed_key("key").await.unwrap(), None);
+    assert_eq!(
+        audit_count(store).await,
+        0,
+        "a change that did not happen is not reported"
+    );
+
+    commit(store, vec![]).await.unwrap();
+    assert_eq!(audit_count(store).await, 1, "a call without a change is reported");
+}
+
+async fn a_failed_commit_spoils_no_other_of_its_group(store: &Store) {
+    let tasks: Vec<_> = (0..200)
+        .map(|number| {
+            let store = store.clone();
+            // Every name is taken twice: one of the two succeeds, whichever shares a group with whom.
+            let name = format!("attestor-{:03}", number / 2);
+            tokio::spawn(async move {
+                commit(&store, vec![Change::Insert(attestor(&name))])
+                    .await
+                    .is_ok()
+            })
+        })
+        .collect();
+    let mut succeeded = 0;
+    for task in tasks {
+        succeeded += usize::from(task.await.unwrap());
+    }
+    let query = ListQuery {
+        kind: Kind::Attestor,
+        parent: String::new(),
+        after: None,
+        limit: 1_000,
+    };
+    assert_eq!((succeeded, store.list(&query).await.unwrap().len()), (100, 100));
+    assert_eq!(audit_count(store).await, 100);
+}
+
+async fn documents_have_a_limit(store: &Store) {
+    let insert = |length| vec![Change::Insert(resource(Kind::Note, "n", "", &"x".repeat(length)))];
+    let result = commit(store, insert(MAX_DOCUMENT + 1)).await;
+    assert!(matches!(result, Err(CommitError::TooLarge { length, .. }) if length == MAX_DOCUMENT + 1));
+    commit(store, insert(MAX_DOCUMENT)).await.unwrap();
+
+    let mut row = audit(1, "test");
+    row.detail = "x".repeat(MAX_AUDIT_DETAIL + 1);
+    let result = store
+        .commit(Commit {
+            audit: row,
+            changes: vec![],
+        })
+        .await;
+    assert!(matches!(result, Err(CommitError::TooLarge { .. })), "{result:?}");
+}
+
+async fn lists_are_pages_in_order(store: &Store) {
+    let names = ["b", "a", "d", "c"];
+    for name in names {
+        commit(
+            store,
+            vec![Change::Insert(resource(Kind::Note, name, "projects/one", "{}"))],
+        )
+        .await
+        .unwrap();
+    }
+    commit(
+        store,
+        vec![Change::Insert(resource(Kind::Note, "bb", "projects/two", "{}"))],
+    )
+    .await
+    .unwrap();
+    commit(store, vec![Change::Insert(attestor("aa"))]).await.unwrap();
+    for (parent, after, limit, expected) in [
+        ("projects/one", None, 10, vec!["a", "b", "c", "d"]),
+        ("projects/one", None, 2, vec!["a", "b"]),
+        ("projects/one", Some("b"), 2, vec!["c", "d"]),
+        ("projects/one", Some("d"), 2, vec![]),
+        ("projects/one", Some("bz"), 1, vec!["c"]),
+        ("projects/one", None, 0, vec![]),
+        ("projects/two", None, 10, vec!["bb"]),
+        ("projects/on", None, 10, vec![]),
+        ("", None, 10, vec!["a", "b", "bb", "c", "d"]),
+        ("", Some("bb"), 1, vec!["c"]),
+    ] {
+        let query = ListQuery {
+            kind: Kind::Note,
+            parent: parent.into(),
+            after: after.map(str::to_owned),
+            limit,
+        };
+        let found: Vec<_> = store
+            .list(&query)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|found| found.name)
+            .collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+}
+
+async fn occurrences_are_unique_by_name_and_fingerprint(store: &Store) {
+    let first = occurrence(1, "demo", NOTE);
+    commit(store, vec![Change::InsertOccurrence(first.clone())])
+        .await
+        .unwrap();
+    assert_eq!(store.occurrence(&first.name).await.unwrap(), Some(first.clone()));
+
+    let again = OccurrenceRow {
+        name: "projects/demo/occurrences/other".into(),
+        ..first.clone()
+    };
+    expect_taken(
+        commit(store, vec![Change::InsertOccurrence(again)]).await,
+        &first.name,
+    );
+    let same_name = OccurrenceRow {
+        fingerprint: [9; 32],
+        ..first.clone()
+    };
+    expect_taken(
+        commit(store, vec![Change::InsertOccurrence(same_name)]).await,
+        &first.name,
+    );
+    assert_eq!(audit_count(store).await, 1);
+}
+
+async fn occurrences_are_found_by_note_digest_and_project(store: &Store) {
+    let mut changes: Vec<_> = (1..=5)
+        .map(|number| Change::InsertOccurrence(occurrence(number, "demo", NOTE)))
+        .collect();
+    changes.push(Change::InsertOccurrence(occurrence(6, "elsewhere", NOTE)));
+    changes.push(Change::InsertOccurrence(occurrence(7, "demo", OTHER_NOTE)));
+    let undigested = OccurrenceRow {
+        digest: None,
+        ..occurrence(8, "demo", OTHER_NOTE)
+    };
+    changes.push(Change::InsertOccurrence(undigested));
+    let twin = OccurrenceRow {
+        digest: occurrence(1, "demo", NOTE).digest,
+        ..occurrence(9, "elsewhere", NOTE)
+    };
+    changes.push(Change::InsertOccurrence(twin));
+    commit(store, changes).await.unwrap();
+
+    let note = |name: &str| OccurrenceScope::Note(name.to_owned());
+    let project = |name: &str| OccurrenceScope::Project(name.to_owned());
+    for (scope, digest, after, limit, expected) in [
+        (note(NOTE), None, None, 100, vec![1, 2, 3, 4, 5, 6, 9]),
+        (note(NOTE), None, None, 2, vec![1, 2]),
+        (note(NOTE), None, Some(2), 2, vec![3, 4]),
+        (note(NOTE), Some(1), None, 100, vec![1, 9]),
+        (note(NOTE), Some(1), None, 1, vec![1]),
+        (note(NOTE), Some(1), Some(1), 100, vec![9]),
+        (note(NOTE), Some(7), None, 100, vec![]),
+        (note(OTHER_NOTE), None, None, 100, vec![7, 8]),
+        (note("projects/security/notes/sign"), None, None, 100, vec![]),
+        (project("demo"), None, None, 100, vec![1, 2, 3, 4, 5, 7, 8]),
+        (project("demo"), Some(1), None, 100, vec![1]),
+        (project("demo"), Some(8), None, 100, vec![]),
+        (project("elsewhere"), Some(1), None, 100, vec![9]),
+        (project("elsewhere"), None, Some(6), 100, vec![9]),
+    ] {
+        let after = after.map(|number| {
+            let project = if number == 6 { "elsewhere" } else { "demo" };
+            occurrence(number, project, NOTE).name
+        });
+        let digest = digest.and_then(|number| occurrence(number, "demo", NOTE).digest);
+        let query = OccurrenceQuery {
+            scope,
+            digest,
+            after,
+            limit,
+        };
+        let found: Vec<_> = store.list_occurrences(&query).await.unwrap();
+        let found: Vec<u32> = found
+            .iter()
+            .map(|row| row.name.rsplit('/').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+    let digest = occurrence(1, "demo", NOTE).digest.unwrap();
+    assert_eq!(store.occurrences_of(NOTE, &digest, 10).await.unwrap().len(), 2);
+    assert_eq!(
+        store.occurrences_of(OTHER_NOTE, &digest, 10).await.unwrap().len(),
+        0
+    );
+}
+
+async fn an_occurrence_is_replaced_and_deleted(store: &Store) {
+    let first = occurrence(1, "demo", NOTE);
+    let second = occurrence(2, "demo", NOTE);
+    let name = first.name.clone();
+    expect_missing(
+        commit(store, vec![Change::ReplaceOccurrence(first.clone())]).await,
+        &name,
+    );
+    expect_missing(
+        commit(store, vec![Change::DeleteOccurrence { name: name.clone() }]).await,
+        &name,
+    );
+    commit(
+        store,
+        vec![
+            Change::InsertOccurrence(first.clone()),
+            Change::InsertOccurrence(second.clone()),
+        ],
+    )
+    .await
+    .unwrap();
+
+    let changed = OccurrenceRow {
+        document: "{}".into(),
+        fingerprint: [7; 32],
+        updated: 20,
+        ..first.clone()
+    };
+    commit(store, vec![Change::ReplaceOccurrence(changed.clone())])
+        .await
+        .unwrap();
+    assert_eq!(store.occurrence(&name).await.unwrap(), Some(changed));
+    let clash = OccurrenceRow {
+        fingerprint: second.fingerprint,
+        ..first.clone()
+    };
+    expect_taken(
+        commit(store, vec![Change::ReplaceOccurrence(clash)]).await,
+        &second.name,
+    );
+
+    commit(store, vec![Change::DeleteOccurrence { name: name.clone() }])
+        .await
+        .unwrap();
+    assert_eq!(store.occurrence(&name).await.unwrap(), None);
+    commit(store, vec![Change::InsertOccurrence(first)])
+        .await
+        .unwrap();
+}
+
+async fn sealed_keys_come_and_go(store: &Store) {
+    let put = |bytes: &[u8]| {
+        vec![Change::PutSealedKey {
+            name: "k".into(),
+            sealed: bytes.to_vec(),
+        }]
+    };
+    let delete = || vec![Change::DeleteSealedKey { name: "k".into() }];
+    expect_missing(commit(store, delete()).await, "k");
+    commit(store, put(b"one")).await.unwrap();
+    commit(store, put(b"two\0\xff")).await.unwrap();
+    assert_eq!(store.sealed_key("k").await.unwrap().unwrap(), b"two\0\xff");
+    assert_eq!(store.sealed_key("K").await.unwrap(), None);
+    commit(store, delete()).await.unwrap();
+    assert_eq!(store.sealed_key("k").await.unwrap(), None);
+}
+
+async fn tokens_are_found_by_hash_and_end(store: &Store) {
+    let token = TokenRow {
+        id: "ci".into(),
+        hash: [1; 32],
+        principal: "ci@example.com".into(),
+        document: "{}".into(),
+        created: 5,
+        expires: Some(9),
+        revoked: None,
+    };
+    commit(store, vec![Change::InsertToken(token.clone())])
+        .await
+        .unwrap();
+    expect_taken(
+        commit(
+            store,
+            vec![Change::InsertToken(TokenRow {
+                hash: [2; 32],
+                ..token.clone()
+            })],
+        )
+        .await,
+        "ci",
+    );
+    expect_taken(
+        commit(
+            store,
+            vec![Change::InsertToken(TokenRow {
+                id: "thief".into(),
+                ..token.clone()
+            })],
+        )
+        .await,
+        "thief",
+    );
+    assert_eq!(store.token_by_hash(&[1; 32]).await.unwrap(), Some(token.clone()));
+    assert_eq!(store.token_by_hash(&[2; 32]).await.unwrap(), None);
+
+    let revoke = |id: &str| vec![Change::RevokeToken { id: id.into() }];
+    expect_missing(commit(store, revoke("nobody")).await, "nobody");
+    commit(store, revoke("ci")).await.unwrap();
+    let changes = revoke("ci");
+    store
+        .commit(Commit {
+            audit: audit(2_000, "test"),
+            changes,
+        })
+        .await
+        .unwrap();
+    let revoked = TokenRow {
+        revoked: Some(1_000),
+        ..token
+    };
+    assert_eq!(
+        store.list_tokens().await.unwrap(),
+        vec![revoked],
+        "the first revocation counts"
+    );
+}
+
+async fn the_audit_log_reads_both_ways(store: &Store) {
+    let mut sequences = Vec::new();
+    for time in 1..=5 {
+        let committed = store
+            .commit(Commit {
+                audit: audit(time, "m"),
+                changes: vec![],
+            })
+            .await
+            .unwrap();
+        sequences.push(committed.sequence);
+    }
+    assert!(
+        sequences.is_sorted_by(|earlier, later| earlier < later),
+        "{sequences:?}"
+    );
+    for (order, beyond, limit, expected) in [
+        (AuditOrder::OldestFirst, None, 10, vec![1, 2, 3, 4, 5]),
+        (AuditOrder::OldestFirst, Some(sequences[1]), 2, vec![3, 4]),
+        (AuditOrder::NewestFirst, None, 2, vec![5, 4]),
+        (AuditOrder::NewestFirst, Some(sequences[1]), 10, vec![1]),
+        (AuditOrder::NewestFirst, Some(sequences[0]), 10, vec![]),
+    ] {
+        let query = AuditQuery { order, beyond, limit };
+        let rows = store.audit_rows(&query).await.unwrap();
+        assert_eq!(
+            rows.iter().map(|row| row.time).collect::<Vec<_>>(),
+            expected,
+            "{query:?}"
+        );
+    }
+    let query = AuditQuery {
+        order: AuditOrder::OldestFirst,
+        beyond: None,
+        limit: 1,
+    };
+    let first = store.audit_rows(&query).await.unwrap().remove(0);
+    assert_eq!(
+        first,
+        AuditRow {
+            sequence: sequences[0],
+            ..audit(1, "m")
+        }
+    );
+}
+
+async fn hostile_text_is_only_text(store: &Store) {
+    for text in [
+        "'; DROP TABLE resource; --",
+        "a\0b",
+        "%",
+        "_",
+        "ä\u{202e}",
+        "\"",
+        "a'b",
+    ] {
+        commit(
+            store,
+            vec![Change::Insert(resource(Kind::Note, text, text, text))],
+        )
+        .await
+        .unwrap();
+        let found = store.resource(Kind::Note, text).await.unwrap().unwrap();
+        assert_eq!((found.name.as_str(), found.document.as_str()), (text, text));
+        let query = ListQuery {
+            kind: Kind::Note,
+            parent: text.into(),
+            after: None,
+            limit: 10,
+        };
+        assert_eq!(store.list(&query).await.unwrap().len(), 1, "{text}");
+    }
+}

@@ -186,3 +186,52 @@ fn audit_row(row: &Row<'_>) -> Answer<AuditRow> {
         detail: row.get(7)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sqlite::{connection, migrations};
+
+    fn plan(sql: &str) -> String {
+        let mut connection = connection::open_memory().unwrap();
+        migrations::migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = statement.parameter_count();
+        let nulls = vec![rusqlite::types::Null; parameters];
+        let steps = statement
+            .query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3))
+            .unwrap()
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
+        steps.join("; ")
+    }
+
+    /// Every statement of this file, cut from its own text, must walk an index: none may scan a table.
+    #[test]
+    fn no_statement_scans_a_table() {
+        let source = include_str!("read.rs").split("#[cfg(test)]").next().unwrap();
+        let statements: Vec<&str> = source
+            .split('"')
+            .filter(|piece| piece.starts_with("SELECT") && piece.contains("WHERE"))
+            .collect();
+        assert_eq!(statements.len(), 12);
+        for sql in statements {
+            let plan = plan(sql);
+            assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}\n{plan}");
+        }
+    }
+
+    #[test]
+    fn the_question_of_an_admission_needs_no_sorting() {
+        let source = include_str!("read.rs");
+        let sql = source
+            .split('"')
+            .find(|piece| piece.contains("note = ?1 AND digest = ?2"))
+            .unwrap();
+        assert!(
+            plan(sql).contains("occurrence_by_digest (digest=? AND note=? AND name>?)"),
+            "{}",
+            plan(sql)
+        );
+        assert!(!plan(sql).contains("TEMP B-TREE"), "{}", plan(sql));
+    }
+}
