@@ -15,8 +15,13 @@
     )
 )]
 
+pub mod admission_review;
 pub mod field_mask;
+pub mod image_review;
 pub mod json;
+pub mod manifest;
 pub mod page;
 pub mod status;
+mod strict;
+pub mod workload;
 pub mod yaml;

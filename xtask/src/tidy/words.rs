@@ -25,7 +25,9 @@ const PANICS: &[&str] = &[".unwrap()", ".expect(", "panic!(", "unreachable!("];
 const AROUND: &[&str] = &[
     "std::env",
     "std::fs",
-    "std::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
     "std::process",
     "SystemTime::now",
     "Instant::now",
