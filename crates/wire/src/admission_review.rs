@@ -120,12 +120,18 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, InvalidReview> {
     let text = |text: Option<Text<'_>>| text.unwrap_or_default().0.into_owned();
     if !is(&envelope.api_version, API_VERSION) || !is(&envelope.kind, KIND) {
         let (api_version, kind) = (text(envelope.api_version), text(envelope.kind));
-        return Err(InvalidReview::OtherKind { api_version: cut(&api_version, 100), kind: cut(&kind, 100) });
+        return Err(InvalidReview::OtherKind {
+            api_version: cut(&api_version, 100),
+            kind: cut(&kind, 100),
+        });
     }
     let request = envelope.request.ok_or(InvalidReview::NoRequest)?;
     let kind = request.kind.unwrap_or_default();
     let user = request.user_info.unwrap_or_default();
-    let uid = request.uid.filter(|uid| !uid.0.is_empty()).ok_or(InvalidReview::NoUid)?;
+    let uid = request
+        .uid
+        .filter(|uid| !uid.0.is_empty())
+        .ok_or(InvalidReview::NoUid)?;
     Ok(Review {
         uid: uid.0,
         kind: Kind {
@@ -210,7 +216,9 @@ impl<'a> Review<'a> {
         let workload = Workload::extract(&self.kind, object)?;
         // An old object we cannot read narrows nothing; the new one is judged in full.
         let old = match self.operation.as_ref() {
-            "UPDATE" => self.old_object.and_then(|old| Workload::extract(&self.kind, old).ok()),
+            "UPDATE" => self
+                .old_object
+                .and_then(|old| Workload::extract(&self.kind, old).ok()),
             _ => None,
         };
         Ok(Matter::Judge { workload, old })
@@ -259,19 +267,31 @@ impl Address {
         } else {
             warnings_of("its Pods will be denied: ", decision)
         };
-        envelope(&Response { allowed: true, warnings, ..self.response() })
+        envelope(&Response {
+            allowed: true,
+            warnings,
+            ..self.response()
+        })
     }
 
     /// The reply where there is nothing to judge: a deletion, or an update that changes no image.
     pub fn nothing_to_judge(&self) -> Vec<u8> {
-        envelope(&Response { allowed: true, ..self.response() })
+        envelope(&Response {
+            allowed: true,
+            ..self.response()
+        })
     }
 
     /// The reply of a mutating webhook: let it through to the validating one, with a JSON Patch or without.
     pub fn patched(&self, patch: Option<&serde_json::Value>) -> Vec<u8> {
         let patch = patch.map(|patch| STANDARD.encode(patch.to_string()));
         let patch_type = patch.is_some().then_some("JSONPatch");
-        envelope(&Response { allowed: true, patch, patch_type, ..self.response() })
+        envelope(&Response {
+            allowed: true,
+            patch,
+            patch_type,
+            ..self.response()
+        })
     }
 
     /// The parts every reply has. `allowed` is false here and every caller names its own.
@@ -305,8 +325,10 @@ impl Address {
 }
 
 fn cause(finding: &Finding) -> serde_json::Value {
-    let sentences: Vec<String> =
-        finding.objections().map(|objection| objection.sentence(finding.image())).collect();
+    let sentences: Vec<String> = finding
+        .objections()
+        .map(|objection| objection.sentence(finding.image()))
+        .collect();
     serde_json::json!({
         "reason": finding.objections().next().map_or("INTERNAL", |objection| objection.code()),
         "message": sentences.join(" "),
@@ -336,14 +358,20 @@ pub(crate) fn audit_annotations(decision: &Decision) -> serde_json::Map<String, 
 }
 
 fn warnings_of(prefix: &str, decision: &Decision) -> Vec<String> {
-    let objections = decision
-        .findings()
-        .iter()
-        .flat_map(|finding| finding.objections().map(|objection| objection.sentence(finding.image())));
+    let objections = decision.findings().iter().flat_map(|finding| {
+        finding
+            .objections()
+            .map(|objection| objection.sentence(finding.image()))
+    });
     // A warning travels in an HTTP header: one line of bounded length.
     objections
         .take(MOST_WARNINGS)
-        .map(|sentence| cut(&format!("{prefix}{sentence}").replace(char::is_control, " "), LONGEST_WARNING))
+        .map(|sentence| {
+            cut(
+                &format!("{prefix}{sentence}").replace(char::is_control, " "),
+                LONGEST_WARNING,
+            )
+        })
         .collect()
 }
 
@@ -377,7 +405,12 @@ fn envelope(response: &Response<'_>) -> Vec<u8> {
         response: &'a Response<'a>,
     }
     // Strings and maps with string keys: nothing to fail on. An empty body would be a failure to the API server.
-    serde_json::to_vec(&Reply { api_version: API_VERSION, kind: KIND, response }).unwrap_or_default()
+    serde_json::to_vec(&Reply {
+        api_version: API_VERSION,
+        kind: KIND,
+        response,
+    })
+    .unwrap_or_default()
 }
 
 fn is(text: &Option<Text<'_>>, expected: &str) -> bool {

@@ -72,7 +72,10 @@ pub fn read(body: &[u8]) -> Result<ImageReview<'_>, InvalidImageReview> {
     let kind = envelope.kind.unwrap_or_default().0;
     if api_version != API_VERSION || kind != KIND {
         let shown = |text: Cow<'_, str>| text.chars().take(100).collect();
-        return Err(InvalidImageReview::OtherKind { api_version: shown(api_version), kind: shown(kind) });
+        return Err(InvalidImageReview::OtherKind {
+            api_version: shown(api_version),
+            kind: shown(kind),
+        });
     }
     let spec = envelope.spec.unwrap_or_default();
     let containers = spec.containers.unwrap_or_default();
@@ -82,7 +85,10 @@ pub fn read(body: &[u8]) -> Result<ImageReview<'_>, InvalidImageReview> {
         _ => return Err(InvalidImageReview::TooManyImages),
     }
     Ok(ImageReview {
-        images: containers.into_iter().map(|container| container.image.unwrap_or_default().0).collect(),
+        images: containers
+            .into_iter()
+            .map(|container| container.image.unwrap_or_default().0)
+            .collect(),
         annotations: spec.annotations.unwrap_or_default(),
         namespace: spec.namespace.unwrap_or_default().0,
     })

@@ -16,6 +16,8 @@
 )]
 
 pub mod admission_review;
+pub mod binaryauthorization;
+pub mod containeranalysis;
 pub mod field_mask;
 pub mod image_review;
 pub mod json;

@@ -60,7 +60,11 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Manifest>, InvalidManifest> {
     for (index, document) in yaml::parse_documents(bytes)?.into_iter().enumerate() {
         collect(index + 1, document, DEEPEST_LIST, &mut manifests)?;
     }
-    if manifests.is_empty() { Err(InvalidYaml::Empty.into()) } else { Ok(manifests) }
+    if manifests.is_empty() {
+        Err(InvalidYaml::Empty.into())
+    } else {
+        Ok(manifests)
+    }
 }
 
 impl Manifest {
@@ -97,19 +101,33 @@ fn collect(
     depth: usize,
     into: &mut Vec<Manifest>,
 ) -> Result<(), InvalidManifest> {
-    let text = |name: &str| value.member(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let text = |name: &str| {
+        value
+            .member(name)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if api_version.is_empty() || kind.is_empty() {
-        return Err(InvalidManifest::NotAnObject { document, found: value.kind() });
+        return Err(InvalidManifest::NotAnObject {
+            document,
+            found: value.kind(),
+        });
     }
     if let (Some(of), Some(Value::Array(items))) = (kind.strip_suffix("List"), value.member("items")) {
-        let depth = depth.checked_sub(1).ok_or(InvalidManifest::TooDeep { document })?;
+        let depth = depth
+            .checked_sub(1)
+            .ok_or(InvalidManifest::TooDeep { document })?;
         for item in items {
             collect(document, with_kind(item.clone(), &api_version, of), depth, into)?;
         }
         return Ok(());
     }
-    let name = value.member("metadata").and_then(|metadata| metadata.member("name")).and_then(Value::as_str);
+    let name = value
+        .member("metadata")
+        .and_then(|metadata| metadata.member("name"))
+        .and_then(Value::as_str);
     let name = name.unwrap_or("").to_owned();
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let kind = Kind {
@@ -118,7 +136,12 @@ fn collect(
         kind: Cow::Owned(kind),
     };
     let json = serde_json::Value::from(value).to_string();
-    into.push(Manifest { document, kind, name, json });
+    into.push(Manifest {
+        document,
+        kind,
+        name,
+        json,
+    });
     Ok(())
 }
 

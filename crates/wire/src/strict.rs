@@ -50,7 +50,10 @@ impl<'a> Keys<'a> {
         let known = self.few.iter().take(self.count).any(|known| *known == key)
             || self.more.as_ref().is_some_and(|more| more.contains(&key));
         if known {
-            return Err(E::custom(format_args!("the key `{}` appears twice", key.escape_debug())));
+            return Err(E::custom(format_args!(
+                "the key `{}` appears twice",
+                key.escape_debug()
+            )));
         }
         if let (Cow::Borrowed(text), Some(free)) = (&key, self.few.get_mut(self.count)) {
             *free = text;
@@ -123,7 +126,10 @@ pub(crate) struct Pairs<'a>(pub(crate) Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl Pairs<'_> {
     pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_ref())
+        self.0
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| value.as_ref())
     }
 }
 

@@ -32,15 +32,30 @@ const KINDS: &[(&str, &[&str], &str, Shape)] = &[
     ("", &["v1"], "EphemeralContainers", Shape::EphemeralContainers),
     ("", &["v1"], "PodTemplate", Shape::PodTemplate),
     ("", &["v1"], "ReplicationController", Shape::SpecTemplate),
-    ("apps", &["v1", "v1beta2", "v1beta1"], "Deployment", Shape::SpecTemplate),
+    (
+        "apps",
+        &["v1", "v1beta2", "v1beta1"],
+        "Deployment",
+        Shape::SpecTemplate,
+    ),
     ("apps", &["v1", "v1beta2"], "ReplicaSet", Shape::SpecTemplate),
-    ("apps", &["v1", "v1beta2", "v1beta1"], "StatefulSet", Shape::SpecTemplate),
+    (
+        "apps",
+        &["v1", "v1beta2", "v1beta1"],
+        "StatefulSet",
+        Shape::SpecTemplate,
+    ),
     ("apps", &["v1", "v1beta2"], "DaemonSet", Shape::SpecTemplate),
     ("extensions", &["v1beta1"], "Deployment", Shape::SpecTemplate),
     ("extensions", &["v1beta1"], "ReplicaSet", Shape::SpecTemplate),
     ("extensions", &["v1beta1"], "DaemonSet", Shape::SpecTemplate),
     ("batch", &["v1"], "Job", Shape::SpecTemplate),
-    ("batch", &["v1", "v1beta1", "v2alpha1"], "CronJob", Shape::JobTemplate),
+    (
+        "batch",
+        &["v1", "v1beta1", "v2alpha1"],
+        "CronJob",
+        Shape::JobTemplate,
+    ),
 ];
 
 /// The kind of an object: API group (empty for the core group), version, kind.
@@ -233,7 +248,10 @@ impl<'a> Workload<'a> {
         let (template_metadata, spec) = match shape {
             Shape::Pod => (None, object.spec),
             Shape::EphemeralContainers => {
-                let spec = Spec { ephemeral_containers: object.ephemeral_containers, ..Spec::default() };
+                let spec = Spec {
+                    ephemeral_containers: object.ephemeral_containers,
+                    ..Spec::default()
+                };
                 (None, Some(spec))
             }
             Shape::PodTemplate => split(object.template),
@@ -251,7 +269,13 @@ impl<'a> Workload<'a> {
             (ImageList::EphemeralContainers, spec.ephemeral_containers),
         ];
         let images = images(shape.within(), lists, spec.volumes)?;
-        Ok(Workload { shape, metadata, template_metadata, service_account, images })
+        Ok(Workload {
+            shape,
+            metadata,
+            template_metadata,
+            service_account,
+            images,
+        })
     }
 
     /// Every image, at least one.
@@ -261,7 +285,10 @@ impl<'a> Workload<'a> {
 
     /// Every image as the core takes it.
     pub fn requested_images(&self) -> Vec<RequestedImage> {
-        self.images.iter().map(|image| RequestedImage::new(image.location(), image.image.as_ref())).collect()
+        self.images
+            .iter()
+            .map(|image| RequestedImage::new(image.location(), image.image.as_ref()))
+            .collect()
     }
 
     /// Whether this is a Pod (or its ephemeral containers), not something that makes Pods later.
@@ -278,13 +305,22 @@ impl<'a> Workload<'a> {
     /// The object's name, or the prefix its name will be generated from, or nothing.
     pub fn name(&self) -> &str {
         let names = [&self.metadata.name, &self.metadata.generate_name];
-        names.into_iter().flatten().map(|text| text.0.as_ref()).find(|text| !text.is_empty()).unwrap_or("")
+        names
+            .into_iter()
+            .flatten()
+            .map(|text| text.0.as_ref())
+            .find(|text| !text.is_empty())
+            .unwrap_or("")
     }
 
     /// The namespace written in the object. Only for manifests given by a person: a request's own namespace is what
     /// counts in admission.
     pub fn written_namespace(&self) -> Option<&str> {
-        self.metadata.namespace.as_ref().map(|text| text.0.as_ref()).filter(|text| !text.is_empty())
+        self.metadata
+            .namespace
+            .as_ref()
+            .map(|text| text.0.as_ref())
+            .filter(|text| !text.is_empty())
     }
 
     /// A label of the Pods this makes, else of the object itself.
@@ -300,7 +336,10 @@ impl<'a> Workload<'a> {
     /// The emergency door: opened on the pod template, or on the object's own metadata, as the core reads it.
     pub fn break_glass(&self) -> Option<BreakGlass> {
         self.each_metadata().find_map(|metadata| {
-            BreakGlass::read(metadata.label(BREAK_GLASS_LABEL), metadata.annotation(BREAK_GLASS_ANNOTATION))
+            BreakGlass::read(
+                metadata.label(BREAK_GLASS_LABEL),
+                metadata.annotation(BREAK_GLASS_ANNOTATION),
+            )
         })
     }
 
@@ -331,11 +370,20 @@ impl<'a> Workload<'a> {
         let template = self.shape.template_pointer()?;
         let metadata = self.template_metadata.as_ref();
         let (path, value) = match metadata.map(|metadata| metadata.annotations.is_some()) {
-            None => (format!("{template}/metadata"), serde_json::json!({ "annotations": { key: value } })),
-            Some(false) => (format!("{template}/metadata/annotations"), serde_json::json!({ key: value })),
+            None => (
+                format!("{template}/metadata"),
+                serde_json::json!({ "annotations": { key: value } }),
+            ),
+            Some(false) => (
+                format!("{template}/metadata/annotations"),
+                serde_json::json!({ key: value }),
+            ),
             Some(true) => {
                 let key = key.replace('~', "~0").replace('/', "~1");
-                (format!("{template}/metadata/annotations/{key}"), serde_json::json!(value))
+                (
+                    format!("{template}/metadata/annotations/{key}"),
+                    serde_json::json!(value),
+                )
             }
         };
         Some(serde_json::json!([{ "op": "add", "path": path, "value": value }]))
@@ -392,13 +440,25 @@ fn images<'a>(
     for (list, containers) in lists {
         for (index, container) in containers.into_iter().flatten().enumerate() {
             let (name, image) = (written(container.name), written(container.image));
-            images.push(NamedImage { within, list, index, name, image });
+            images.push(NamedImage {
+                within,
+                list,
+                index,
+                name,
+                image,
+            });
         }
     }
     for (index, volume) in volumes.into_iter().flatten().enumerate() {
         if let Some(source) = volume.image {
             let (name, image) = (written(volume.name), written(source.reference));
-            images.push(NamedImage { within, list: ImageList::Volumes, index, name, image });
+            images.push(NamedImage {
+                within,
+                list: ImageList::Volumes,
+                index,
+                name,
+                image,
+            });
         }
     }
     match images.len() {
@@ -414,7 +474,10 @@ fn split<'a>(template: Option<Box<Template<'a>>>) -> (Option<Metadata<'a>>, Opti
 
 /// The API server copies the older field into the newer one; a manifest on disk may have only the older.
 fn service_account<'a>(name: Option<Text<'a>>, older: Option<Text<'a>>) -> Cow<'a, str> {
-    let chosen = [name, older].into_iter().flatten().find(|text| !text.0.is_empty());
+    let chosen = [name, older]
+        .into_iter()
+        .flatten()
+        .find(|text| !text.0.is_empty());
     chosen.map_or(Cow::Borrowed("default"), |text| text.0)
 }
 
@@ -445,7 +508,10 @@ fn check_own_kind(kind: &Kind<'_>, object: &Object<'_>) -> Result<(), InvalidWor
     if found == *kind {
         return Ok(());
     }
-    Err(InvalidWorkload::KindMismatch { requested: shown(&kind.to_string()), found: shown(&found.to_string()) })
+    Err(InvalidWorkload::KindMismatch {
+        requested: shown(&kind.to_string()),
+        found: shown(&found.to_string()),
+    })
 }
 
 /// Text of somebody else, cut and escaped for a message.
