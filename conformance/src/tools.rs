@@ -1,0 +1,84 @@
+//! Which programs are here, and what it means if one is not.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Whether every program in `names` can be started. If one cannot, says `SKIPPED (needs NAME)`; where
+/// `BINAUTHZ_REQUIRE_ALL=1` a missing program fails the test instead, unless `BINAUTHZ_WITHOUT` names it.
+pub fn needs(names: &[&str]) -> bool {
+    let Some(missing) = names.iter().find(|name| find(name).is_none()) else {
+        return true;
+    };
+    let required = std::env::var("BINAUTHZ_REQUIRE_ALL").is_ok_and(|value| value == "1");
+    let excused = std::env::var("BINAUTHZ_WITHOUT").unwrap_or_default();
+    let is_excused = excused.split(',').any(|name| name == *missing);
+    assert!(
+        !required || is_excused,
+        "this test needs `{missing}` and BINAUTHZ_REQUIRE_ALL=1 is set"
+    );
+    skip(missing);
+    false
+}
+
+fn skip(missing: &str) {
+    let test = std::thread::current().name().unwrap_or("test").to_owned();
+    // Not `println!`: the harness would swallow the line of a test that passes.
+    let _ = writeln!(std::io::stdout(), "SKIPPED (needs {missing}): {test}");
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    if name == "python-clients" {
+        return python();
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// A Python that has Google's client libraries: `BINAUTHZ_PYTHON`, or the environment that `.ci/run` makes.
+pub fn python() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("BINAUTHZ_PYTHON") {
+        return Some(PathBuf::from(named));
+    }
+    let cache = std::env::var_os("BINAUTHZ_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
+            Some(base.join("binauthz"))
+        })?;
+    Some(cache.join("venv/bin/python")).filter(|file| file.is_file())
+}
+
+/// The program under test: `BINAUTHZ_BIN`, or the one beside this test's own executable. `cargo test --workspace`
+/// builds it; `cargo test -p binauthz-conformance` alone does not, so it is built here if it is missing.
+pub fn binauthz() -> PathBuf {
+    if let Some(named) = std::env::var_os("BINAUTHZ_BIN") {
+        return PathBuf::from(named);
+    }
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests lie in target/PROFILE/deps");
+    let program = profile.join("binauthz");
+    if !program.is_file() {
+        build(profile.file_name().is_some_and(|name| name == "release"));
+    }
+    program
+}
+
+fn build(release: bool) {
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--package", "binauthz"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if release {
+        cargo.arg("--release");
+    }
+    assert!(
+        cargo.status().expect("cargo starts").success(),
+        "`binauthz` does not build"
+    );
+}

@@ -1,0 +1,11 @@
+//! The program judged from outside. One module per judge.
+
+mod bad_input;
+mod gcloud_binauthz;
+mod gcloud_kms;
+mod guide;
+mod python;
+mod signatures;
+mod story;
+mod tutorial;
+mod webhook;
