@@ -1,0 +1,32 @@
+//! One binary: argv → the server, or a command.
+
+#![forbid(unsafe_code)]
+
+mod serve;
+
+use std::process::ExitCode;
+
+use binauthz_cli::{Exit, Invocation, parse, report};
+
+// Admissions allocate many small values on several threads at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // The one TLS and crypto stack of the process, before anything can ask for another.
+    binauthz_cli::install_crypto_provider();
+    let exit = match parse() {
+        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, flags),
+        Ok(Invocation::Command(arguments)) => match runtime() {
+            Ok(runtime) => runtime.block_on(binauthz_cli::run(*arguments)),
+            Err(_) => Exit::Error,
+        },
+        Err(failure) => report(&failure),
+    };
+    exit.into()
+}
+
+/// Threads for everything that waits.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

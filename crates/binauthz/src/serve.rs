@@ -1,0 +1,49 @@
+//! `serve`: the flags of the command line handed to the server, and its log set up.
+
+use std::{fmt::Display, io::IsTerminal, path::PathBuf};
+
+use binauthz_cli::{Exit, Failure, ServeFlags, report};
+use binauthz_server::{Flags, Settings};
+use tracing_subscriber::EnvFilter;
+
+/// Serves until it is told to stop.
+pub(crate) fn run(data_dir: PathBuf, flags: ServeFlags) -> Exit {
+    start_log();
+    match serve(data_dir, flags) {
+        Ok(()) => Exit::Done,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
+    let settings = Settings::new(Flags {
+        data_dir,
+        dev: flags.dev,
+        api_listen: flags.api_listen,
+        webhook_listen: flags.webhook_listen,
+        health_listen: flags.health_listen,
+        registries: flags.registries,
+        require_policy: flags.require_policy,
+        config: flags.config,
+    })
+    .map_err(failed)?;
+    let runtime = crate::runtime().map_err(failed)?;
+    runtime.block_on(binauthz_server::run(settings)).map_err(failed)
+}
+
+fn failed(error: impl Display) -> Failure {
+    Failure::usage(error)
+}
+
+/// Lines for a person at a terminal, JSON for everything else; `BINAUTHZ_LOG` filters (`info` by default).
+fn start_log() {
+    let filter = EnvFilter::try_from_env("BINAUTHZ_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
+}

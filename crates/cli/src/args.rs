@@ -1,0 +1,323 @@
+//! The command line as typed: nothing here touches the system. `settings.rs` says what it means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    commands::{
+        attestations, attestors, clusters, completion, decide, images, keyrings, keys, logs, notes, payload,
+        policy, projects, snapshot, tokens,
+    },
+    demo::DemoFlags,
+    output::Format,
+    settings::Secret,
+};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done (decide: admitted)
+  1  the server refused the request (decide: denied; policy lint: findings)
+  2  wrong usage, an unreadable file, or a server that cannot be reached
+
+Examples:
+  binauthz demo
+  binauthz serve --dev --data-dir data
+  binauthz --data-dir data --project demo policy export
+  binauthz --data-dir data --project demo attestations list --attestor image-signing-attestor";
+
+/// Binary Authorization on your own machines: only images that were signed get to run.
+#[derive(Debug, Parser)]
+#[command(name = "binauthz", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: GlobalFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GlobalFlags {
+    /// Address of the API, e.g. `http://127.0.0.1:8787`
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_SERVER",
+        value_name = "URL",
+        help_heading = "Global flags"
+    )]
+    pub server: Option<String>,
+    /// Project that names without one belong to (else CLOUDSDK_CORE_PROJECT)
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_PROJECT",
+        value_name = "ID",
+        help_heading = "Global flags"
+    )]
+    pub project: Option<String>,
+    /// Bearer token; a file or the environment keeps it out of the process list
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    #[arg(help_heading = "Global flags")]
+    pub token: Option<Secret>,
+    /// File that holds the bearer token
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Global flags"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Folder of a server on this machine: its address and its administrator's token are read from it
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_DATA_DIR",
+        value_name = "DIR",
+        help_heading = "Global flags"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// PEM certificates to trust for https:// instead of the system's
+    #[arg(
+        long,
+        global = true,
+        env = "BINAUTHZ_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Global flags"
+    )]
+    pub ca_file: Option<PathBuf>,
+    /// Send the token over plain HTTP to another machine (anybody on the way can read it)
+    #[arg(long, global = true, help_heading = "Global flags")]
+    pub allow_plain_http: bool,
+    /// json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …) or none
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global flags")]
+    pub format: Option<Format>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play the whole story on this machine: unsigned is refused, signed is admitted
+    Demo(DemoFlags),
+    /// Run the server: API, admission webhook, health
+    Serve(ServeFlags),
+    /// Attestors: who may say that an image is good
+    #[command(subcommand)]
+    Attestors(attestors::Command),
+    /// The policy: whose word is needed before an image may run
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Attestations: signed statements about one image digest
+    #[command(subcommand)]
+    Attestations(attestations::Command),
+    /// Print the bytes an attestation of an image signs
+    CreateSignaturePayload(payload::Flags),
+    /// Key rings
+    #[command(subcommand)]
+    Keyrings(keyrings::Command),
+    /// Signing keys and their versions
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Notes: what attestations hang on
+    #[command(subcommand)]
+    Notes(notes::Command),
+    /// Clusters that may ask for verdicts
+    #[command(subcommand)]
+    Clusters(clusters::Command),
+    /// Images in registries
+    #[command(subcommand)]
+    Images(images::Command),
+    /// Verdicts that were given
+    #[command(subcommand)]
+    Logs(logs::Command),
+    /// API tokens
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Projects
+    #[command(subcommand)]
+    Projects(projects::Command),
+    /// Say whether a manifest would be admitted, and why
+    Decide(decide::Flags),
+    /// Snapshots: policy, attestors and attestations in one file, for `decide` without a server
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    /// Print shell exports that point gcloud (and this program) at a server
+    #[command(
+        after_help = "Examples:\n  eval \"$(binauthz env --data-dir data --project demo)\"\n  \
+                            gcloud container binauthz policy export"
+    )]
+    Env,
+    /// Print a completion script for a shell
+    Completion(completion::Flags),
+}
+
+/// How `serve` listens and what it answers for.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  binauthz serve --dev --data-dir data\n  \
+    binauthz serve --data-dir /var/lib/binauthz --api-listen 0.0.0.0:8787 --webhook-listen 0.0.0.0:8443\n  \
+    binauthz serve --dev --data-dir data --registry us-central1-docker.pkg.dev=http://127.0.0.1:5000\n\n\
+    The data folder is --data-dir (required). When the server is ready, it holds addresses.json,\n\
+    admin.token and webhook-ca.pem.")]
+pub struct ServeFlags {
+    /// For one machine: plain HTTP on loopback, every project id exists, no client certificates
+    #[arg(long)]
+    pub dev: bool,
+    /// Configuration file (flags win over it)
+    #[arg(long, value_name = "FILE", env = "BINAUTHZ_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address of the API; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub api_listen: Option<std::net::SocketAddr>,
+    /// Address of the admission webhook (TLS)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub webhook_listen: Option<std::net::SocketAddr>,
+    /// Address of health and metrics
+    #[arg(long, value_name = "HOST:PORT")]
+    pub health_listen: Option<std::net::SocketAddr>,
+    /// Where images of a registry host are asked (repeatable)
+    #[arg(long = "registry", value_name = "HOST=URL")]
+    pub registries: Vec<String>,
+    /// Deny everything in projects that have no policy (else: admit, as Google does)
+    #[arg(long)]
+    pub require_policy: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command a person can type in full.
+    fn leaves(command: &clap::Command, path: &str) -> Vec<(String, clap::Command)> {
+        let path = format!("{path} {}", command.get_name()).trim().to_owned();
+        let below: Vec<&clap::Command> = command
+            .get_subcommands()
+            .filter(|c| c.get_name() != "help")
+            .collect();
+        if below.is_empty() {
+            return vec![(path, command.clone())];
+        }
+        below.iter().flat_map(|command| leaves(command, &path)).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_and_shows_an_example() {
+        let all = leaves(&Arguments::command(), "");
+        assert!(all.len() > 50, "only {} commands", all.len());
+        for (path, command) in all {
+            assert!(command.get_about().is_some(), "{path} has no description");
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(after.contains("Examples:\n  "), "{path} shows no example");
+            let noun = path.strip_prefix("binauthz ").unwrap_or(&path);
+            assert!(
+                after.contains(noun),
+                "{path}: its example is of another command: {after}"
+            );
+        }
+    }
+
+    /// The tutorial's commands and the rest of the surface, as a person types them after `binauthz`.
+    const TYPED: &[&str] = &[
+        "serve --dev --data-dir d --api-listen 127.0.0.1:0 --webhook-listen 127.0.0.1:0 --health-listen 127.0.0.1:0",
+        "serve --data-dir d --registry a.example=http://127.0.0.1:5000 --registry b.example=http://127.0.0.1:5001",
+        "demo --keep",
+        "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=PROJECT_SINGLETON_POLICY_ENFORCE",
+        "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=project-singleton-policy-enforce",
+        "clusters create my-cluster --location us-central1-a",
+        "keyrings create image-signing --location=global",
+        "keys create image-signer --keyring=image-signing --location=global --purpose=asymmetric-signing \
+         --default-algorithm=rsa-sign-pkcs1-4096-sha512",
+        "keys versions destroy 1 --key=k --keyring=r --location=global",
+        "keys versions get-public-key 1 --key=k --keyring=r --location=global --output-file f.pem",
+        "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
+        "attestors create image-signing-attestor --attestation-authority-note=image-signing-note \
+         --attestation-authority-note-project=P",
+        "attestors public-keys add --attestor=a --keyversion-project=P --keyversion-location=global \
+         --keyversion-keyring=r --keyversion-key=k --keyversion=1",
+        "attestors public-keys add --attestor=a --pkix-public-key-file=f --pkix-public-key-algorithm=ecdsa-p256-sha256",
+        "attestors public-keys add --attestor=a --pgp-public-key-file=f --comment hello",
+        "attestors public-keys remove ID --attestor=a",
+        "attestors add-iam-policy-binding a --member=user:x@example.com --role=roles/viewer",
+        "policy import binauthz-policy.yaml",
+        "policy lint binauthz-policy.yaml",
+        "policy export --format=json",
+        "policy export-system-policy --location=global",
+        "attestations sign-and-create --artifact-url=h/p@sha256:x --attestor=a --attestor-project=P \
+         --keyversion-project=P --keyversion-location=global --keyversion-keyring=r --keyversion-key=k --keyversion=1",
+        "attestations sign-and-create --artifact-url=h/p --digest-file=m.json --attestor=a --local-key=key.pem --validate",
+        "attestations create --artifact-url=u --attestor=a --signature-file=s --public-key-id=i --payload-file=p",
+        "attestations list --attestor=image-signing-attestor --artifact-url=u",
+        "attestations list --attestor=a --format=table(name,createTime,resourceUri)",
+        "create-signature-payload --artifact-url=u",
+        "images describe us-central1-docker.pkg.dev/P/app/myservice:tag --format=value(image_summary.digest)",
+        "logs list --limit 5",
+        "tokens create ci --role admin",
+        "projects create demo",
+        "env --data-dir d",
+        "decide -",
+        "decide deployment.yaml --snapshot s.json --explain",
+        "snapshot export --output s.json",
+        "completion bash",
+    ];
+
+    /// What must not be accepted: a flag missing, two ways at once, an unknown word.
+    const REFUSED: &[&str] = &[
+        "",
+        "attestor list",
+        "attestors create a",
+        "attestors public-keys add --attestor=a",
+        "attestors public-keys add --attestor=a --pgp-public-key-file=f --pkix-public-key-file=g \
+         --pkix-public-key-algorithm=ecdsa-p256-sha256",
+        "attestors public-keys add --attestor=a --pkix-public-key-file=f",
+        "attestations sign-and-create --attestor=a --keyversion=1",
+        "attestations sign-and-create --artifact-url=u --attestor=a --local-key=k --keyversion=1",
+        "attestations sign-and-create --artifact-url=u --attestor=a",
+        "attestations create --artifact-url=u --attestor=a --signature-file=s",
+        "clusters update c --zone z --binauthz-evaluation-mode=sometimes",
+        "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
+        "policy export --format=xml",
+        "decide",
+        "completion tcsh",
+    ];
+
+    #[test]
+    fn the_tutorials_commands_parse() {
+        for typed in TYPED {
+            let words = std::iter::once("binauthz").chain(typed.split_whitespace());
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{typed}\n{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_exit_code_2() {
+        for typed in REFUSED {
+            let words = std::iter::once("binauthz").chain(typed.split_whitespace());
+            match Arguments::try_parse_from(words) {
+                Ok(_) => panic!("{typed} was accepted"),
+                Err(error) => assert_eq!(error.exit_code(), 2, "{typed}"),
+            }
+        }
+    }
+}

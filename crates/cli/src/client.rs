@@ -1,0 +1,346 @@
+//! The one HTTP client of the command line: JSON in, JSON out, Google's error form understood.
+
+use std::time::Duration;
+
+use reqwest::{Method, Url, redirect};
+use serde_json::Value;
+
+use crate::settings::Secret;
+
+/// No answer is longer: a page of 1,000 occurrences of 64 KiB each.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// One call; creating an RSA-4096 key takes up to 2 s on a busy machine.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages followed by one list: 1,000 pages of 1,000 entries, a million in all.
+const PAGES_MAX: usize = 1_000;
+
+/// Why a call brought no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server said no, in Google's error form.
+    #[error("{}: {}", .0.status, .0.message)]
+    Refused(Refusal),
+    /// No connection, or it broke.
+    #[error("`{server}` cannot be reached: {cause}")]
+    Unreachable {
+        /// The base address that was tried.
+        server: String,
+        /// The innermost cause, e.g. "connection refused".
+        cause: String,
+    },
+    /// Something answered that does not speak this API.
+    #[error("`{server}` answered HTTP {code} with something that is not JSON; is it a binauthz server?")]
+    NotJson {
+        /// The base address that was asked.
+        server: String,
+        /// The HTTP status.
+        code: u16,
+    },
+    /// More bytes than any answer of this API has.
+    #[error("the answer of `{server}` is longer than {ANSWER_BYTES_MAX} bytes")]
+    TooLong {
+        /// The base address that was asked.
+        server: String,
+    },
+    /// A list that never ends.
+    #[error("the list at `{path}` has more than {PAGES_MAX} pages; narrow it with --filter or --limit")]
+    TooManyPages {
+        /// The path of the list.
+        path: String,
+    },
+    /// The path cannot be made into a URL.
+    #[error("`{path}` is not a path of this API")]
+    BadPath {
+        /// The path as built from the arguments.
+        path: String,
+    },
+}
+
+/// A refusal as the server worded it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub http: u16,
+    /// The name of the google.rpc code, e.g. `NOT_FOUND`.
+    pub status: String,
+    /// The server's sentence.
+    pub message: String,
+    /// Field violations and the like, one line each.
+    pub details: Vec<String>,
+}
+
+/// A connection to one API server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    server: Url,
+    token: Option<Secret>,
+}
+
+impl Client {
+    /// A client for `server` that trusts `authority` (PEM certificates) instead of the system's roots when given.
+    pub fn new(
+        server: Url,
+        token: Option<Secret>,
+        authority: Option<&[u8]>,
+    ) -> Result<Client, reqwest::Error> {
+        let builder = reqwest::Client::builder()
+            // A redirect would carry the token elsewhere; this API has none.
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT);
+        let builder = match authority {
+            Some(pem) => builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?),
+            // Plain HTTP needs no roots, and loading them fails on machines that have none.
+            None if server.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+        };
+        Ok(Client {
+            http: builder.build()?,
+            server,
+            token,
+        })
+    }
+
+    /// The base address, without a trailing slash.
+    pub fn server(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
+    }
+
+    /// `//host:port/v1/NAME`: the id gcloud derives for a key of this server.
+    pub fn key_id(&self, version: &str) -> String {
+        let base = self.server();
+        let base = base.split_once("://").map_or(base, |(_, rest)| rest);
+        format!("//{base}/v1/{version}")
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, CallError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    /// POST with a JSON body.
+    pub async fn post(&self, path: &str, query: &[(&str, &str)], body: &Value) -> Result<Value, CallError> {
+        self.call(Method::POST, path, query, Some(body)).await
+    }
+
+    /// PUT with a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CallError> {
+        self.call(Method::PUT, path, &[], Some(body)).await
+    }
+
+    /// PATCH of the fields named by `mask`.
+    pub async fn patch(&self, path: &str, mask: &str, body: &Value) -> Result<Value, CallError> {
+        self.call(Method::PATCH, path, &[("updateMask", mask)], Some(body))
+            .await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<Value, CallError> {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
+    /// All entries of a paged list, at most `limit` of them.
+    pub async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        field: &str,
+        limit: usize,
+    ) -> Result<Vec<Value>, CallError> {
+        let page_size = limit.clamp(1, 1_000).to_string();
+        let mut entries = Vec::new();
+        let mut token = String::new();
+        for _ in 0..PAGES_MAX {
+            let mut page_query = query.to_vec();
+            page_query.push(("pageSize", &page_size));
+            if !token.is_empty() {
+                page_query.push(("pageToken", &token));
+            }
+            let mut page = self.get(path, &page_query).await?;
+            if let Some(Value::Array(more)) = page.get_mut(field).map(Value::take) {
+                entries.extend(more);
+            }
+            match page.get("nextPageToken").and_then(Value::as_str) {
+                Some(next) if !next.is_empty() && entries.len() < limit => token = next.to_owned(),
+                _ => {
+                    entries.truncate(limit);
+                    return Ok(entries);
+                }
+            }
+        }
+        Err(CallError::TooManyPages {
+            path: path.to_owned(),
+        })
+    }
+
+    /// One call: the answer's JSON, `{}` for an empty one.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, CallError> {
+        let url = self.url(path)?;
+        let mut request = self.http.request(method, url);
+        if !query.is_empty() {
+            request = request.query(query);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.reveal());
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let code = response.status().as_u16();
+        let bytes = self.read(response).await?;
+        if (200..300).contains(&code) {
+            if bytes.is_empty() {
+                return Ok(Value::Object(serde_json::Map::new()));
+            }
+            return serde_json::from_slice(&bytes).map_err(|_| CallError::NotJson {
+                server: self.server().to_owned(),
+                code,
+            });
+        }
+        let refusal = serde_json::from_slice(&bytes)
+            .ok()
+            .and_then(|answer| read_refusal(&answer, code));
+        Err(match refusal {
+            Some(refusal) => CallError::Refused(refusal),
+            None => CallError::NotJson {
+                server: self.server().to_owned(),
+                code,
+            },
+        })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, CallError> {
+        // Joined as text: `Url::join` would let a path such as `//elsewhere/` replace the host.
+        Url::parse(&format!("{}{path}", self.server()))
+            .ok()
+            .filter(|url| path.starts_with('/') && url.origin() == self.server.origin())
+            .ok_or_else(|| CallError::BadPath {
+                path: path.to_owned(),
+            })
+    }
+
+    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, CallError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(CallError::TooLong {
+                    server: self.server().to_owned(),
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CallError {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        CallError::Unreachable {
+            server: self.server().to_owned(),
+            cause: cause.to_string(),
+        }
+    }
+}
+
+/// Reads `{"error":{code,message,status,details}}`.
+fn read_refusal(answer: &Value, http: u16) -> Option<Refusal> {
+    let error = answer.get("error")?;
+    let message = error.get("message")?.as_str()?.to_owned();
+    let status = error
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or("UNKNOWN")
+        .to_owned();
+    let details = error
+        .get("details")
+        .and_then(Value::as_array)
+        .map_or_else(Vec::new, |details| {
+            details
+                .iter()
+                .flat_map(detail_lines)
+                .filter(|line| !message.contains(line.as_str()))
+                .collect()
+        });
+    Some(Refusal {
+        http,
+        status,
+        message,
+        details,
+    })
+}
+
+/// One line for each violation of a BadRequest or PreconditionFailure detail.
+fn detail_lines(detail: &Value) -> Vec<String> {
+    let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let violations = ["fieldViolations", "violations"];
+    let found = violations
+        .iter()
+        .filter_map(|field| detail.get(field)?.as_array())
+        .flatten();
+    found
+        .map(|violation| {
+            let subject = [text(violation, "field"), text(violation, "subject")].concat();
+            match text(violation, "description") {
+                description if subject.is_empty() => description,
+                description => format!("{subject}: {description}"),
+            }
+        })
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn client(server: &str) -> Client {
+        crate::install_crypto_provider();
+        Client::new(Url::parse(server).expect("a test URL"), None, None).expect("a client")
+    }
+
+    #[test]
+    fn a_path_never_leaves_the_server() {
+        let client = client("http://127.0.0.1:8787/prefix/");
+        let good = client.url("/v1/projects/p/policy").expect("a good path");
+        assert_eq!(good.as_str(), "http://127.0.0.1:8787/prefix/v1/projects/p/policy");
+        for bad in ["v1/x", "@evil.example/x", ".evil.example/x", ""] {
+            assert!(client.url(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            client.url("//evil.example/x").expect("stays").host_str(),
+            Some("127.0.0.1")
+        );
+    }
+
+    #[test]
+    fn key_ids_are_the_server_address_without_the_scheme() {
+        let version = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
+        assert_eq!(
+            client("http://127.0.0.1:8787/").key_id(version),
+            format!("//127.0.0.1:8787/v1/{version}")
+        );
+    }
+
+    #[test]
+    fn refusals_are_read_with_their_violations() {
+        let answer = json!({"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT", "details": [
+            {"@type": "type.googleapis.com/google.rpc.BadRequest",
+             "fieldViolations": [{"field": "policy.x", "description": "unknown field"}]}]}});
+        let refusal = read_refusal(&answer, 400).expect("a refusal");
+        assert_eq!(refusal.details, ["policy.x: unknown field"]);
+        assert_eq!(read_refusal(&json!({"oops": 1}), 500), None);
+    }
+}

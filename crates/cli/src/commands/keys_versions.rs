@@ -1,0 +1,154 @@
+//! `keys versions`: enabled, disabled, scheduled for destruction.
+
+use std::path::PathBuf;
+
+use binauthz_core::name::CryptoKeyName;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{files, keys::RingFlags};
+use crate::{
+    failure::{Exit, Failure},
+    names, output,
+    settings::Settings,
+};
+
+/// What to do with key versions.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a new version
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions create --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Create(OfKeyFlags),
+    /// List the versions of a key
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
+    )]
+    List(OfKeyFlags),
+    /// Show a version
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions describe 1 --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Describe(VersionFlags),
+    /// Let a version sign again
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions enable 1 --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Enable(VersionFlags),
+    /// Stop a version from signing; what it signed stays good
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions disable 1 --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Disable(VersionFlags),
+    /// Schedule the destruction of a version; until then it can be restored
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions destroy 1 --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Destroy(VersionFlags),
+    /// Take back a scheduled destruction; the version is disabled then
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions restore 1 --key=image-signer --keyring=image-signing --location=global"
+    )]
+    Restore(VersionFlags),
+    /// Print the public key of a version as PEM
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions get-public-key 1 --key=image-signer --keyring=image-signing \\\n      \
+        --location=global --output-file=image-signer.pem"
+    )]
+    GetPublicKey(PublicKeyFlags),
+}
+
+/// The key whose versions are meant.
+#[derive(Debug, Args)]
+pub struct OfKeyFlags {
+    /// Key: id, or the full name
+    #[arg(long)]
+    key: Option<String>,
+    #[command(flatten)]
+    ring: RingFlags,
+}
+
+/// A version.
+#[derive(Debug, Args)]
+pub struct VersionFlags {
+    /// Version number, or the full name
+    version: String,
+    #[command(flatten)]
+    key: OfKeyFlags,
+}
+
+/// A version and where its public key goes.
+#[derive(Debug, Args)]
+pub struct PublicKeyFlags {
+    #[command(flatten)]
+    version: VersionFlags,
+    /// Where the PEM goes; standard output by default
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+}
+
+impl OfKeyFlags {
+    pub(super) fn name(&self, settings: &Settings) -> Result<CryptoKeyName, Failure> {
+        self.ring
+            .key(names::required(self.key.as_deref(), "--key")?, settings)
+    }
+}
+
+impl VersionFlags {
+    fn path(&self, settings: &Settings) -> Result<String, Failure> {
+        Ok(names::path(
+            "v1",
+            &names::key_version(&self.version, || self.key.name(settings))?,
+        ))
+    }
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        let client = settings.client()?;
+        let format = settings.format.as_ref();
+        match self {
+            Command::Create(flags) => {
+                let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+            }
+            Command::List(flags) => {
+                let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
+                let versions = client.list(&path, &[], "cryptoKeyVersions", usize::MAX).await?;
+                output::show_list(format, &versions, "name,state,algorithm,createTime");
+            }
+            Command::Describe(flags) => {
+                output::show_one(format, &client.get(&flags.path(settings)?, &[]).await?)
+            }
+            Command::Enable(flags) => {
+                let enabled = client
+                    .patch(&flags.path(settings)?, "state", &json!({"state": "ENABLED"}))
+                    .await?;
+                output::show_one(format, &enabled);
+            }
+            Command::Disable(flags) => {
+                let disabled = client
+                    .patch(&flags.path(settings)?, "state", &json!({"state": "DISABLED"}))
+                    .await?;
+                output::show_one(format, &disabled);
+            }
+            Command::Destroy(flags) => {
+                let path = format!("{}:destroy", flags.path(settings)?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+            }
+            Command::Restore(flags) => {
+                let path = format!("{}:restore", flags.path(settings)?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+            }
+            Command::GetPublicKey(flags) => {
+                let path = format!("{}/publicKey", flags.version.path(settings)?);
+                let key = client.get(&path, &[]).await?;
+                let pem = key.get("pem").and_then(Value::as_str).unwrap_or("");
+                files::write(flags.output_file.as_deref(), pem.as_bytes())?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,124 @@
+//! `tokens`: who may call the API.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::{
+    failure::{Exit, Failure},
+    output,
+    settings::Settings,
+};
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a token; it is printed once and kept nowhere
+    #[command(
+        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=86400s --description='build pipeline' > ci.token"
+    )]
+    Create(CreateFlags),
+    /// List the tokens (not their secrets)
+    #[command(after_help = "Examples:\n  binauthz tokens list")]
+    List,
+    /// Revoke a token; it stops working at once
+    #[command(after_help = "Examples:\n  binauthz tokens revoke ci")]
+    Revoke(TokenFlag),
+}
+
+/// A token.
+#[derive(Debug, Args)]
+pub struct TokenFlag {
+    /// Id: lower-case letters, digits, `-`
+    token: String,
+}
+
+/// A new token.
+#[derive(Debug, Args)]
+pub struct CreateFlags {
+    #[command(flatten)]
+    token: TokenFlag,
+    /// What it may do
+    #[arg(long, value_parser = ["admin", "viewer"])]
+    role: String,
+    /// How long it works, e.g. 86400s; for ever by default
+    #[arg(long, value_name = "SECONDS")]
+    ttl: Option<String>,
+    /// Who uses it
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        let client = settings.client()?;
+        let format = settings.format.as_ref();
+        match self {
+            Command::Create(flags) => {
+                let mut body = json!({"role": flags.role});
+                let optional = [("ttl", &flags.ttl), ("description", &flags.description)];
+                for (field, value) in optional {
+                    if let Some(value) = value {
+                        body[field] = json!(value);
+                    }
+                }
+                let id = &flags.token.token;
+                let created = client
+                    .post("/binauthz/v1/tokens", &[("tokenId", id)], &body)
+                    .await?;
+                let secret = created
+                    .get("token")
+                    .and_then(Value::as_str)
+                    .unwrap_or("")
+                    .to_owned();
+                output::note(&format!(
+                    "Created token [{id}] with the role {}. It is not shown again.",
+                    flags.role
+                ));
+                match format {
+                    Some(_) => output::show_one(format, &created),
+                    // Alone on standard output, so that `> ci.token` makes a token file.
+                    None => output::print(&format!("{}\n", output::plain(&secret))),
+                }
+            }
+            Command::List => {
+                let tokens = client
+                    .list("/binauthz/v1/tokens", &[], "tokens", usize::MAX)
+                    .await?;
+                let columns = "name.basename(),role,description,createTime,expireTime,revokeTime";
+                output::show_list(format, &tokens, columns);
+            }
+            Command::Revoke(flag) => {
+                let answer = client
+                    .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.token)?))
+                    .await?;
+                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.token));
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// An id that is one segment of a path, whatever was typed.
+fn segment(text: &str) -> Result<&str, Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('.') {
+        return Ok(text);
+    }
+    Err(Failure::usage(format_args!(
+        "`{text}` is not a token id: expected lower-case letters, digits or `-`"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_stays_one_segment() {
+        assert!(segment("ci-1").is_ok());
+        for wrong in ["", "..", "a/b", "a?b", "a b", "a%2fb"] {
+            assert!(segment(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The operator's hand: gcloud-shaped commands over HTTP, a verdict without a server, and the demonstration.
+//!
+//! Arguments are read in two steps: as typed (`args`), then as meant (`settings`). A command is one file under
+//! `commands`; it answers with an [`Exit`] or a [`Failure`], and only [`run`] prints the latter.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod artifact;
+mod client;
+mod commands;
+mod demo;
+mod explain;
+mod failure;
+mod key_flags;
+mod lint;
+mod names;
+mod output;
+mod settings;
+mod signing;
+mod snapshot;
+mod yaml;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+pub use args::{Arguments, Command, GlobalFlags, ServeFlags};
+pub use failure::{Exit, Failure};
+use settings::Settings;
+
+/// What the process is to be: a server, or one command.
+#[derive(Debug)]
+pub enum Invocation {
+    /// The server, with its data folder.
+    Serve(PathBuf, ServeFlags),
+    /// A command of this crate.
+    Command(Box<Arguments>),
+}
+
+/// Installs the process-wide TLS provider, once, before the first connection or listener.
+pub fn install_crypto_provider() {
+    // An error means that one is installed already, which is what is wanted.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Reads the command line; wrong usage and `--help` end the process, as clap does.
+pub fn parse() -> Result<Invocation, Failure> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Serve(flags) => {
+            let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
+            Ok(Invocation::Serve(folder, flags))
+        }
+        _ => Ok(Invocation::Command(Box::new(arguments))),
+    }
+}
+
+/// Runs one command to its end.
+pub async fn run(arguments: Arguments) -> Exit {
+    let settings = Settings::with_environment(arguments.global);
+    match dispatch(&arguments.command, &settings).await {
+        Ok(exit) => exit,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Says what went wrong, on standard error.
+pub fn report(failure: &Failure) -> Exit {
+    for line in failure.to_string().lines() {
+        output::note(line);
+    }
+    failure.exit()
+}
+
+async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(flags) => demo::run(flags).await,
+        Command::Serve(_) => Err(Failure::usage("`serve` is run by the program itself")),
+        Command::Attestors(command) => command.run(settings).await,
+        Command::Policy(command) => command.run(settings).await,
+        Command::Attestations(command) => command.run(settings).await,
+        Command::CreateSignaturePayload(flags) => flags.run(),
+        Command::Keyrings(command) => command.run(settings).await,
+        Command::Keys(command) => command.run(settings).await,
+        Command::Notes(command) => command.run(settings).await,
+        Command::Clusters(command) => command.run(settings).await,
+        Command::Images(command) => command.run(settings).await,
+        Command::Logs(command) => command.run(settings).await,
+        Command::Tokens(command) => command.run(settings).await,
+        Command::Projects(command) => command.run(settings).await,
+        Command::Decide(flags) => flags.run(settings).await,
+        Command::Snapshot(command) => command.run(settings).await,
+        Command::Env => commands::environment::run(settings),
+        Command::Completion(flags) => Ok(flags.run()),
+    }
+}
