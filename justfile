@@ -1,0 +1,24 @@
+# The lanes of CONTRIBUTING.md. `just --list` shows them.
+
+# Format, lints, house rules.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test -p xtask
+
+# Everything.
+test:
+    cargo test --workspace
+
+# The black-box tests alone, against a fresh build.
+conformance *filter:
+    cargo build -p binauthz
+    cargo test -p binauthz-conformance --test black_box -- {{filter}}
+
+# The whole story on one machine.
+demo:
+    cargo run --release -- demo
+
+# Licences, bans and sources of dependencies.
+deny:
+    cargo deny --offline check bans licenses sources
