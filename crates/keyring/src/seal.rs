@@ -1,6 +1,7 @@
 //! Private keys at rest: AES-256-GCM under a master key, bound to the name of the key version.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
@@ -14,9 +15,11 @@ use crate::software::SoftwareKey;
 const FORMAT: u8 = 1;
 const TAG_BYTES: usize = 16;
 
-/// The key that wraps all others. Kept outside the database; its bytes are wiped when it is dropped.
+/// The key that wraps all others. Kept outside the database. Clones share the one copy in memory, which is wiped with the
+/// last of them.
+#[derive(Clone)]
 pub struct MasterKey {
-    key: RandomizedNonceKey,
+    key: Arc<RandomizedNonceKey>,
 }
 
 impl MasterKey {
@@ -29,7 +32,7 @@ impl MasterKey {
     /// [`SealFailed`] when the library refuses the key.
     pub fn new(bytes: &[u8; Self::BYTES]) -> Result<Self, SealFailed> {
         RandomizedNonceKey::new(&AES_256_GCM, bytes)
-            .map(|key| Self { key })
+            .map(|key| Self { key: Arc::new(key) })
             .map_err(|Unspecified| SealFailed)
     }
 

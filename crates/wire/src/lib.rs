@@ -16,13 +16,18 @@
 )]
 
 pub mod admission_review;
+pub mod artifactregistry;
 pub mod binaryauthorization;
+pub mod cloudkms;
+pub mod container;
 pub mod containeranalysis;
 pub mod field_mask;
+pub mod filter;
 pub mod image_review;
 pub mod json;
 pub mod manifest;
 pub mod page;
+pub mod serviceusage;
 pub mod status;
 mod strict;
 pub mod workload;
