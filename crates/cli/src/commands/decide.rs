@@ -213,3 +213,7 @@ fn cluster_name(text: &str, project: &str) -> Result<ClusterName, Failure> {
         ),
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

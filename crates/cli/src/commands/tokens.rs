@@ -29,7 +29,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct TokenFlag {
     /// Id: lower-case letters, digits, `-`
-    token: String,
+    id: String,
 }
 
 /// A new token.
@@ -62,7 +62,7 @@ impl Command {
                         body[field] = json!(value);
                     }
                 }
-                let id = &flags.token.token;
+                let id = &flags.token.id;
                 let created = client
                     .post("/binauthz/v1/tokens", &[("tokenId", id)], &body)
                     .await?;
@@ -90,9 +90,9 @@ impl Command {
             }
             Command::Revoke(flag) => {
                 let answer = client
-                    .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.token)?))
+                    .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.id)?))
                     .await?;
-                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.token));
+                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id));
             }
         }
         Ok(Exit::Done)
