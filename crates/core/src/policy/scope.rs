@@ -54,7 +54,7 @@ pub(crate) struct UnknownSubject;
 
 impl Scoped {
     /// Every scoped rule.
-    pub(super) fn rules(&self) -> Box<dyn Iterator<Item = &AdmissionRule> + '_> {
+    pub(super) fn rules(&self) -> Box<dyn Iterator<Item = &AdmissionRule> + Send + '_> {
         match self {
             Self::None => Box::new(std::iter::empty()),
             Self::ByCluster(rules) => Box::new(rules.values()),

@@ -1,0 +1,97 @@
+//! From a question to a decision.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::task::Poll;
+
+use binauthz_core::decide::{decide, plan, refuse};
+use binauthz_core::decision::{Decision, Reason};
+use binauthz_core::name::ClusterName;
+use binauthz_core::workload::{BreakGlass, Namespace, Request, RequestedImage, Subject};
+use binauthz_wire::image_review::ImageReview;
+use binauthz_wire::workload::Workload;
+use tokio::time::Instant;
+
+use super::deadline::Deadlines;
+use super::gather::gather;
+use super::request::Target;
+use crate::app::App;
+
+/// What is asked, whatever the dialect.
+pub(super) struct Question {
+    namespace: String,
+    service_account: Option<String>,
+    images: Vec<RequestedImage>,
+    break_glass: Option<BreakGlass>,
+}
+
+impl Question {
+    /// Of a workload in the namespace of its request.
+    pub(super) fn of(workload: &Workload<'_>, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            service_account: workload.service_account().map(str::to_owned),
+            images: workload.requested_images(),
+            break_glass: workload.break_glass(),
+        }
+    }
+}
+
+impl From<&ImageReview<'_>> for Question {
+    fn from(review: &ImageReview<'_>) -> Self {
+        Self {
+            namespace: review.namespace().to_owned(),
+            service_account: None,
+            images: review.requested_images(),
+            break_glass: review.break_glass(),
+        }
+    }
+}
+
+/// The verdict on a question for the cluster of the path.
+pub(super) async fn judge(app: &App, target: &Target, question: Question, deadlines: &Deadlines) -> Decision {
+    let until = deadlines.gather(question.break_glass.is_some());
+    judge_until(app, &target.cluster, question, until).await
+}
+
+/// The verdict on a workload that nobody is about to run: for people who ask first. Nothing is recorded.
+pub(crate) async fn judge_workload(
+    app: &App,
+    cluster: &ClusterName,
+    workload: &Workload<'_>,
+    namespace: &str,
+) -> Decision {
+    let until = Instant::now() + std::time::Duration::from_secs(10);
+    judge_until(app, cluster, Question::of(workload, namespace), until).await
+}
+
+async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until: Instant) -> Decision {
+    let Question { namespace, service_account, images, break_glass } = question;
+    let known = app.snapshots.of(app, cluster).await;
+    let subject = namespace.parse::<Namespace>().and_then(|namespace| {
+        // Without a trust domain (an unregistered cluster) the identity is never looked at.
+        let domain = if known.trust_domain.is_empty() { "none" } else { &known.trust_domain };
+        Subject::new(cluster.clone(), namespace, service_account.as_deref(), domain)
+    });
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(why) => return refuse(Reason::Unreviewable(why.to_string()), break_glass.as_ref()),
+    };
+    let plan = plan(&known.standing, Request { subject, images, break_glass });
+    let answers = gather(app, &plan, until).await;
+    decide(plan, &answers, (app.clock)())
+}
+
+/// The future's output, or nothing if it panicked.
+pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |context| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}

@@ -1,0 +1,38 @@
+//! The collaborators of the server, built once.
+
+use binauthz_core::time::UnixTime;
+use binauthz_keyring::MasterKey;
+use binauthz_registry::Registries;
+use binauthz_store::Store;
+use tokio::sync::Semaphore;
+
+use crate::admission::{Counters, Proofs, Snapshots};
+use crate::audit::Journal;
+use crate::auth::AdminToken;
+use crate::settings::Settings;
+
+/// RSA keys generated at once: one core stays for everything else.
+pub(crate) const GENERATIONS: usize = 1;
+/// Admissions judged at once; one more is denied as overloaded. 1 000 connections of 8 streams each.
+pub(crate) const ADMISSIONS: usize = 8_000;
+
+/// Everything a handler may use.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) admin_token: AdminToken,
+    pub(crate) master_key: MasterKey,
+    pub(crate) registries: Registries,
+    pub(crate) journal: Journal,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) proofs: Proofs,
+    pub(crate) counters: Counters,
+    pub(crate) generations: Semaphore,
+    pub(crate) admissions: Semaphore,
+    pub(crate) clock: fn() -> UnixTime,
+}
+
+/// The system's clock.
+pub(crate) fn system_clock() -> UnixTime {
+    UnixTime::from_micros(jiff::Timestamp::now().as_microsecond())
+}

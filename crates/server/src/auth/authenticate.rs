@@ -1,0 +1,120 @@
+//! From the `Authorization` header to a [`Caller`].
+
+use binauthz_core::time::UnixTime;
+use binauthz_store::{Store, TokenRow, Unavailable};
+use binauthz_wire::json::{self, Limits};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::{AdminToken, Caller, Role, Token};
+
+/// The longest header looked at; our tokens have 52 characters. What is longer is hashed for nobody.
+const MAX_TOKEN: usize = 4096;
+
+/// The caller of a request, or nobody.
+///
+/// # Errors
+/// The store could not be asked: that is not a wrong token, and the caller may try again.
+pub(crate) async fn authenticate(
+    headers: &HeaderMap,
+    admin: &AdminToken,
+    store: &Store,
+    now: UnixTime,
+) -> Result<Option<Caller>, Unavailable> {
+    let Some(token) = bearer(headers) else { return Ok(None) };
+    let hash = token.hash();
+    if admin.matches(&hash) {
+        return Ok(Some(Caller::new("admin".to_owned(), Role::Admin)));
+    }
+    let row = store.token_by_hash(&hash).await?;
+    Ok(row.filter(|row| valid(row, now)).and_then(caller))
+}
+
+/// A stored token whose role this release does not know is nobody's.
+fn caller(row: TokenRow) -> Option<Caller> {
+    let document = json::parse(row.document.as_bytes(), Limits::API).ok()?;
+    let role = Role::from_name(document.member("role")?.as_str()?)?;
+    Some(Caller::new(row.principal, role))
+}
+
+/// Expired the moment it expires; revoked for good.
+fn valid(row: &TokenRow, now: UnixTime) -> bool {
+    row.revoked.is_none() && row.expires.is_none_or(|expires| now.as_micros() < expires)
+}
+
+/// Exactly one `Authorization: Bearer TOKEN`; the scheme in any case, as RFC 9110 has it.
+fn bearer(headers: &HeaderMap) -> Option<Token> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() || value.len() > MAX_TOKEN {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Token::from_text(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::routes::Class;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_one_bearer_token_counts() {
+        for (values, expected) in [
+            (vec!["Bearer abc"], Some("abc")),
+            (vec!["bearer  abc "], Some("abc")),
+            (vec![], None),
+            (vec!["abc"], None),
+            (vec!["Bearer"], None),
+            (vec!["Bearer "], None),
+            (vec!["Basic abc"], None),
+            (vec!["Bearer abc", "Bearer abc"], None),
+        ] {
+            assert_eq!(bearer(&headers(&values)).as_ref().map(Token::reveal), expected, "{values:?}");
+        }
+        assert!(bearer(&headers(&[&format!("Bearer {}", "a".repeat(MAX_TOKEN))])).is_none());
+    }
+
+    #[test]
+    fn a_stored_role_decides_and_an_unknown_one_is_nobody() {
+        let row = |document: &str| TokenRow {
+            id: "t".into(),
+            hash: [0; 32],
+            principal: "token:t".into(),
+            document: document.into(),
+            created: 0,
+            expires: None,
+            revoked: None,
+        };
+        assert!(caller(row(r#"{"role":"admin"}"#)).unwrap().may(Class::Write));
+        let viewer = caller(row(r#"{"role":"viewer"}"#)).unwrap();
+        assert!(viewer.may(Class::Read) && !viewer.may(Class::Write));
+        for document in ["{}", r#"{"role":"root"}"#, r#"{"role":"Admin"}"#, r#"{"role":1}"#, "", "x"] {
+            assert_eq!(caller(row(document)), None, "{document}");
+        }
+    }
+
+    #[test]
+    fn expiry_and_revocation_end_a_token() {
+        let row = |expires, revoked| TokenRow {
+            id: "t".into(),
+            hash: [0; 32],
+            principal: "token:t".into(),
+            document: "{}".into(),
+            created: 0,
+            expires,
+            revoked,
+        };
+        let now = UnixTime::from_micros(100);
+        assert!(valid(&row(None, None), now));
+        assert!(valid(&row(Some(101), None), now));
+        assert!(!valid(&row(Some(100), None), now));
+        assert!(!valid(&row(None, Some(200)), now));
+        assert!(!valid(&row(Some(101), Some(1)), now));
+    }
+}

@@ -1,0 +1,76 @@
+//! The audit log of the API: who changed what.
+
+use binauthz_core::time::UnixTime;
+use binauthz_store::{AuditOrder, AuditQuery, AuditRow};
+use binauthz_wire::json::timestamp_out;
+use binauthz_wire::status::Code;
+use serde_json::json;
+
+use super::call::{Call, Reply};
+use super::error::ApiError;
+use super::listing::{self, Page};
+use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::app::App;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route {
+        verb: Verb::Get,
+        template: "/binauthz/v1/audit",
+        versions: ApiVersion::V1_ONLY,
+        api: Api::Binauthz,
+        name: "ListAuditEntries",
+        permission: "binauthz.audit.list",
+        class: Class::Read,
+        handler: |app, call| Box::pin(list(app, call)),
+    }]
+}
+
+async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let page = Page::of(&call, "audit".to_owned(), 50, 1000)?;
+    let beyond = page.after().map(|sequence| sequence.parse::<i64>()).transpose().map_err(|_| {
+        ApiError::invalid_argument("`pageToken` is not one of this list")
+    })?;
+    let query = AuditQuery { order: AuditOrder::NewestFirst, beyond, limit: page.fetch() };
+    let mut rows = app.store.audit_rows(&query).await?;
+    let next = page.cut(&mut rows, |row| row.sequence.to_string());
+    Ok(Reply::json(listing::reply("entries", rows.iter().map(describe).collect(), next)))
+}
+
+fn describe(row: &AuditRow) -> serde_json::Value {
+    let detail = serde_json::from_str::<serde_json::Value>(&row.detail).unwrap_or_else(|_| json!(row.detail));
+    json!({
+        "sequence": row.sequence.to_string(),
+        "time": timestamp_out(UnixTime::from_micros(row.time)),
+        "principal": row.principal,
+        "method": row.method,
+        "resource": row.resource,
+        "status": status_name(row.status_code),
+        "requestId": row.request_id,
+        "detail": detail,
+    })
+}
+
+fn status_name(number: i32) -> &'static str {
+    const CODES: [Code; 16] = [
+        Code::Cancelled,
+        Code::Unknown,
+        Code::InvalidArgument,
+        Code::DeadlineExceeded,
+        Code::NotFound,
+        Code::AlreadyExists,
+        Code::PermissionDenied,
+        Code::ResourceExhausted,
+        Code::FailedPrecondition,
+        Code::Aborted,
+        Code::OutOfRange,
+        Code::Unimplemented,
+        Code::Internal,
+        Code::Unavailable,
+        Code::DataLoss,
+        Code::Unauthenticated,
+    ];
+    if number == 0 {
+        return "OK";
+    }
+    CODES.into_iter().find(|code| code.number() == number).map_or("UNKNOWN", Code::name)
+}

@@ -1,0 +1,23 @@
+//! The control plane: the API port. Everything goes through [`call::handle`]; what there is to call is in [`routes`].
+
+mod attestors;
+mod audit_entries;
+mod body;
+pub(crate) mod call;
+pub(crate) mod clusters;
+mod decisions;
+pub(crate) mod error;
+pub(crate) mod etag;
+mod kms;
+pub(crate) mod listing;
+mod notes;
+mod occurrences;
+mod policy;
+pub(crate) mod projects;
+mod query;
+pub(crate) mod routes;
+mod services;
+mod template;
+mod tokens;
+
+pub(crate) use call::handle;

@@ -1,0 +1,255 @@
+//! Container Analysis' occurrences: attestations, kept as they came in.
+//!
+//! Nothing here makes trust. An occurrence is checked for being about what it says it is about; whether its signature
+//! counts is decided at every admission.
+
+use aws_lc_rs::digest;
+use binauthz_core::image::{Digest, ImageRef};
+use binauthz_core::name::{NoteName, OccurrenceName};
+use binauthz_core::payload::unverified_digest;
+use binauthz_core::time::UnixTime;
+use binauthz_store::{Change, CommitError, Kind, OccurrenceQuery, OccurrenceRow, OccurrenceScope};
+use binauthz_wire::containeranalysis::{Occurrence, read_occurrence, read_occurrence_object, write_occurrence};
+use binauthz_wire::filter::Filter;
+use binauthz_wire::json::{self, Limits, Object};
+use serde_json::json;
+
+use super::call::{Call, Reply};
+use super::error::ApiError;
+use super::listing::{self, Page};
+use super::notes;
+use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::app::App;
+
+const FIELDS: &[&str] = &["kind", "resourceUri", "noteId", "noteProjectId"];
+/// Rows looked at for one page of a filtered list.
+const MAX_SCANNED: u32 = 5_000;
+const MAX_BATCH: usize = 1_000;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let row = |verb, template, name, permission, class, handler| Route {
+        verb,
+        template,
+        versions: ApiVersion::V1_ONLY,
+        api: Api::ContainerAnalysis,
+        name,
+        permission,
+        class,
+        handler,
+    };
+    const ALL: &str = "/{version}/projects/{project}/occurrences";
+    const ONE: &str = "/{version}/projects/{project}/occurrences/{occurrence}";
+    const BATCH: &str = "/{version}/projects/{project}/occurrences:batchCreate";
+    const OF_NOTE: &str = "/{version}/projects/{project}/notes/{note}/occurrences";
+    const NOTE: &str = "/{version}/projects/{project}/occurrences/{occurrence}/notes";
+    vec![
+        row(Verb::Post, ALL, "CreateOccurrence", "containeranalysis.occurrences.create", Class::Write, |app, call| Box::pin(create(app, call))),
+        row(Verb::Post, BATCH, "BatchCreateOccurrences", "containeranalysis.occurrences.create", Class::Write, |app, call| Box::pin(batch(app, call))),
+        row(Verb::Get, ALL, "ListOccurrences", "containeranalysis.occurrences.list", Class::Read, |app, call| Box::pin(of_project(app, call))),
+        row(Verb::Get, OF_NOTE, "ListNoteOccurrences", "containeranalysis.notes.listOccurrences", Class::Read, |app, call| Box::pin(of_note(app, call))),
+        row(Verb::Get, ONE, "GetOccurrence", "containeranalysis.occurrences.get", Class::Read, |app, call| Box::pin(read(app, call))),
+        row(Verb::Get, NOTE, "GetOccurrenceNote", "containeranalysis.occurrences.get", Class::Read, |app, call| Box::pin(note(app, call))),
+        row(Verb::Patch, ONE, "UpdateOccurrence", "containeranalysis.occurrences.update", Class::Write, |_, _| {
+            Box::pin(async {
+                Err(ApiError::invalid_argument("an attestation cannot be changed: delete the occurrence and create another"))
+            })
+        }),
+        row(Verb::Delete, ONE, "DeleteOccurrence", "containeranalysis.occurrences.delete", Class::Write, |app, call| Box::pin(delete(app, call))),
+    ]
+}
+
+/// The digest of `[SCHEME://]IMAGE@sha256:DIGEST`; anything else is told what to do.
+pub(super) fn pinned(resource_uri: &str) -> Result<Digest, ApiError> {
+    let image = resource_uri.split_once("://").map_or(resource_uri, |(_, image)| image);
+    let shown: String = resource_uri.chars().take(200).collect();
+    match image.parse::<ImageRef>() {
+        Ok(ImageRef::Pinned(pinned)) => Ok(*pinned.digest()),
+        Ok(ImageRef::Tagged(_)) => Err(ApiError::invalid_argument(format!(
+            "`resourceUri` is `{shown}`, which names no digest: an attestation is about IMAGE@sha256:DIGEST; find the digest with `binauthz images describe {image}`"
+        ))),
+        Err(why) => Err(ApiError::invalid_argument(format!("`resourceUri` is `{shown}`: {why}"))),
+    }
+}
+
+/// A row that says the same under every name: the resource may come with a scheme or without.
+fn row(name: &OccurrenceName, occurrence: &Occurrence, now: UnixTime) -> Result<OccurrenceRow, ApiError> {
+    let digest = pinned(&occurrence.resource_uri)?;
+    let signed = unverified_digest(&occurrence.attestation.payload)
+        .map_err(|why| ApiError::invalid_argument(format!("`attestation.serializedPayload`: {why}")))?;
+    if signed != digest {
+        return Err(ApiError::invalid_argument(format!(
+            "`resourceUri` is about `{digest}`, but the signed payload is about `{signed}`"
+        )));
+    }
+    Ok(OccurrenceRow {
+        name: name.to_string(),
+        project: format!("projects/{}", name.project()),
+        note: occurrence.note.to_string(),
+        digest: Some(*digest.as_bytes()),
+        resource_uri: occurrence.resource_uri.clone(),
+        kind: "ATTESTATION".to_owned(),
+        document: write_occurrence(&name.to_string(), occurrence, now, now).to_string(),
+        fingerprint: fingerprint(occurrence),
+        created: now.as_micros(),
+        updated: now.as_micros(),
+    })
+}
+
+/// Note, resource, payload and signatures, each with its length before it, so that no two lists of parts collide.
+fn fingerprint(occurrence: &Occurrence) -> [u8; 32] {
+    let note = occurrence.note.to_string();
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut part = |bytes: &[u8]| {
+        context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(bytes);
+    };
+    part(note.as_bytes());
+    part(occurrence.resource_uri.as_bytes());
+    part(&occurrence.attestation.payload);
+    for signature in &occurrence.attestation.signatures {
+        part(signature.key_id.as_bytes());
+        part(&signature.bytes);
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(context.finish().as_ref());
+    fingerprint
+}
+
+fn new_name(call: &Call) -> Result<OccurrenceName, ApiError> {
+    Ok(OccurrenceName::new(call.project()?, uuid::Uuid::now_v7().to_string().parse()?))
+}
+
+async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let occurrence = read_occurrence(call.take_body())?;
+    let name = new_name(&call)?;
+    store(app, &call, vec![row(&name, &occurrence, call.now)?], &[&occurrence.note]).await?;
+    Ok(Reply::json(write_occurrence(&name.to_string(), &occurrence, call.now, call.now)))
+}
+
+async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let mut body: Object = call.body_object()?;
+    body.ignore("parent");
+    let objects = body.take_objects("occurrences")?;
+    body.finish()?;
+    if objects.is_empty() || objects.len() > MAX_BATCH {
+        return Err(ApiError::invalid_argument(format!("`occurrences` has {} entries, expected 1 to {MAX_BATCH}", objects.len())));
+    }
+    let (mut rows, mut shown, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for object in objects {
+        let occurrence = read_occurrence_object(object)?;
+        let name = new_name(&call)?;
+        rows.push(row(&name, &occurrence, call.now)?);
+        shown.push(write_occurrence(&name.to_string(), &occurrence, call.now, call.now));
+        notes.push(occurrence.note);
+    }
+    notes.sort();
+    notes.dedup();
+    store(app, &call, rows, &notes.iter().collect::<Vec<_>>()).await?;
+    Ok(Reply::json(json!({ "occurrences": shown })))
+}
+
+async fn store(app: &App, call: &Call, rows: Vec<OccurrenceRow>, notes: &[&NoteName]) -> Result<(), ApiError> {
+    for name in notes {
+        if app.store.resource(Kind::Note, &name.to_string()).await?.is_none() {
+            return Err(ApiError::not_found(format!("note `{name}` was not found: create it before attaching attestations to it")));
+        }
+    }
+    let about: Vec<(String, Option<[u8; 32]>)> = rows.iter().map(|row| (row.note.clone(), row.digest)).collect();
+    let require = notes.iter().map(|name| Change::Require { kind: Kind::Note, name: name.to_string(), expect: None });
+    let changes = rows.into_iter().map(Change::InsertOccurrence).chain(require).collect();
+    call.commit(app, changes).await.map_err(duplicate)?;
+    about.iter().for_each(|(note, digest)| forget(app, note, *digest));
+    Ok(())
+}
+
+/// Names the attestation that is there already by its id, as clients look for it.
+fn duplicate(error: ApiError) -> ApiError {
+    match error.message().strip_prefix("`projects/").and_then(|rest| rest.split('`').next()) {
+        Some(name) if error.code() == binauthz_wire::status::Code::AlreadyExists => {
+            let id = name.rsplit('/').next().unwrap_or(name);
+            ApiError::already_exists(format!("occurrence ID \"{id}\" already exists: `projects/{name}` is the same attestation"))
+        }
+        _ => error,
+    }
+}
+
+/// The next admission looks again.
+fn forget(app: &App, note: &str, digest: Option<[u8; 32]>) {
+    if let (Ok(note), Some(bytes)) = (note.parse::<NoteName>(), digest) {
+        app.proofs.invalidate(&note, &Digest::from_bytes(bytes));
+    }
+}
+
+async fn stored(app: &App, call: &Call) -> Result<OccurrenceRow, ApiError> {
+    let name = OccurrenceName::new(call.project()?, call.param("occurrence").parse()?).to_string();
+    app.store.occurrence(&name).await?.ok_or_else(|| CommitError::NotFound { name }.into())
+}
+
+fn shown(row: &OccurrenceRow) -> Result<serde_json::Value, ApiError> {
+    let occurrence = read_occurrence(json::parse(row.document.as_bytes(), Limits::API)?)?;
+    let (created, updated) = (UnixTime::from_micros(row.created), UnixTime::from_micros(row.updated));
+    Ok(write_occurrence(&row.name, &occurrence, created, updated))
+}
+
+async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+    Ok(Reply::json(shown(&stored(app, &call).await?)?))
+}
+
+async fn note(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let row = stored(app, &call).await?;
+    notes::show(app, &row.note.parse()?).await
+}
+
+async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let row = stored(app, &call).await?;
+    call.commit(app, vec![Change::DeleteOccurrence { name: row.name }]).await?;
+    forget(app, &row.note, row.digest);
+    Ok(Reply::empty())
+}
+
+async fn of_project(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let scope = OccurrenceScope::Project(format!("projects/{}", call.project()?));
+    list(app, call, scope, "project").await
+}
+
+async fn of_note(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let name = NoteName::new(call.project()?, call.param("note").parse()?);
+    notes::stored(app, &name).await?;
+    list(app, call, OccurrenceScope::Note(name.to_string()), "note").await
+}
+
+async fn list(app: &App, call: Call, scope: OccurrenceScope, what: &str) -> Result<Reply, ApiError> {
+    let text = call.query.string("filter")?.unwrap_or_default().to_owned();
+    let filter = Filter::parse(&text, FIELDS)?;
+    let page = Page::of(&call, format!("{what} occurrences {scope:?} {text}"), 20, 1000)?;
+    let wanted = filter.required_suffix("resourceUri").and_then(|suffix| {
+        let (_, hexadecimal) = suffix.rsplit_once("sha256:")?;
+        format!("sha256:{hexadecimal}").parse::<Digest>().ok()
+    });
+    let query = OccurrenceQuery {
+        scope,
+        digest: wanted.map(|digest| *digest.as_bytes()),
+        after: page.after(),
+        limit: if filter == Filter::Everything { page.fetch() } else { MAX_SCANNED },
+    };
+    let rows = app.store.list_occurrences(&query).await?;
+    let scanned_all = rows.len() < usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let last = rows.last().map(|row| row.name.clone());
+    let mut found: Vec<OccurrenceRow> = rows.into_iter().filter(|row| filter.matches(&|field| value(row, field))).collect();
+    // A page may be short (or empty) and still have a successor, as Google's lists do.
+    let next = page.cut(&mut found, |row| row.name.clone()).or_else(|| {
+        if scanned_all { None } else { last.map(|name| page.token(&name)) }
+    });
+    let items = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    Ok(Reply::json(listing::reply("occurrences", items, next)))
+}
+
+fn value(row: &OccurrenceRow, field: &str) -> String {
+    let note = row.note.parse::<NoteName>();
+    match field {
+        "kind" => row.kind.clone(),
+        "resourceUri" => row.resource_uri.clone(),
+        "noteId" => note.map(|note| note.note().to_string()).unwrap_or_default(),
+        _ => note.map(|note| note.project().to_string()).unwrap_or_default(),
+    }
+}

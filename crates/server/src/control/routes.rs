@@ -1,0 +1,159 @@
+//! The route table: every address of the API port, in one list. A row cannot be written without a permission and a class;
+//! `tests::every_row_is_complete` and the tests over HTTP walk the list.
+//!
+//! To add an endpoint: write the handler in the file of its resource, add its row to `routes()` of that file, and, for a
+//! new file, add that `routes()` to [`table`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::LazyLock;
+
+use http::Method;
+
+use super::call::{Call, Reply};
+use super::error::ApiError;
+use super::template::Table;
+use crate::app::App;
+
+/// What a handler returns.
+pub(crate) type Handled<'a> = Pin<Box<dyn Future<Output = Result<Reply, ApiError>> + Send + 'a>>;
+
+/// A handler. In a row: `handler: |app, call| Box::pin(create(app, call))`.
+pub(crate) type Handler = for<'a> fn(&'a App, Call) -> Handled<'a>;
+
+/// One row of the route table.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) verb: Verb,
+    /// `/{version}/projects/{project}/attestors/{attestor}:getIamPolicy`; see [`super::template`].
+    pub(crate) template: &'static str,
+    /// What `{version}` may be. Ignored by a template without it.
+    pub(crate) versions: &'static [ApiVersion],
+    pub(crate) api: Api,
+    /// The method's name in its API, for the audit log and the metrics: `CreateAttestor`.
+    pub(crate) name: &'static str,
+    /// The permission a caller needs: `binaryauthorization.attestors.create`.
+    pub(crate) permission: &'static str,
+    pub(crate) class: Class,
+    pub(crate) handler: Handler,
+}
+
+/// What a call does to the world, and so what it leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Changes nothing; counted in the metrics only.
+    Read,
+    /// Changes something, or uses a private key: leaves an audit row, also when it fails.
+    Write,
+}
+
+/// The HTTP methods the API has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    pub(super) fn of(method: &Method) -> Option<Verb> {
+        [Verb::Get, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete]
+            .into_iter()
+            .find(|verb| verb.as_str() == method.as_str())
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Post => "POST",
+            Verb::Put => "PUT",
+            Verb::Patch => "PATCH",
+            Verb::Delete => "DELETE",
+        }
+    }
+}
+
+/// The version segment of Google's addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApiVersion {
+    V1,
+    V1Beta1,
+    V1Alpha1,
+    V1Alpha2,
+}
+
+impl ApiVersion {
+    /// The tracks of Binary Authorization: GA, beta, alpha.
+    pub(crate) const BINARY_AUTHORIZATION: &'static [ApiVersion] =
+        &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha2];
+    /// The tracks of Kubernetes Engine: GA, beta, alpha.
+    pub(crate) const CONTAINER: &'static [ApiVersion] = &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha1];
+    /// The APIs that have one version.
+    pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
+    pub(crate) const V1ALPHA2_ONLY: &'static [ApiVersion] = &[ApiVersion::V1Alpha2];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            ApiVersion::V1 => "v1",
+            ApiVersion::V1Beta1 => "v1beta1",
+            ApiVersion::V1Alpha1 => "v1alpha1",
+            ApiVersion::V1Alpha2 => "v1alpha2",
+        }
+    }
+}
+
+/// The API a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    ArtifactRegistry,
+    BinaryAuthorization,
+    /// Our own addresses, under `/binauthz/v1/`.
+    Binauthz,
+    CloudKms,
+    Container,
+    ContainerAnalysis,
+    ResourceManager,
+    ServiceUsage,
+}
+
+impl Api {
+    /// The name in audit rows and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Api::ArtifactRegistry => "artifactregistry",
+            Api::BinaryAuthorization => "binaryauthorization",
+            Api::Binauthz => "binauthz",
+            Api::CloudKms => "cloudkms",
+            Api::Container => "container",
+            Api::ContainerAnalysis => "containeranalysis",
+            Api::ResourceManager => "cloudresourcemanager",
+            Api::ServiceUsage => "serviceusage",
+        }
+    }
+}
+
+/// The whole table.
+pub(super) fn table() -> &'static Table {
+    static TABLE: LazyLock<Table> = LazyLock::new(|| {
+        Table::new(
+            [
+                // One line per file.
+                super::attestors::routes(),
+                super::audit_entries::routes(),
+                super::clusters::routes(),
+                super::decisions::routes(),
+                super::kms::routes(),
+                super::notes::routes(),
+                super::occurrences::routes(),
+                super::policy::routes(),
+                super::projects::routes(),
+                super::services::routes(),
+                super::tokens::routes(),
+            ]
+            .concat(),
+        )
+    });
+    &TABLE
+}

@@ -1,0 +1,17 @@
+//! The shell around the judge: sockets, the webhook, the API, and what is written down.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod app;
+mod audit;
+mod auth;
+mod control;
+mod files;
+mod health;
+mod listen;
+mod run;
+mod settings;
+
+pub use run::{StartError, run};
+pub use settings::{Flags, InvalidSettings, Settings};

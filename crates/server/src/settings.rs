@@ -1,0 +1,188 @@
+//! What the operator chose: flags, and a strict YAML file beneath them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use binauthz_registry::Endpoint;
+use serde::Deserialize;
+
+/// Why the server cannot be started with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidSettings {
+    /// The configuration file is not there or not readable.
+    #[error("cannot read the configuration file `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The configuration file has an unknown key or a wrong value.
+    #[error("the configuration file `{}` is not valid: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// `--dev` would offer plain HTTP to other machines.
+    #[error("with `--dev` the API speaks plain HTTP, so `{0}` must be a loopback address")]
+    NotLoopback(SocketAddr),
+    /// A registry is not `HOST=URL`.
+    #[error("registry `{text}`: {why}")]
+    Registry {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The flags of `binauthz serve`; what is absent comes from the file or the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Plain HTTP on loopback, any project exists.
+    pub dev: bool,
+    /// Address of the API.
+    pub api_listen: Option<SocketAddr>,
+    /// Address of the webhook.
+    pub webhook_listen: Option<SocketAddr>,
+    /// Address of health and metrics.
+    pub health_listen: Option<SocketAddr>,
+    /// `HOST=URL` of registries.
+    pub registries: Vec<String>,
+    /// A project without a policy denies.
+    pub require_policy: bool,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+}
+
+/// The configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct File {
+    api_listen: Option<SocketAddr>,
+    webhook_listen: Option<SocketAddr>,
+    health_listen: Option<SocketAddr>,
+    registries: Vec<String>,
+    require_policy: bool,
+    warn_only_for_workloads: bool,
+    server_names: Vec<String>,
+    webhook_client_authorities: Option<PathBuf>,
+}
+
+/// Everything the operator chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Plain HTTP on loopback, any project exists.
+    pub dev: bool,
+    /// Address of the API.
+    pub api_listen: SocketAddr,
+    /// Address of the webhook.
+    pub webhook_listen: SocketAddr,
+    /// Address of health and metrics.
+    pub health_listen: SocketAddr,
+    /// Where images of a host are asked.
+    pub registries: Vec<Endpoint>,
+    /// A project without a policy denies.
+    pub require_policy: bool,
+    /// Workload kinds are warned about, their Pods are denied.
+    pub warn_only_for_workloads: bool,
+    /// Further names of the serving certificate.
+    pub server_names: Vec<String>,
+    /// Authorities of the certificates that callers of the webhook must show.
+    pub webhook_client_authorities: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Merges flags, file and defaults.
+    ///
+    /// # Errors
+    /// [`InvalidSettings`] naming what is wrong.
+    pub fn new(flags: Flags) -> Result<Self, InvalidSettings> {
+        let file = match &flags.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let api_listen = flags.api_listen.or(file.api_listen).unwrap_or_else(|| loopback(8787));
+        if flags.dev && !api_listen.ip().is_loopback() {
+            return Err(InvalidSettings::NotLoopback(api_listen));
+        }
+        let registries = file
+            .registries
+            .iter()
+            .chain(&flags.registries)
+            .map(|text| {
+                text.parse::<Endpoint>().map_err(|why| InvalidSettings::Registry {
+                    text: text.split('@').next_back().unwrap_or_default().to_owned(),
+                    why: why.to_string(),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            data_dir: flags.data_dir,
+            dev: flags.dev,
+            api_listen,
+            webhook_listen: flags.webhook_listen.or(file.webhook_listen).unwrap_or_else(|| loopback(8443)),
+            health_listen: flags.health_listen.or(file.health_listen).unwrap_or_else(|| loopback(8788)),
+            registries,
+            require_policy: flags.require_policy || file.require_policy,
+            warn_only_for_workloads: file.warn_only_for_workloads,
+            server_names: file.server_names,
+            webhook_client_authorities: file.webhook_client_authorities,
+        })
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn read(path: &PathBuf) -> Result<File, InvalidSettings> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| InvalidSettings::Read { path: path.clone(), source })?;
+    serde_saphyr::from_str(&text)
+        .map_err(|error| InvalidSettings::File { path: path.clone(), message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Flags {
+        Flags { data_dir: "data".into(), dev: true, ..Flags::default() }
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback() {
+        let api_listen = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
+        assert!(Settings::new(Flags { api_listen, ..flags() }).is_err());
+        assert!(Settings::new(Flags { api_listen, dev: false, ..flags() }).is_ok());
+    }
+
+    #[test]
+    fn the_file_is_strict_and_flags_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("binauthz.yaml");
+        std::fs::write(&path, "apiListen: 127.0.0.1:1\nrequirePolicy: true\n").unwrap();
+        let settings = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap();
+        assert!(settings.require_policy && settings.api_listen.port() == 1);
+        let api_listen = Some(SocketAddr::from(([127, 0, 0, 1], 2)));
+        let settings = Settings::new(Flags { config: Some(path.clone()), api_listen, ..flags() }).unwrap();
+        assert_eq!(settings.api_listen.port(), 2);
+        std::fs::write(&path, "requirePolici: true\n").unwrap();
+        assert!(Settings::new(Flags { config: Some(path), ..flags() }).is_err());
+    }
+
+    #[test]
+    fn a_registry_is_a_host_and_a_url() {
+        let registries = vec!["nonsense".to_owned()];
+        assert!(Settings::new(Flags { registries, ..flags() }).is_err());
+        let registries = vec!["us-central1-docker.pkg.dev=http://127.0.0.1:5000".to_owned()];
+        assert_eq!(Settings::new(Flags { registries, ..flags() }).unwrap().registries.len(), 1);
+    }
+}
