@@ -1,0 +1,21 @@
+//! The program as it is started. (That this test exists is also what makes `cargo test --workspace` build the
+//! program, which the black-box tests of `conformance` start.)
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_binauthz")).args(arguments).output().expect("the program starts")
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let output = run(&["--version"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("binauthz "));
+}
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    assert_eq!(run(&["no-such-command"]).status.code(), Some(2));
+    assert_eq!(run(&["serve", "--dev"]).status.code(), Some(2), "`--data-dir` is required");
+}
