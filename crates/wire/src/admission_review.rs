@@ -102,6 +102,7 @@ pub struct Review<'a> {
 
 /// What a question is about, once it is understood.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
 pub enum Matter<'a> {
     /// An object that would run images, and what it was before, if this is an update of something readable.
     Judge {

@@ -191,6 +191,7 @@ fn the_proto3_forms_are_read() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn wrong_forms_are_refused_with_what_was_expected() {
     type Take = fn(&mut Object) -> Option<InvalidField>;
     let table: &[(serde_json::Value, Take, &str)] = &[
