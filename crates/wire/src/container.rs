@@ -143,20 +143,22 @@ pub enum EvaluationMode {
     PolicyBindingsAndProjectSingleton,
 }
 
-/// The numbers are those of the proto, which gcloud's own message classes do not have.
-const MODES: &[EnumRow<EvaluationMode>] = &[
-    ("DISABLED", 1, EvaluationMode::Disabled),
+/// The numbers are those of the proto, which gcloud's own message classes do not have. Unspecified leaves it to the
+/// deprecated flag.
+const MODES: &[EnumRow<Option<EvaluationMode>>] = &[
+    ("DISABLED", 1, Some(EvaluationMode::Disabled)),
     (
         "PROJECT_SINGLETON_POLICY_ENFORCE",
         2,
-        EvaluationMode::ProjectSingleton,
+        Some(EvaluationMode::ProjectSingleton),
     ),
-    ("POLICY_BINDINGS", 5, EvaluationMode::PolicyBindings),
+    ("POLICY_BINDINGS", 5, Some(EvaluationMode::PolicyBindings)),
     (
         "POLICY_BINDINGS_AND_PROJECT_SINGLETON_POLICY_ENFORCE",
         6,
-        EvaluationMode::PolicyBindingsAndProjectSingleton,
+        Some(EvaluationMode::PolicyBindingsAndProjectSingleton),
     ),
+    ("EVALUATION_MODE_UNSPECIFIED", 0, None),
 ];
 
 impl EvaluationMode {
@@ -170,7 +172,7 @@ impl EvaluationMode {
 
     /// Google's name of the mode.
     pub fn as_str(self) -> &'static str {
-        enum_name(MODES, self)
+        enum_name(MODES, Some(self))
     }
 
     fn takes_bindings(self) -> bool {
@@ -322,14 +324,12 @@ fn read_fields(mut object: Object) -> Result<Cluster, InvalidField> {
 
 fn read_binary_authorization(mut object: Object) -> Result<BinaryAuthorization, InvalidField> {
     let enabled = object.take_optional_bool("enabled")?.unwrap_or(false);
-    // The deprecated flag counts only where no mode is given.
-    let mode = object
-        .take_optional_enum("evaluationMode", MODES)?
-        .unwrap_or(if enabled {
-            EvaluationMode::ProjectSingleton
-        } else {
-            EvaluationMode::Disabled
-        });
+    let given = object.take_optional_enum("evaluationMode", MODES)?.flatten();
+    let mode = given.unwrap_or(if enabled {
+        EvaluationMode::ProjectSingleton
+    } else {
+        EvaluationMode::Disabled
+    });
     let bindings = object.take_objects("policyBindings")?;
     if bindings.len() > MAX_BINDINGS {
         return Err(object.refused(

@@ -1,315 +1,201 @@
-//! Kubernetes Engine's clusters and operations, as far as a registered cluster has them: its name, and how Binary
-//! Authorization is evaluated on it.
+//! Kubernetes Engine's clusters, registered here so that their webhooks may ask.
 
 use binauthz_core::name::{ClusterName, LocationId};
 use binauthz_core::policy::Evaluation;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
-use binauthz_wire::json::{self, EnumRow, InvalidField, Limits, Object, enum_name, timestamp_out};
-use serde_json::json;
+use binauthz_wire::container::{self, Cluster, ClusterView, OperationKind};
+use binauthz_wire::json::{self, InvalidField, InvalidJson, Limits};
+use binauthz_wire::status::Code;
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
-use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use super::operations;
+use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
+use super::{etag, listing};
 use crate::app::App;
 
-/// Clusters of one project shown by a list; Kubernetes Engine's lists have no pages.
-const MAX_LISTED: u32 = 1_000;
-const MAX_BINDINGS: usize = 100;
+/// Clusters of one project. Kubernetes Engine's lists have no pages; at 6 KiB each this one ends at 6 MB.
+const MAX_CLUSTERS: u32 = 1_000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Disabled,
-    Singleton,
-    Bindings,
-    BindingsAndSingleton,
+/// The two forms of an address: of today, and with a zone.
+const LOCATIONS: &str = "/{version}/projects/{project}/locations/{location}/clusters";
+const ZONES: &str = "/{version}/projects/{project}/zones/{location}/clusters";
+const LOCATION: &str = "/{version}/projects/{project}/locations/{location}/clusters/{cluster}";
+const ZONE: &str = "/{version}/projects/{project}/zones/{location}/clusters/{cluster}";
+
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = Vec::new();
+    let mut add = |verb, templates: [&'static str; 2], name, permission, class, handler: Handler| {
+        routes.extend(templates.map(|template| Route {
+            verb,
+            template,
+            versions: ApiVersion::CONTAINER,
+            api: Api::Container,
+            name,
+            permission,
+            class,
+            handler,
+        }));
+    };
+    let (all, one) = ([LOCATIONS, ZONES], [LOCATION, ZONE]);
+    add(Verb::Post, all, "CreateCluster", "container.clusters.create", Class::Write, |app, call| {
+        Box::pin(create(app, call))
+    });
+    add(Verb::Get, all, "ListClusters", "container.clusters.list", Class::Read, |app, call| {
+        Box::pin(list(app, call))
+    });
+    add(Verb::Get, one, "GetCluster", "container.clusters.get", Class::Read, |app, call| Box::pin(read(app, call)));
+    add(Verb::Put, one, "UpdateCluster", "container.clusters.update", Class::Write, |app, call| {
+        Box::pin(update(app, call))
+    });
+    add(Verb::Delete, one, "DeleteCluster", "container.clusters.delete", Class::Write, |app, call| {
+        Box::pin(delete(app, call))
+    });
+    let config = [
+        "/{version}/projects/{project}/locations/{location}/serverConfig",
+        "/{version}/projects/{project}/zones/{location}/serverconfig",
+    ];
+    add(Verb::Get, config, "GetServerConfig", "container.clusters.get", Class::Read, |_, _| {
+        Box::pin(async { Ok(Reply::json(container::write_server_config())) })
+    });
+    routes
 }
 
-const MODES: &[EnumRow<Mode>] = &[
-    ("DISABLED", 1, Mode::Disabled),
-    ("PROJECT_SINGLETON_POLICY_ENFORCE", 2, Mode::Singleton),
-    ("POLICY_BINDINGS", 5, Mode::Bindings),
-    ("POLICY_BINDINGS_AND_PROJECT_SINGLETON_POLICY_ENFORCE", 6, Mode::BindingsAndSingleton),
-    ("EVALUATION_MODE_UNSPECIFIED", 0, Mode::Disabled),
-];
-
-/// What is stored of a cluster.
+/// What a verdict needs to know of a cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterDocument {
-    mode: Mode,
-    bindings: Vec<(String, String)>,
+    evaluation: Evaluation,
     /// What the mesh identities of its Pods begin with.
     pub(crate) trust_domain: String,
+}
+
+/// Why a stored cluster cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableCluster {
+    #[error("the stored cluster is damaged: {0}")]
+    Json(#[from] InvalidJson),
+    #[error("the stored cluster is damaged: {0}")]
+    Field(#[from] InvalidField),
 }
 
 impl ClusterDocument {
     /// Reads a stored document.
     pub(crate) fn read(document: &str) -> Result<Self, String> {
-        let value = json::parse(document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
-        Self::from_object(Object::new(value, "").map_err(|why| why.to_string())?).map_err(|why| why.to_string())
-    }
-
-    fn from_object(mut object: Object) -> Result<Self, InvalidField> {
-        let trust_domain = object.take_string("trustDomain")?;
-        let (mode, bindings) = read_binary_authorization(object.take_object("binaryAuthorization")?)?;
-        object.finish()?;
-        Ok(Self { mode, bindings, trust_domain })
-    }
-
-    fn write(&self) -> String {
-        json!({ "trustDomain": self.trust_domain, "binaryAuthorization": self.binary_authorization() }).to_string()
+        let cluster = stored_cluster(document).map_err(|error| error.to_string())?;
+        Ok(Self {
+            evaluation: cluster.binary_authorization.mode.evaluation(),
+            trust_domain: cluster.workload_pool.unwrap_or_default(),
+        })
     }
 
     /// Whether the project's policy is enforced on the cluster.
     pub(crate) fn evaluation(&self) -> Evaluation {
-        match self.mode {
-            Mode::Singleton | Mode::BindingsAndSingleton => Evaluation::Enforced,
-            Mode::Disabled | Mode::Bindings => Evaluation::Disabled,
-        }
-    }
-
-    fn binary_authorization(&self) -> serde_json::Value {
-        let mut value = json!({ "evaluationMode": enum_name(MODES, self.mode) });
-        if self.mode == Mode::Singleton {
-            value["enabled"] = true.into();
-        }
-        if !self.bindings.is_empty() {
-            value["policyBindings"] = self
-                .bindings
-                .iter()
-                .map(|(name, mode)| match mode.as_str() {
-                    "" => json!({ "name": name }),
-                    mode => json!({ "name": name, "enforcementMode": mode }),
-                })
-                .collect();
-        }
-        value
+        self.evaluation
     }
 }
 
-/// `BinaryAuthorization`: the mode wins over the deprecated `enabled`.
-fn read_binary_authorization(mut object: Object) -> Result<(Mode, Vec<(String, String)>), InvalidField> {
-    let enabled = object.take_optional_bool("enabled")?.unwrap_or(false);
-    let mode = object.take_optional_enum("evaluationMode", MODES)?;
-    let mut bindings = Vec::new();
-    for mut binding in object.take_objects("policyBindings")? {
-        let name = binding.take_string("name")?;
-        let mode = binding.take_optional_string("enforcementMode")?.unwrap_or_default();
-        binding.finish()?;
-        bindings.push((name, mode));
-    }
-    if bindings.len() > MAX_BINDINGS {
-        return Err(object.refused("policyBindings", format_args!("has more than {MAX_BINDINGS} entries")));
-    }
-    object.finish()?;
-    let otherwise = if enabled { Mode::Singleton } else { Mode::Disabled };
-    Ok((mode.unwrap_or(otherwise), bindings))
+fn stored_cluster(document: &str) -> Result<Cluster, UnreadableCluster> {
+    Ok(container::read_stored_cluster(json::parse(document.as_bytes(), Limits::API)?)?)
 }
 
-pub(crate) fn routes() -> Vec<Route> {
-    let row = |verb, template, name, permission, class, handler| Route {
-        verb,
-        template,
-        versions: ApiVersion::CONTAINER,
-        api: Api::Container,
-        name,
-        permission,
-        class,
-        handler,
-    };
-    const CLUSTERS: &str = "/{version}/projects/{project}/locations/{location}/clusters";
-    const CLUSTER: &str = "/{version}/projects/{project}/locations/{location}/clusters/{cluster}";
-    const OPERATIONS: &str = "/{version}/projects/{project}/locations/{location}/operations";
-    const OPERATION: &str = "/{version}/projects/{project}/locations/{location}/operations/{operation}";
-    const CONFIG: &str = "/{version}/projects/{project}/locations/{location}/serverConfig";
-    const CREATE: &str = "container.clusters.create";
-    vec![
-        row(Verb::Post, CLUSTERS, "CreateCluster", CREATE, Class::Write, |app, call| Box::pin(create(app, call))),
-        row(Verb::Get, CLUSTERS, "ListClusters", "container.clusters.list", Class::Read, |app, call| Box::pin(list(app, call))),
-        row(Verb::Get, CLUSTER, "GetCluster", "container.clusters.get", Class::Read, |app, call| Box::pin(read(app, call))),
-        row(Verb::Put, CLUSTER, "UpdateCluster", "container.clusters.update", Class::Write, |app, call| Box::pin(update(app, call))),
-        row(Verb::Delete, CLUSTER, "DeleteCluster", "container.clusters.delete", Class::Write, |app, call| Box::pin(delete(app, call))),
-        row(Verb::Get, OPERATIONS, "ListOperations", "container.operations.list", Class::Read, |app, call| Box::pin(operations(app, call))),
-        row(Verb::Get, OPERATION, "GetOperation", "container.operations.get", Class::Read, |app, call| Box::pin(operation(app, call))),
-        row(Verb::Get, CONFIG, "GetServerConfig", "container.clusters.get", Class::Read, |_, _| {
-            Box::pin(async { Ok(Reply::json(json!({ "validImageTypes": [], "channels": [] }))) })
-        }),
-    ]
+fn document(cluster: &Cluster) -> String {
+    serde_json::Value::from(container::write_stored_cluster(cluster)).to_string()
+}
+
+impl From<UnreadableCluster> for ApiError {
+    fn from(error: UnreadableCluster) -> ApiError {
+        tracing::error!(%error, "a cluster cannot be read");
+        ApiError::failed_precondition(error.to_string())
+    }
 }
 
 fn cluster_name(call: &Call) -> Result<ClusterName, ApiError> {
     Ok(ClusterName::new(call.project()?, call.param("location").parse()?, call.param("cluster").parse()?))
 }
 
-/// What gcloud sends of a cluster that a registration does not have: nodes, networks, add-ons. Named, so that a
-/// misspelt field is still an error.
-const NOT_OURS: [&str; 24] = [
-    "nodePools",
-    "initialNodeCount",
-    "nodeConfig",
-    "network",
-    "subnetwork",
-    "locations",
-    "loggingService",
-    "monitoringService",
-    "masterAuth",
-    "legacyAbac",
-    "addonsConfig",
-    "ipAllocationPolicy",
-    "autopilot",
-    "autoscaling",
-    "releaseChannel",
-    "shieldedNodes",
-    "networkConfig",
-    "workloadIdentityConfig",
-    "resourceLabels",
-    "description",
-    "databaseEncryption",
-    "securityPostureConfig",
-    "controlPlaneEndpointsConfig",
-    "nodePoolDefaults",
-];
-
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
-    let mut body = call.body_object()?;
-    body.ignore("parent");
-    body.ignore("zone");
-    body.ignore("projectId");
-    let mut object = body.take_object("cluster")?;
-    let name = ClusterName::new(call.project()?, location, object.take_parsed("name")?);
-    let trust_domain = object
-        .take_optional_string("trustDomain")?
-        .unwrap_or_else(|| format!("{}.svc.id.goog", name.project()));
-    let (mode, bindings) = match object.take_optional_object("binaryAuthorization")? {
-        Some(object) => read_binary_authorization(object)?,
-        None => (Mode::Disabled, Vec::new()),
-    };
-    for field in NOT_OURS {
-        object.ignore(field);
-    }
-    object.finish()?;
-    body.finish()?;
-    let document = ClusterDocument { mode, bindings, trust_domain }.write();
+    let (id, mut cluster) = container::read_create_request(call.take_body())?;
+    let name = ClusterName::new(call.project()?, location, id);
     let parent = format!("projects/{}", name.project());
-    let cluster = NewResource { kind: Kind::Cluster, name: name.to_string(), parent, document };
-    finish(app, &call, &name, "CREATE_CLUSTER", Change::Insert(cluster)).await
+    let query = ListQuery { kind: Kind::Cluster, parent: parent.clone(), after: None, limit: MAX_CLUSTERS };
+    if app.store.list(&query).await?.len() >= MAX_CLUSTERS as usize {
+        let message = format!("`{parent}` has {MAX_CLUSTERS} clusters, and more are not kept in one project");
+        return Err(ApiError::new(Code::ResourceExhausted, message));
+    }
+    // Kept at once, so that a later change of this rule leaves registered clusters as they are.
+    cluster.workload_pool.get_or_insert_with(|| format!("{}.svc.id.goog", name.project()));
+    let document = document(&cluster);
+    let insert = Change::Insert(NewResource { kind: Kind::Cluster, name: name.to_string(), parent, document });
+    change(app, &call, OperationKind::Create, name, insert).await
 }
 
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
-    let mut body = call.body_object()?;
-    body.ignore("name");
-    let mut update = body.take_object("update")?;
-    let change = update.take_object("desiredBinaryAuthorization")?;
-    update.finish()?;
-    body.finish()?;
-    let (mode, bindings) = read_binary_authorization(change)?;
-    let row = stored(app, &name).await?;
-    let before = ClusterDocument::read(&row.document).map_err(ApiError::failed_precondition)?;
-    let document = ClusterDocument { mode, bindings, trust_domain: before.trust_domain }.write();
-    let change = Change::Replace { kind: Kind::Cluster, name: row.name, document, expect: Some(row.revision) };
-    finish(app, &call, &name, "UPDATE_CLUSTER", change).await
+    let binary_authorization = container::read_update_request(call.take_body())?;
+    let row = registered(app, &name).await?;
+    let cluster = Cluster { binary_authorization, ..stored_cluster(&row.document)? };
+    let document = document(&cluster);
+    let replace = Change::Replace { kind: Kind::Cluster, name: row.name, document, expect: Some(row.revision) };
+    change(app, &call, OperationKind::Update, name, replace).await
 }
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
-    stored(app, &name).await?;
-    let change = Change::Delete { kind: Kind::Cluster, name: name.to_string(), expect: None };
-    finish(app, &call, &name, "DELETE_CLUSTER", change).await
+    let row = registered(app, &name).await?;
+    let delete = Change::Delete { kind: Kind::Cluster, name: row.name, expect: Some(row.revision) };
+    change(app, &call, OperationKind::Delete, name, delete).await
 }
 
 /// Commits the change with its operation, which is done by then.
-async fn finish(
+async fn change(
     app: &App,
     call: &Call,
-    cluster: &ClusterName,
-    kind: &str,
+    kind: OperationKind,
+    cluster: ClusterName,
     change: Change,
 ) -> Result<Reply, ApiError> {
-    let id = format!("operation-{}", uuid::Uuid::now_v7().simple());
-    let parent = format!("projects/{}/locations/{}", cluster.project(), cluster.location());
-    let time = timestamp_out(call.now);
-    let operation = json!({
-        "name": id,
-        "zone": cluster.location().as_str(),
-        "location": cluster.location().as_str(),
-        "operationType": kind,
-        "status": "DONE",
-        "startTime": time,
-        "endTime": time,
-        "targetLink": cluster.to_string(),
-        "selfLink": format!("{parent}/operations/{id}"),
-    });
-    let record = NewResource {
-        kind: Kind::Operation,
-        name: format!("{parent}/operations/{id}"),
-        parent: format!("projects/{}", cluster.project()),
-        document: operation.to_string(),
-    };
-    call.commit(app, vec![change, Change::Insert(record)]).await?;
+    let (operation, record) = operations::new(app, call.now, kind, cluster).await?;
+    let changes = std::iter::once(change).chain(record).collect();
+    call.commit(app, changes).await?;
     app.snapshots.invalidate();
-    Ok(Reply::json(operation))
+    Ok(Reply::json(container::write_operation(&operation, call.version.as_str())))
 }
 
-async fn stored(app: &App, name: &ClusterName) -> Result<Resource, ApiError> {
+async fn registered(app: &App, name: &ClusterName) -> Result<Resource, ApiError> {
     app.store.resource(Kind::Cluster, &name.to_string()).await?.ok_or_else(|| {
+        let (cluster, location) = (name.cluster(), name.location());
         ApiError::not_found(format!(
-            "`{name}` was not found: register it with `binauthz clusters create {}`",
-            name.cluster()
+            "`{name}` was not found: register it with `binauthz clusters create {cluster} --location={location}`"
         ))
     })
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = cluster_name(&call)?;
-    let row = stored(app, &name).await?;
-    Ok(Reply::json(describe(&row)?))
+    let row = registered(app, &cluster_name(&call)?).await?;
+    Ok(Reply::json(describe(&call, &row)?))
 }
 
-fn describe(row: &Resource) -> Result<serde_json::Value, ApiError> {
+fn describe(call: &Call, row: &Resource) -> Result<serde_json::Value, ApiError> {
     let name: ClusterName = row.name.parse()?;
-    let document = ClusterDocument::read(&row.document).map_err(ApiError::failed_precondition)?;
-    Ok(json!({
-        "name": name.cluster().as_str(),
-        "location": name.location().as_str(),
-        "zone": name.location().as_str(),
-        "selfLink": row.name,
-        "status": "RUNNING",
-        "createTime": timestamp_out(UnixTime::from_micros(row.created)),
-        "binaryAuthorization": document.binary_authorization(),
-        "trustDomain": document.trust_domain,
-    }))
-}
-
-async fn rows(app: &App, call: &Call, kind: Kind, collection: &str) -> Result<Vec<Resource>, ApiError> {
-    let parent = format!("projects/{}", call.project()?);
-    let mut rows = app.store.list(&ListQuery { kind, parent: parent.clone(), after: None, limit: MAX_LISTED }).await?;
-    let location = call.param("location");
-    if location != "-" {
-        let location: LocationId = location.parse()?;
-        let prefix = format!("{parent}/locations/{location}/{collection}/");
-        rows.retain(|row| row.name.starts_with(&prefix));
-    }
-    Ok(rows)
+    let view = ClusterView {
+        name: &name,
+        version: call.version.as_str(),
+        // The same name at another time is another cluster.
+        id: format!("{:016x}", row.created),
+        etag: etag::of(row.revision),
+        created: UnixTime::from_micros(row.created),
+    };
+    Ok(container::write_cluster(&stored_cluster(&row.document)?, &view))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let rows = rows(app, &call, Kind::Cluster, "clusters").await?;
-    let clusters = rows.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
-    Ok(Reply::json(json!({ "clusters": clusters })))
-}
-
-async fn operations(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let rows = rows(app, &call, Kind::Operation, "operations").await?;
-    let operations: Vec<serde_json::Value> = rows.iter().filter_map(|row| serde_json::from_str(&row.document).ok()).collect();
-    Ok(Reply::json(json!({ "operations": operations })))
-}
-
-async fn operation(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let (project, location): (_, LocationId) = (call.project()?, call.param("location").parse()?);
-    let name = format!("projects/{project}/locations/{location}/operations/{}", call.param("operation"));
-    let row = app.store.resource(Kind::Operation, &name).await?;
-    let document = row.and_then(|row| serde_json::from_str(&row.document).ok());
-    document.map(Reply::json).ok_or_else(|| ApiError::not_found(format!("`{name}` was not found")))
+    let parent = format!("projects/{}", call.project()?);
+    let query = ListQuery { kind: Kind::Cluster, parent, after: None, limit: MAX_CLUSTERS };
+    let mut rows = app.store.list(&query).await?;
+    let prefix = operations::prefix(&call)?;
+    rows.retain(|row| row.name.starts_with(&prefix));
+    let clusters = rows.iter().map(|row| describe(&call, row)).collect::<Result<_, _>>()?;
+    Ok(Reply::json(listing::reply("clusters", clusters, None)))
 }

@@ -12,6 +12,7 @@ mod kms;
 pub(crate) mod listing;
 mod notes;
 mod occurrences;
+mod operations;
 mod policy;
 pub(crate) mod projects;
 mod query;

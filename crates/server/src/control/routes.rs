@@ -147,6 +147,7 @@ pub(super) fn table() -> &'static Table {
                 super::kms::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
+                super::operations::routes(),
                 super::policy::routes(),
                 super::projects::routes(),
                 super::services::routes(),

@@ -1,31 +1,22 @@
-//! Service Usage: every API of this server is there; what a project enabled or disabled is kept and shown.
+//! Service Usage. The APIs of this server are always there, so its services are enabled until somebody disables them;
+//! what was said of any service is kept and shown, and has no other effect.
+
+use std::collections::BTreeMap;
 
 use binauthz_core::name::ProjectId;
-use binauthz_store::{Change, Kind, ListQuery, NewResource};
-use serde_json::json;
+use binauthz_store::{Change, Kind, ListQuery, MAX_ROWS, NewResource};
+use binauthz_wire::json::{self, Limits};
+use binauthz_wire::serviceusage::{self, Answer, InvalidServiceName, SERVED, ServiceName, ServiceState};
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
-use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use super::listing::{self, Page};
+use super::operations;
+use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
 use crate::app::App;
 
-/// The services there are.
-const SERVICES: [(&str, &str); 9] = [
-    ("artifactregistry.googleapis.com", "Artifact Registry API"),
-    ("binaryauthorization.googleapis.com", "Binary Authorization API"),
-    ("cloudkms.googleapis.com", "Cloud Key Management Service (KMS) API"),
-    ("cloudresourcemanager.googleapis.com", "Cloud Resource Manager API"),
-    ("container.googleapis.com", "Kubernetes Engine API"),
-    ("containeranalysis.googleapis.com", "Container Analysis API"),
-    ("logging.googleapis.com", "Cloud Logging API"),
-    ("monitoring.googleapis.com", "Cloud Monitoring API"),
-    ("serviceusage.googleapis.com", "Service Usage API"),
-];
-
-const MAX_BATCH: usize = 20;
-
 pub(crate) fn routes() -> Vec<Route> {
-    let row = |verb, template, name, permission, class, handler| Route {
+    let row = |verb, template, name, permission, class, handler: Handler| Route {
         verb,
         template,
         versions: ApiVersion::V1_ONLY,
@@ -35,105 +26,119 @@ pub(crate) fn routes() -> Vec<Route> {
         class,
         handler,
     };
+    const ENABLE: &str = "/{version}/projects/{project}/services/{service}:enable";
+    const DISABLE: &str = "/{version}/projects/{project}/services/{service}:disable";
+    const BATCH: &str = "/{version}/projects/{project}/services:batchEnable";
     const SERVICE: &str = "/{version}/projects/{project}/services/{service}";
-    const ALL: &str = "/{version}/projects/{project}/services";
+    const SERVICES: &str = "/{version}/projects/{project}/services";
     vec![
-        row(Verb::Post, "/{version}/projects/{project}/services/{service}:enable", "EnableService", "serviceusage.services.enable", Class::Write, |app, call| Box::pin(set(app, call, true))),
-        row(Verb::Post, "/{version}/projects/{project}/services/{service}:disable", "DisableService", "serviceusage.services.disable", Class::Write, |app, call| Box::pin(set(app, call, false))),
-        row(Verb::Post, "/{version}/projects/{project}/services:batchEnable", "BatchEnableServices", "serviceusage.services.enable", Class::Write, |app, call| Box::pin(batch(app, call))),
-        row(Verb::Get, SERVICE, "GetService", "serviceusage.services.get", Class::Read, |app, call| Box::pin(read(app, call))),
-        row(Verb::Get, ALL, "ListServices", "serviceusage.services.list", Class::Read, |app, call| Box::pin(list(app, call))),
+        row(Verb::Post, ENABLE, "EnableService", "serviceusage.services.enable", Class::Write, |app, call| {
+            Box::pin(enable(app, call))
+        }),
+        row(Verb::Post, BATCH, "BatchEnableServices", "serviceusage.services.enable", Class::Write, |app, call| {
+            Box::pin(batch_enable(app, call))
+        }),
+        row(Verb::Post, DISABLE, "DisableService", "serviceusage.services.disable", Class::Write, |app, call| {
+            Box::pin(disable(app, call))
+        }),
+        row(Verb::Get, SERVICE, "GetService", "serviceusage.services.get", Class::Read, |app, call| {
+            Box::pin(read(app, call))
+        }),
+        row(Verb::Get, SERVICES, "ListServices", "serviceusage.services.list", Class::Read, |app, call| {
+            Box::pin(list(app, call))
+        }),
     ]
 }
 
-fn known(id: &str) -> Result<(&'static str, &'static str), ApiError> {
-    SERVICES.into_iter().find(|(name, _)| *name == id).ok_or_else(|| {
-        let names: Vec<&str> = SERVICES.iter().map(|(name, _)| *name).collect();
-        let id: String = id.chars().take(100).collect();
-        ApiError::not_found(format!("service `{id}` is not served here, expected one of {}", names.join(", ")))
-    })
-}
-
-fn describe(project: &ProjectId, (id, title): (&str, &str), enabled: bool) -> serde_json::Value {
-    json!({
-        "name": format!("projects/{project}/services/{id}"),
-        "parent": format!("projects/{project}"),
-        "config": { "name": id, "title": title },
-        "state": if enabled { "ENABLED" } else { "DISABLED" },
-    })
-}
-
-fn change(project: &ProjectId, id: &str, enabled: bool) -> Change {
-    let name = format!("projects/{project}/services/{id}");
-    let parent = format!("projects/{project}");
-    let document = json!({ "enabled": enabled }).to_string();
-    Change::Put { resource: NewResource { kind: Kind::Service, name, parent, document }, expect: None }
-}
-
-fn done(kind: &str, members: serde_json::Value) -> Reply {
-    let mut response = members;
-    response["@type"] = format!("type.googleapis.com/google.api.serviceusage.v1.{kind}").into();
-    Reply::json(json!({ "name": "operations/acat.done", "done": true, "response": response }))
-}
-
-async fn set(app: &App, mut call: Call, enabled: bool) -> Result<Reply, ApiError> {
-    let project = call.project()?;
-    let service = known(call.param("service"))?;
-    let mut body = call.body_object()?;
-    body.ignore("checkIfServiceHasUsage");
-    body.ignore("disableDependentServices");
-    body.finish()?;
-    call.commit(app, vec![change(&project, service.0, enabled)]).await?;
-    let kind = if enabled { "EnableServiceResponse" } else { "DisableServiceResponse" };
-    Ok(done(kind, json!({ "service": describe(&project, service, enabled) })))
-}
-
-async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let project = call.project()?;
-    let mut body = call.body_object()?;
-    let ids = body.take_strings("serviceIds")?;
-    body.finish()?;
-    if ids.is_empty() || ids.len() > MAX_BATCH {
-        return Err(ApiError::invalid_argument(format!("`serviceIds` has {} entries, expected 1 to {MAX_BATCH}", ids.len())));
+impl From<InvalidServiceName> for ApiError {
+    fn from(error: InvalidServiceName) -> ApiError {
+        ApiError::invalid_argument(error.to_string())
     }
-    let services = ids.iter().map(|id| known(id)).collect::<Result<Vec<_>, _>>()?;
-    let changes = services.iter().map(|(id, _)| change(&project, id, true)).collect();
-    call.commit(app, changes).await?;
-    let described: Vec<_> = services.into_iter().map(|service| describe(&project, service, true)).collect();
-    Ok(done("BatchEnableServicesResponse", json!({ "services": described })))
 }
 
-async fn enabled(app: &App, project: &ProjectId) -> Result<Vec<String>, ApiError> {
-    let query = ListQuery { kind: Kind::Service, parent: format!("projects/{project}"), after: None, limit: 100 };
-    let rows = app.store.list(&query).await?;
-    Ok(rows
-        .into_iter()
-        .filter(|row| row.document.contains("true"))
-        .filter_map(|row| row.name.rsplit('/').next().map(str::to_owned))
-        .collect())
+async fn enable(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    serviceusage::read_enable_request(call.take_body())?;
+    let service = call.param("service").parse()?;
+    set(app, &call, vec![service], ServiceState::Enabled, Answer::Enable).await
+}
+
+async fn batch_enable(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let services = serviceusage::read_batch_enable_request(call.take_body())?;
+    set(app, &call, services, ServiceState::Enabled, Answer::BatchEnable).await
+}
+
+async fn disable(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    serviceusage::read_disable_request(call.take_body())?;
+    let service = call.param("service").parse()?;
+    set(app, &call, vec![service], ServiceState::Disabled, Answer::Disable).await
+}
+
+/// Keeps the state of the services with the operation that says so.
+async fn set(
+    app: &App,
+    call: &Call,
+    services: Vec<ServiceName>,
+    state: ServiceState,
+    answer: Answer,
+) -> Result<Reply, ApiError> {
+    let project = call.project()?;
+    let shown = services.iter().map(|service| serviceusage::write_service(&project, service, state)).collect();
+    let answer = |name: &str| serviceusage::write_operation(name, answer, shown);
+    let (operation, record) = operations::new_of_services(app, &project, answer).await?;
+    let puts = services.iter().map(|service| {
+        let (name, parent) = (resource_name(&project, service), format!("projects/{project}"));
+        let document = serviceusage::write_stored_service(state).to_string();
+        Change::Put { resource: NewResource { kind: Kind::Service, name, parent, document }, expect: None }
+    });
+    call.commit(app, puts.chain(record).collect()).await?;
+    Ok(Reply::json(operation))
+}
+
+fn resource_name(project: &ProjectId, service: &ServiceName) -> String {
+    format!("projects/{project}/services/{}", service.as_str())
+}
+
+fn state_of(document: &str) -> Result<ServiceState, ApiError> {
+    Ok(serviceusage::read_stored_service(json::parse(document.as_bytes(), Limits::API)?)?)
+}
+
+fn initial(service: &str) -> ServiceState {
+    if SERVED.iter().any(|(name, _)| *name == service) { ServiceState::Enabled } else { ServiceState::Disabled }
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let project = call.project()?;
-    let service = known(call.param("service"))?;
-    let enabled = enabled(app, &project).await?.iter().any(|id| id == service.0);
-    Ok(Reply::json(describe(&project, service, enabled)))
+    let (project, service) = (call.project()?, call.param("service").parse::<ServiceName>()?);
+    let state = match app.store.resource(Kind::Service, &resource_name(&project, &service)).await? {
+        Some(row) => state_of(&row.document)?,
+        None => initial(service.as_str()),
+    };
+    Ok(Reply::json(serviceusage::write_service(&project, &service, state)))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let project = call.project()?;
-    let wanted = match call.query.string("filter")? {
-        None => None,
-        Some("state:ENABLED") => Some(true),
-        Some("state:DISABLED") => Some(false),
-        Some(_) => return Err(ApiError::invalid_argument("`filter` must be `state:ENABLED` or `state:DISABLED`")),
-    };
-    let on = enabled(app, &project).await?;
-    let services: Vec<_> = SERVICES
+    let filter = call.query.string("filter")?;
+    let wanted = serviceusage::read_filter(filter)?;
+    let page = Page::of(&call, format!("services {project} {}", filter.unwrap_or_default()), 50, 200)?;
+    let mut states = BTreeMap::new();
+    for (name, _) in SERVED {
+        states.insert(name.parse::<ServiceName>()?, ServiceState::Enabled);
+    }
+    let parent = format!("projects/{project}");
+    let query = ListQuery { kind: Kind::Service, parent: parent.clone(), after: None, limit: MAX_ROWS };
+    for row in app.store.list(&query).await? {
+        let name = row.name.rsplit('/').next().unwrap_or_default().parse::<ServiceName>()?;
+        states.insert(name, state_of(&row.document)?);
+    }
+    let after = page.after().unwrap_or_default();
+    let mut services: Vec<(ServiceName, ServiceState)> = states
         .into_iter()
-        .map(|service| (service, on.iter().any(|id| id == service.0)))
-        .filter(|(_, state)| wanted.is_none_or(|wanted| wanted == *state))
-        .map(|(service, state)| describe(&project, service, state))
+        .filter(|(service, state)| service.as_str() > after.as_str() && wanted.is_none_or(|wanted| wanted == *state))
         .collect();
-    Ok(Reply::json(json!({ "services": services })))
+    let next = page.cut(&mut services, |(service, _)| service.as_str().to_owned());
+    let shown = services
+        .iter()
+        .map(|(service, state)| serviceusage::write_service(&project, service, *state))
+        .collect();
+    Ok(Reply::json(listing::reply("services", shown, next)))
 }

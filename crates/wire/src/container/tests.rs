@@ -113,6 +113,11 @@ fn modes_by_name_and_by_number_and_what_they_enforce() {
             Evaluation::Enforced,
         ),
         (
+            json!({ "enabled": true, "evaluationMode": "EVALUATION_MODE_UNSPECIFIED" }),
+            EvaluationMode::ProjectSingleton,
+            Evaluation::Enforced,
+        ),
+        (
             json!({ "enabled": false }),
             EvaluationMode::Disabled,
             Evaluation::Disabled,
