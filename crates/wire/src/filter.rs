@@ -166,7 +166,7 @@ impl Parser<'_> {
         if self.peek() == Some(&Token::Symbol('(')) {
             self.position += 1;
             let inner = self.all(depth)?;
-            self.expect(')')?;
+            self.symbol(')')?;
             return Ok(inner);
         }
         let word = self.word()?;
@@ -185,9 +185,9 @@ impl Parser<'_> {
         let field_column = self.column();
         let field = self.word()?;
         let field = self.known(&field, field_column)?;
-        self.expect(',')?;
+        self.symbol(',')?;
         let text = self.value()?;
-        self.expect(')')?;
+        self.symbol(')')?;
         match word.as_str() {
             "has_suffix" => Ok(Filter::Suffix(field, text)),
             "has_prefix" => Ok(Filter::Prefix(field, text)),
@@ -226,7 +226,7 @@ impl Parser<'_> {
         }
     }
 
-    fn expect(&mut self, symbol: char) -> Result<(), InvalidField> {
+    fn symbol(&mut self, symbol: char) -> Result<(), InvalidField> {
         if self.peek() == Some(&Token::Symbol(symbol)) {
             self.position += 1;
             return Ok(());
