@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         attestations, attestors, clusters, completion, decide, images, keyrings, keys, logs, notes, payload,
-        policy, projects, snapshot, tokens,
+        policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -138,6 +138,9 @@ pub enum Command {
     /// Images in registries
     #[command(subcommand)]
     Images(images::Command),
+    /// The APIs of the project
+    #[command(subcommand)]
+    Services(services::Command),
     /// Verdicts that were given
     #[command(subcommand)]
     Logs(logs::Command),
@@ -243,6 +246,7 @@ mod tests {
         "demo --keep",
         "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=PROJECT_SINGLETON_POLICY_ENFORCE",
         "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=project-singleton-policy-enforce",
+        "services enable binaryauthorization.googleapis.com",
         "clusters create my-cluster --location us-central1-a",
         "keyrings create image-signing --location=global",
         "keys create image-signer --keyring=image-signing --location=global --purpose=asymmetric-signing \

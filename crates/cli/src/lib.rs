@@ -86,6 +86,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Notes(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,
+        Command::Services(command) => command.run(settings).await,
         Command::Logs(command) => command.run(settings).await,
         Command::Tokens(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,

@@ -58,15 +58,13 @@ pub struct Settings {
     pub format: Option<Format>,
 }
 
-/// The addresses a running server wrote to its data folder.
+/// The addresses a running server wrote to its data folder, as far as they are used here.
 #[derive(Debug, Clone, serde::Deserialize)]
 pub(crate) struct Addresses {
     /// REST.
     pub api: String,
     /// Admission webhook, TLS.
     pub webhook: String,
-    /// Health and metrics.
-    pub health: String,
 }
 
 impl Addresses {

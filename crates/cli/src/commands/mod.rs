@@ -18,5 +18,6 @@ pub(crate) mod payload;
 pub(crate) mod policy;
 pub(crate) mod projects;
 pub(crate) mod public_keys;
+pub(crate) mod services;
 pub(crate) mod snapshot;
 pub(crate) mod tokens;

@@ -4,6 +4,8 @@ mod columns;
 mod escape;
 mod table;
 
+pub(crate) use table::align;
+
 use std::{
     io::{self, Write},
     str::FromStr,
