@@ -373,6 +373,9 @@ impl Object {
         match self.take_optional_enum(field, table)? {
             Some(value) => Ok(value),
             None => {
+                if let Some(misspelt) = self.misspelt(field) {
+                    return Err(misspelt);
+                }
                 let names: Vec<&str> = table.iter().map(|(name, _, _)| *name).collect();
                 Err(self.refused(field, format_args!("is required: one of {}", quoted_list(&names))))
             }
@@ -477,8 +480,22 @@ impl Object {
         self.take_map(field)?.into_iter().map(pair).collect()
     }
 
-    fn required<T>(&self, field: &str, taken: Option<T>) -> Result<T, InvalidField> {
-        taken.ok_or_else(|| InvalidField::missing(self.path_of(field)))
+    fn required<T>(&self, field: &'static str, taken: Option<T>) -> Result<T, InvalidField> {
+        taken.ok_or_else(|| match self.misspelt(field) {
+            Some(misspelt) => misspelt,
+            None => InvalidField::missing(self.path_of(field)),
+        })
+    }
+
+    /// A required member that is there under a name nearly right: its author looks for what they wrote.
+    fn misspelt(&self, field: &'static str) -> Option<InvalidField> {
+        let suggests = |key: &str| scalar::nearest(key, &[field]).is_some();
+        let (written, _) = self.members.iter().find(|(key, _)| suggests(key))?;
+        let suggestion = Some(field);
+        Some(InvalidField {
+            path: self.path_of(written),
+            problem: Problem::Unknown { suggestion },
+        })
     }
 
     pub(super) fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> InvalidField {

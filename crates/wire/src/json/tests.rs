@@ -378,3 +378,13 @@ proptest! {
         prop_assert_eq!(serde_json::Value::from(read(&value.to_string())), value);
     }
 }
+
+#[test]
+fn a_misspelt_required_field_is_called_unknown_and_a_left_out_one_missing() {
+    let take = |value: serde_json::Value| object(value).take_string("namePattern").unwrap_err().to_string();
+    assert_eq!(
+        take(json!({ "namePatern": "a/*" })),
+        "`namePatern` is not a known field; did you mean `namePattern`?"
+    );
+    assert_eq!(take(json!({ "comment": "a/*" })), "`namePattern` is required");
+}
