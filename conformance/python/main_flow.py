@@ -6,7 +6,7 @@ Environment: API (base URL), TOKEN, IMAGE (pinned). The policy of the project re
 import hashlib
 import os
 
-from google.api_core.exceptions import AlreadyExists, InvalidArgument, NotFound
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import binaryauthorization_v1 as binauthz
 from google.cloud import kms_v1 as kms
 from google.cloud.devtools import containeranalysis_v1 as containeranalysis
@@ -46,7 +46,7 @@ def make_key():
     version = key.name + "/cryptoKeyVersions/1"
     assert client.get_crypto_key_version(name=version).state == kms.CryptoKeyVersion.CryptoKeyVersionState.ENABLED
     assert [v.name for v in client.list_crypto_key_versions(parent=key.name)] == [version]
-    refused(AlreadyExists, client.create_key_ring, parent="projects/demo/locations/global", key_ring_id="python",
+    refused(Conflict, client.create_key_ring, parent="projects/demo/locations/global", key_ring_id="python",
             key_ring=kms.KeyRing())
     return client, version
 
@@ -72,7 +72,7 @@ def trust_key(client, version):
     assert attestors.update_policy(policy=policy).description == "set by Python"
     policy.default_admission_rule.require_attestations_by.append("projects/demo/attestors/nobody-made-it")
     policy.etag = ""
-    refused(InvalidArgument, attestors.update_policy, policy=policy)
+    refused(BadRequest, attestors.update_policy, policy=policy)
     assert binauthz.SystemPolicyV1Client(**OPTIONS).get_system_policy(name="locations/global/policy").name
 
 
@@ -106,7 +106,7 @@ def attest(client, version):
     assert store.get_occurrence(name=stored.name).attestation.serialized_payload == payload
     found = store.list_note_occurrences(name=NOTE, filter=f'resourceUrl="https://{IMAGE}"')
     assert [o.name for o in found] == [stored.name]
-    refused(AlreadyExists, store.create_occurrence, parent="projects/demo", occurrence=occurrence)
+    refused(Conflict, store.create_occurrence, parent="projects/demo", occurrence=occurrence)
     assert store.get_note(name=NOTE).attestation.hint.human_readable_name == "Image signing attestor"
     assert NOTE in [note.name for note in store.list_notes(parent="projects/demo")]
 

@@ -45,9 +45,13 @@ fn a_missing_note() {
         Some(&attestor),
     )
     .refused(404, "NOT_FOUND", &["projects/demo/notes/nobody-made-it"]);
+    let payload = desk.ok(&format!(
+        "binauthz create-signature-payload --artifact-url={IMAGES}/a@sha256:{} | base64 -w0",
+        "a".repeat(64)
+    ));
     let occurrence = json!({"noteName": "projects/demo/notes/nobody-made-it", "kind": "ATTESTATION",
         "resourceUri": format!("{IMAGES}/a@sha256:{}", "a".repeat(64)),
-        "attestation": {"serializedPayload": "e30=", "signatures": [{"publicKeyId": "a:b", "signature": "AA=="}]}});
+        "attestation": {"serializedPayload": payload.text(), "signatures": [{"publicKeyId": "a:b", "signature": "AA=="}]}});
     desk.api("POST", "/v1/projects/demo/occurrences", Some(&occurrence))
         .refused(404, "NOT_FOUND", &["projects/demo/notes/nobody-made-it"]);
 }

@@ -75,10 +75,12 @@ fn versions_live_and_die() {
     desk.ok(&format!("{versions} enable 1 {OF_KEY}"))
         .says(&["ENABLED"]);
     desk.ok(&sign);
-    desk.ok(&format!("{versions} destroy 1 {OF_KEY}"))
-        .says(&["DESTROY_SCHEDULED"]);
+    desk.ok(&format!("{versions} destroy 1 {OF_KEY}"));
+    desk.ok(&format!("{versions} describe 1 {OF_KEY}"))
+        .says(&["DESTROY_SCHEDULED", "destroyTime"]);
     desk.sh(&sign).refused(&["DESTROY_SCHEDULED"]);
-    desk.ok(&format!("{versions} restore 1 {OF_KEY}"))
+    desk.ok(&format!("{versions} restore 1 {OF_KEY}"));
+    desk.ok(&format!("{versions} describe 1 {OF_KEY}"))
         .says(&["DISABLED"]);
     desk.ok(&format!("{versions} enable 1 {OF_KEY}"));
     desk.ok(&sign);
