@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::audit::Journal;
 use crate::auth::AdminToken;
+use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
 /// RSA keys generated at once: one core stays for everything else.
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
+    pub(crate) control_counters: ControlCounters,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) clock: fn() -> UnixTime,

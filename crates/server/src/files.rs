@@ -1,6 +1,6 @@
 //! The files of the data directory: secrets made at the first start, and the addresses written when ready.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,9 @@ use binauthz_keyring::MasterKey;
 use zeroize::Zeroizing;
 
 use crate::auth::{AdminToken, Token};
+
+/// What somebody could guess is no administrator's token. Ours have 52 characters.
+const SHORTEST_TOKEN: usize = 32;
 
 /// A file of the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +42,16 @@ pub(crate) fn admin_token(folder: &Path) -> Result<AdminToken, FileError> {
     let path = folder.join("admin.token");
     if let Some(text) = existing(&path)? {
         let text = String::from_utf8_lossy(&text).trim().to_owned();
-        if text.is_empty() {
-            return Err(FileError::new(&path, "is empty; remove it to have a new token made"));
+        if text.len() < SHORTEST_TOKEN {
+            let problem = format!(
+                "expected a token of at least {SHORTEST_TOKEN} characters; remove the file to have one made"
+            );
+            return Err(FileError::new(&path, problem));
         }
         return Ok(AdminToken::new(&Token::from_text(&text)));
     }
     let token = Token::generate().map_err(|_| FileError::new(&path, "the system gave no random bytes"))?;
-    write_secret(&path, format!("{}\n", token.reveal()).as_bytes())?;
+    write_whole(&path, format!("{}\n", token.reveal()).as_bytes(), 0o600)?;
     Ok(AdminToken::new(&token))
 }
 
@@ -62,17 +68,44 @@ pub(crate) fn master_key(folder: &Path) -> Result<MasterKey, FileError> {
         }
         None => {
             let bytes = MasterKey::random_bytes().map_err(|error| FileError::new(&path, error))?;
-            write_secret(&path, bytes.as_slice())?;
+            write_whole(&path, bytes.as_slice(), 0o600)?;
             bytes
         }
     };
     MasterKey::new(&bytes).map_err(|error| FileError::new(&path, error))
 }
 
-/// Replaces a public file in one step, so that whoever waits for it never reads half of it.
-pub(crate) fn publish(path: &Path, text: &str) -> Result<(), FileError> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(|error| FileError::new(path, error))
+/// Takes the data directory for this process alone; the lock ends with the file.
+pub(crate) fn lock(folder: &Path) -> Result<File, FileError> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| FileError::new(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FileError::new(folder, "another server uses this data directory")),
+        Err(TryLockError::Error(error)) => Err(FileError::new(&path, error)),
+    }
+}
+
+const ADDRESSES: &str = "addresses.json";
+
+/// Writes `addresses.json` in one step, so that whoever waits for it never reads half of it.
+pub(crate) fn publish_addresses(folder: &Path, text: &str) -> Result<(), FileError> {
+    write_whole(&folder.join(ADDRESSES), text.as_bytes(), 0o644)
+}
+
+/// Removes the addresses of an earlier run: whoever waits for the file waits for this run.
+pub(crate) fn withdraw_addresses(folder: &Path) -> Result<(), FileError> {
+    let path = folder.join(ADDRESSES);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new(&path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn existing(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
@@ -83,14 +116,22 @@ fn existing(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| FileError::new(path, error))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| FileError::new(path, error))
+/// The whole file or none of it, also after a crash. The name appears only once the bytes are on disk.
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let partial = path.with_extension("partial");
+    let write = || {
+        if let Err(error) = fs::remove_file(&partial)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(|error| FileError::new(path, error))
 }
 
 #[cfg(test)]
@@ -116,11 +157,33 @@ mod tests {
     }
 
     #[test]
-    fn damaged_secrets_are_refused() {
+    fn damaged_secrets_are_refused_and_left_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("master.key"), b"short").unwrap();
-        fs::write(folder.path().join("admin.token"), b"\n").unwrap();
         assert!(master_key(folder.path()).is_err());
-        assert!(admin_token(folder.path()).is_err());
+        assert_eq!(fs::read(folder.path().join("master.key")).unwrap(), b"short");
+        for text in ["", "\n", "guessable\n"] {
+            fs::write(folder.path().join("admin.token"), text).unwrap();
+            assert!(admin_token(folder.path()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_secret_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("master.partial"), b"half").unwrap();
+        master_key(folder.path()).unwrap();
+        assert_eq!(fs::read(folder.path().join("master.key")).unwrap().len(), MasterKey::BYTES);
+        assert!(!folder.path().join("master.partial").exists());
+    }
+
+    #[test]
+    fn a_data_directory_has_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("another server uses this data directory"), "{error}");
+        drop(first);
+        lock(folder.path()).unwrap();
     }
 }

@@ -1,38 +1,36 @@
-//! The health port: alive, ready, and the numbers.
+//! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers and no names.
 
-use std::fmt::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use binauthz_store::Kind;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
-use crate::admission::LATENCY_BOUNDS;
+use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
+use crate::metrics::Text;
 
 /// Answers `/livez`, `/readyz` and `/metrics`.
-pub(crate) fn answer(
-    app: Arc<App>,
-    request: Request<Incoming>,
-) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>> {
-    Box::pin(async move {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
-        }
-        match request.uri().path() {
-            "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-            // Reading anything proves that the database answers.
-            "/readyz" => match app.store.resource(Kind::Setting, "ready").await {
-                Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
-                Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned()),
-            },
-            "/metrics" => text(StatusCode::OK, metrics(&app).await),
-            _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n".to_owned()),
-        }
-    })
+pub(crate) async fn answer<B>(app: &Arc<App>, request: &Request<B>) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+        // Reading anything proves that the database answers.
+        "/readyz" => match app.store.resource(Kind::Setting, "ready").await {
+            Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
+            Err(error) => {
+                tracing::error!(%error, "not ready");
+                text(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
+            }
+        },
+        "/metrics" => text(StatusCode::OK, metrics(app).await),
+        _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n".to_owned()),
+    }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
@@ -43,38 +41,52 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// The Prometheus text format. Label values are words from fixed sets.
 async fn metrics(app: &App) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "# TYPE binauthz_decisions_total counter");
+    let mut text = Text::default();
+    decisions(app, &mut text);
+    app.control_counters.write(&mut text);
+    text.family("binauthz_cached_evidence", "gauge", "What is known of images without asking the store");
+    let (proven, unproven) = app.proofs.len();
+    text.row("binauthz_cached_evidence", &[("kind", "proven")], proven);
+    text.row("binauthz_cached_evidence", &[("kind", "unproven")], unproven);
+    let syncs = app.journal.syncs();
+    text.single("binauthz_journal_syncs_total", "counter", "How often the verdict journal was synced", syncs);
+    text.single(
+        "binauthz_enforcement_state",
+        "gauge",
+        "1 when some policy can refuse an image, 0 when nothing is enforced",
+        u8::from(app.settings.require_policy || admission::enforces_anything(app).await),
+    );
+    text.finish()
+}
+
+fn decisions(app: &App, text: &mut Text) {
+    text.family("binauthz_decisions_total", "counter", "Verdicts, by reason and effect");
     for row in app.counters.verdicts() {
         let verdict = if row.admitted { "allow" } else { "deny" };
-        let _ = writeln!(
-            out,
-            "binauthz_decisions_total{{verdict=\"{verdict}\",reason=\"{}\",effect=\"{}\"}} {}",
-            row.reason, row.effect, row.count
-        );
+        let labels = [("verdict", verdict), ("reason", row.reason), ("effect", row.effect)];
+        text.row("binauthz_decisions_total", &labels, row.count);
     }
-    let (buckets, sum) = app.counters.latency();
-    let _ = writeln!(out, "# TYPE binauthz_decision_seconds histogram");
-    let mut total = 0;
-    for (index, count) in buckets.iter().enumerate() {
-        total += count;
-        let bound = LATENCY_BOUNDS.get(index).map_or("+Inf".to_owned(), ToString::to_string);
-        let _ = writeln!(out, "binauthz_decision_seconds_bucket{{le=\"{bound}\"}} {total}");
-    }
-    let _ = writeln!(out, "binauthz_decision_seconds_sum {sum}\nbinauthz_decision_seconds_count {total}");
+    let (counts, sum) = app.counters.latency();
+    let help = "From the first byte of a request to its verdict";
+    text.histogram("binauthz_decision_seconds", help, &LATENCY_BOUNDS, (&counts, sum));
     for (name, value) in app.counters.singles() {
-        let _ = writeln!(out, "# TYPE binauthz_{name}_total counter\nbinauthz_{name}_total {value}");
+        let (name, help) = single(name);
+        text.single(name, "counter", help, value);
     }
-    let (proven, unproven) = app.proofs.len();
-    let _ = writeln!(out, "# TYPE binauthz_cached_evidence gauge");
-    let _ = writeln!(out, "binauthz_cached_evidence{{kind=\"proven\"}} {proven}");
-    let _ = writeln!(out, "binauthz_cached_evidence{{kind=\"unproven\"}} {unproven}");
-    let _ = writeln!(out, "# TYPE binauthz_journal_syncs_total counter");
-    let _ = writeln!(out, "binauthz_journal_syncs_total {}", app.journal.syncs());
-    let _ = writeln!(out, "# HELP binauthz_enforcement_state 1 when some policy can refuse something, 0 when nothing is enforced");
-    let _ = writeln!(out, "# TYPE binauthz_enforcement_state gauge");
-    let _ = writeln!(out, "binauthz_enforcement_state {}", u8::from(crate::admission::enforces_anything(app).await));
-    out
+}
+
+/// The exported name and the explanation of a counter of [`crate::admission::Counters`].
+fn single(name: &'static str) -> (&'static str, &'static str) {
+    match name {
+        "evidence_warm" => ("binauthz_evidence_warm_total", "Questions answered from the cache"),
+        "evidence_cold" => ("binauthz_evidence_cold_total", "Questions that went to the store"),
+        "unrecorded" => ("binauthz_unrecorded_total", "Denials because the verdict could not be recorded"),
+        "unrecorded_break_glass" => {
+            ("binauthz_unrecorded_break_glass_total", "Emergency admissions that could not be recorded")
+        }
+        "panics" => ("binauthz_panics_total", "Denials because of a defect of the server"),
+        "refused_requests" => ("binauthz_refused_requests_total", "Requests of the webhook port that were no reviews"),
+        _ => ("binauthz_verdicts_total", "Verdicts given"),
+    }
 }

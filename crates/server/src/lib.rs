@@ -10,8 +10,9 @@ mod control;
 mod files;
 mod health;
 mod listen;
+mod metrics;
 mod run;
 mod settings;
 
-pub use run::{StartError, run};
+pub use run::{Addresses, Server, StartError, run};
 pub use settings::{Flags, InvalidSettings, Settings};

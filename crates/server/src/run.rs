@@ -1,6 +1,7 @@
 //! From settings to three listeners, and back down in order.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -8,20 +9,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use binauthz_registry::Registries;
-use binauthz_store::{Kind, ListQuery, OpenError, Store, Unavailable};
+use binauthz_store::{OpenError, Store};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::service::Service;
 use rustls::ServerConfig;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
-use crate::admission::{Counters, Proofs, Snapshots};
+use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::app::{ADMISSIONS, App, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
-use crate::listen::{self, Certificates, CertificatesError, Limits, Listener, TlsError};
+use crate::listen::{self, Certificates, CertificatesError, Limits, Listener, Shutdown, TlsError, Trigger};
+use crate::metrics::ControlCounters;
 use crate::settings::Settings;
+use crate::{control, health};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +38,6 @@ pub enum StartError {
     /// The database.
     #[error("cannot open the store: {0}")]
     Store(#[from] OpenError),
-    /// The database, once open.
-    #[error("cannot read the store: {0}")]
-    Read(#[from] Unavailable),
     /// The verdict journal.
     #[error(transparent)]
     Journal(#[from] OpenJournalError),
@@ -48,7 +51,7 @@ pub enum StartError {
     #[error("cannot set up the registry client: {0}")]
     Registry(String),
     /// An address is taken or not ours.
-    #[error("cannot listen on {address} for the {what}: {source}")]
+    #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
         /// What the address is for.
         what: &'static str,
@@ -62,40 +65,96 @@ pub enum StartError {
     Signals(std::io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. Needs a default TLS provider in the process.
+/// Where a server really listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The API.
+    pub api: SocketAddr,
+    /// The admission webhook.
+    pub webhook: SocketAddr,
+    /// Health and metrics.
+    pub health: SocketAddr,
+}
+
+/// A server that runs. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Addresses,
+    trigger: Trigger,
+    ports: [JoinHandle<()>; 3],
+    /// Held while the data directory is in use.
+    _lock: File,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends the draining. Needs a default TLS provider in the
+/// process.
 ///
 /// # Errors
 /// [`StartError`]; once started, it ends well.
 pub async fn run(settings: Settings) -> Result<(), StartError> {
-    let (trigger, shutdown) = listen::shutdown();
-    warm_randomness();
-    let data_dir = settings.data_dir.clone();
-    files::prepare(&data_dir)?;
-    let certificates = Arc::new(Certificates::open(&data_dir, &settings.server_names, SystemTime::now())?);
-    let webhook_tls = match &settings.webhook_client_authorities {
-        Some(authorities) => listen::require_client_certificates(certificates.clone(), authorities)?,
-        None => listen::server_config(certificates.clone())?,
-    };
-    let api_tls = if settings.dev { None } else { Some(listen::server_config(certificates.clone())?) };
-    let app = Arc::new(build(settings)?);
-    let api = bind("API", app.settings.api_listen, api_tls).await?;
-    let webhook = bind("webhook", app.settings.webhook_listen, Some(webhook_tls)).await?;
-    let health = bind("health", app.settings.health_listen, None).await?;
-    announce(&data_dir, &app, [&api, &webhook, &health])?;
-    say_what_is_enforced(&app).await?;
-    tokio::spawn(Arc::clone(&certificates).keep_fresh(shutdown.clone()));
-    let servers = [
-        tokio::spawn(listen::serve(api, service(&app, control), shutdown.clone())),
-        tokio::spawn(listen::serve(webhook, service(&app, admission), shutdown.clone())),
-        tokio::spawn(listen::serve(health, service(&app, crate::health::answer), shutdown)),
-    ];
-    wait_for_signal().await?;
+    // Before anything else: whoever reads `addresses.json` may send a signal at once.
+    let mut signals = Signals::new().map_err(StartError::Signals)?;
+    let server = Server::start(settings).await?;
+    signals.next().await;
     tracing::info!("shutting down");
-    trigger.begin();
-    for server in servers {
-        let _ = server.await;
+    tokio::select! {
+        () = server.stop() => {}
+        () = signals.next() => tracing::warn!("shutting down without waiting for open connections"),
     }
     Ok(())
+}
+
+impl Server {
+    /// Starts; when it returns, the server is ready and `addresses.json` says where.
+    ///
+    /// # Errors
+    /// [`StartError`], and then nothing is left running.
+    pub async fn start(settings: Settings) -> Result<Server, StartError> {
+        warm_randomness();
+        let folder = settings.data_dir.clone();
+        files::prepare(&folder)?;
+        let lock = files::lock(&folder)?;
+        files::withdraw_addresses(&folder)?;
+        let (trigger, shutdown) = listen::shutdown();
+        let certificates = Arc::new(Certificates::open(&folder, &settings.server_names, SystemTime::now())?);
+        let api_tls = if settings.dev { None } else { Some(listen::server_config(certificates.clone())?) };
+        let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
+        let app = Arc::new(build(settings)?);
+        let settings = &app.settings;
+        let api = bind("API", settings.api_listen, api_tls).await?;
+        let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
+        let health = bind("health port", settings.health_listen, None).await?;
+        let addresses = Addresses { api: api.1, webhook: webhook.1, health: health.1 };
+        say_what_is_enforced(&app).await;
+        tokio::spawn(certificates.keep_fresh(shutdown.clone()));
+        let ports = [
+            open(&app, api.0, |app, request| Box::pin(async move { control::handle(&app, request).await }), &shutdown),
+            open(
+                &app,
+                webhook.0,
+                |app, request| Box::pin(async move { admission::handle(&app, request).await }),
+                &shutdown,
+            ),
+            open(&app, health.0, |app, request| Box::pin(async move { health::answer(&app, &request).await }), &shutdown),
+        ];
+        announce(&folder, settings.dev, addresses)?;
+        Ok(Server { addresses, trigger, ports, _lock: lock })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Takes no new connections, lets the open ones finish what they began, and stops.
+    pub async fn stop(self) {
+        self.trigger.begin();
+        for port in self.ports {
+            if let Err(error) = port.await {
+                tracing::error!(%error, "a listener did not end well");
+            }
+        }
+    }
 }
 
 fn build(settings: Settings) -> Result<App, StartError> {
@@ -111,6 +170,7 @@ fn build(settings: Settings) -> Result<App, StartError> {
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
+        control_counters: ControlCounters::default(),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         clock: system_clock,
@@ -121,90 +181,97 @@ fn build(settings: Settings) -> Result<App, StartError> {
 /// The first random bytes of a process cost tens of milliseconds; the first caller shall not wait for them.
 fn warm_randomness() {
     std::thread::spawn(|| {
+        // Whoever needs randomness finds out by itself that there is none.
         let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
     });
+}
+
+fn webhook_tls(settings: &Settings, certificates: &Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+    match &settings.webhook_client_authorities {
+        Some(authorities) => listen::require_client_certificates(certificates.clone(), authorities),
+        None => listen::server_config(certificates.clone()),
+    }
 }
 
 async fn bind(
     what: &'static str,
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-) -> Result<Listener, StartError> {
+) -> Result<(Listener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { what, address, source };
-    Listener::bind(address, tls, Limits::default()).await.map_err(failed)
+    let listener = Listener::bind(address, tls, Limits::default()).await.map_err(failed)?;
+    let local = listener.local_address().map_err(failed)?;
+    Ok((listener, local))
 }
 
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
-fn announce(folder: &Path, app: &App, listeners: [&Listener; 3]) -> Result<(), StartError> {
-    let mut addresses = serde_json::Map::new();
-    let api_scheme = if app.settings.dev { "http" } else { "https" };
-    let named = [("api", api_scheme), ("webhook", "https"), ("health", "http")];
-    for ((name, scheme), listener) in named.into_iter().zip(listeners) {
-        let address = listener.local_address().map_err(|source| StartError::Listen {
-            what: name,
-            address: app.settings.api_listen,
-            source,
-        })?;
-        tracing::info!(listener = name, %address, "listening");
-        addresses.insert(name.to_owned(), format!("{scheme}://{address}").into());
-    }
-    files::publish(&folder.join("addresses.json"), &serde_json::Value::Object(addresses).to_string())?;
+fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
+    let Addresses { api, webhook, health } = addresses;
+    let api_scheme = if dev { "http" } else { "https" };
+    let text = serde_json::json!({
+        "api": format!("{api_scheme}://{api}"),
+        "webhook": format!("https://{webhook}"),
+        "health": format!("http://{health}"),
+    });
+    files::publish_addresses(folder, &text.to_string())?;
+    tracing::info!(%api, %webhook, %health, dev, "ready");
     Ok(())
 }
 
 /// A fresh installation protects nothing, and must not look as if it did.
-async fn say_what_is_enforced(app: &App) -> Result<(), StartError> {
-    let query = ListQuery { kind: Kind::Policy, parent: String::new(), after: None, limit: 1 };
-    if app.store.list(&query).await?.is_empty() && !app.settings.require_policy {
-        tracing::warn!("nothing is enforced: no project has a policy; import one with `binauthz policy import`");
+async fn say_what_is_enforced(app: &App) {
+    if !app.settings.require_policy && !admission::enforces_anything(app).await {
+        tracing::warn!(
+            "nothing is enforced: no policy of any project can refuse an image; \
+             import one with `binauthz policy import`, or start with `--require-policy`"
+        );
     }
-    Ok(())
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 
-fn control(app: Arc<App>, request: Request<Incoming>) -> Answer {
-    Box::pin(async move { crate::control::handle(&app, request).await })
-}
-
-fn admission(app: Arc<App>, request: Request<Incoming>) -> Answer {
-    Box::pin(async move { crate::admission::handle(&app, request).await })
-}
-
-/// A listener's service: the same function for every connection.
+/// What one port does with each request.
 #[derive(Clone)]
-struct Answering {
+struct Port {
     app: Arc<App>,
     answer: fn(Arc<App>, Request<Incoming>) -> Answer,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Answering {
+impl Service<Request<Incoming>> for Port {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answered = (self.answer)(Arc::clone(&self.app), request);
-        Box::pin(async move { Ok(answered.await) })
+        let answer = (self.answer)(Arc::clone(&self.app), request);
+        Box::pin(async move { Ok(answer.await) })
     }
 }
 
-fn service(
+fn open(
     app: &Arc<App>,
+    listener: Listener,
     answer: fn(Arc<App>, Request<Incoming>) -> Answer,
-) -> impl Fn(&listen::Peer) -> Answering + Clone + Send + 'static {
-    let answering = Answering { app: Arc::clone(app), answer };
-    move |_peer| answering.clone()
+    shutdown: &Shutdown,
+) -> JoinHandle<()> {
+    let port = Port { app: Arc::clone(app), answer };
+    tokio::spawn(listen::serve(listener, move |_peer| port.clone(), shutdown.clone()))
 }
 
-async fn wait_for_signal() -> Result<(), StartError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
-}
 
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use binauthz_core::name::ProjectId;
 use binauthz_core::time::UnixTime;
@@ -25,6 +26,7 @@ use super::routes::{self, ApiVersion, Class, Route, Verb};
 use super::template::{Captured, Unmatched};
 use crate::app::App;
 use crate::auth::{self, Caller};
+use crate::metrics::Outcome;
 
 /// The longest text taken from a request into an audit row: a resource name or a user agent of any client fits.
 const MAX_AUDIT_TEXT: usize = 512;
@@ -164,11 +166,14 @@ fn cut(text: &str) -> String {
 
 /// Answers one request of the API port.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let started = Instant::now();
     let request_id = uuid::Uuid::now_v7().to_string();
     let (head, body) = request.into_parts();
     let mut label = ("none", "none");
     let outcome = answer(app, &head, body, &request_id, &mut label).await;
-    respond(outcome, head.uri.query(), &request_id)
+    let response = respond(outcome, head.uri.query(), &request_id);
+    app.control_counters.count(label, Outcome::of(response.status()), started.elapsed());
+    response
 }
 
 /// The table of contents of a call. `label` becomes the API and the method once they are known.
