@@ -4,6 +4,7 @@ mod bad_input;
 mod gcloud_binauthz;
 mod gcloud_kms;
 mod guide;
+mod own_commands;
 mod python;
 mod signatures;
 mod story;
