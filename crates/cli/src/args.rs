@@ -194,6 +194,9 @@ pub struct ServeFlags {
     /// Deny everything in projects that have no policy (else: admit, as Google does)
     #[arg(long)]
     pub require_policy: bool,
+    /// Read the configuration, print it as it is in effect, and start nothing
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[cfg(test)]

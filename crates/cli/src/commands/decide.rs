@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use binauthz_core::{
     decide::refuse,
-    decision::{Decision, Effect, Reason},
+    decision::{Decision, Finding, Reason},
     name::ClusterName,
     policy::Policy,
     workload::Request,
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::files;
 use crate::{
+    client::Client,
     explain,
     failure::{Exit, Failure},
     output,
@@ -38,7 +39,8 @@ pub struct Flags {
     /// Decide by a file of `snapshot export` instead of a server
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// Cluster that would ask: LOCATION.CLUSTER or its full name (else: any cluster that enforces)
+    /// Cluster that would ask: LOCATION.CLUSTER or its full name (else the project's only one; with a snapshot,
+    /// any that enforces)
     #[arg(long, value_name = "CLUSTER")]
     cluster: Option<String>,
     /// Namespace of objects that name none
@@ -51,7 +53,7 @@ pub struct Flags {
 
 impl Flags {
     /// Judges everything in the file.
-    pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+    pub(crate) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
         // Exit code 1 means "denied" and nothing else.
         self.judge_all(settings).await.map_err(Failure::undecided)
     }
@@ -60,77 +62,182 @@ impl Flags {
         let bytes = files::read(&self.manifest)?;
         let manifests = manifest::read(&bytes)
             .map_err(|error| Failure::usage(format_args!("`{}`: {error}", self.manifest.display())))?;
-        let snapshot = match &self.snapshot {
-            Some(path) => Snapshot::read(path)?,
-            None => {
-                let live = snapshot::fetch(&settings.client()?, settings.project()?).await?;
-                Snapshot::from_server(&live)?
-            }
-        };
-        let cluster = self
-            .cluster
-            .as_deref()
-            .map(|text| cluster_name(text, snapshot.project.as_str()))
-            .transpose()?;
+        let judge = self.judge(settings).await?;
         let mut verdicts = Vec::new();
         for manifest in &manifests {
-            match self.judge(manifest, &snapshot, cluster.as_ref())? {
+            match self.verdict(manifest, &judge).await? {
                 Some(verdict) => verdicts.push(verdict),
                 None => output::note(&format!("{}: carries no images, not judged", title(manifest))),
             }
         }
         if verdicts.is_empty() {
-            return Err(Failure::usage(format_args!(
-                "`{}` holds nothing that runs images",
-                self.manifest.display()
-            )));
+            let sentence = format_args!("`{}` holds nothing that runs images", self.manifest.display());
+            return Err(Failure::usage(sentence));
         }
-        output::print(&self.render(&verdicts, snapshot.policy(), settings));
-        let admitted = verdicts.iter().all(|verdict| verdict.decision.admitted());
+        output::print(&self.render(&verdicts, judge.policy(), settings));
+        let admitted = verdicts.iter().all(Verdict::admitted);
         Ok(if admitted { Exit::Done } else { Exit::Refused })
     }
 
+    /// A file, or the server with the one cluster that is meant.
+    async fn judge(&self, settings: &Settings) -> Result<Judge, Failure> {
+        if let Some(path) = &self.snapshot {
+            let snapshot = Snapshot::read(path)?;
+            let project = snapshot.project.as_str();
+            let cluster = self
+                .cluster
+                .as_deref()
+                .map(|text| cluster_name(text, project))
+                .transpose()?;
+            return Ok(Judge::Snapshot {
+                snapshot: Box::new(snapshot),
+                cluster,
+            });
+        }
+        let client = settings.client()?;
+        let project = settings.project()?;
+        let cluster = match &self.cluster {
+            Some(text) => cluster_name(text, project)?,
+            None => only_cluster(&client, project).await?,
+        };
+        let snapshot = match self.explain {
+            true => Some(Box::new(Snapshot::from_server(
+                &snapshot::fetch(&client, project).await?,
+            )?)),
+            false => None,
+        };
+        Ok(Judge::Server {
+            client,
+            cluster,
+            snapshot,
+        })
+    }
+
     /// One object; nothing for one that the webhook would not be asked about.
-    fn judge(
-        &self,
-        manifest: &Manifest,
-        snapshot: &Snapshot,
-        cluster: Option<&ClusterName>,
-    ) -> Result<Option<Verdict>, Failure> {
+    async fn verdict(&self, manifest: &Manifest, judge: &Judge) -> Result<Option<Verdict>, Failure> {
         let workload = match manifest.workload() {
             Ok(workload) => workload,
             Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) => return Ok(None),
             Err(why) => {
                 let decision = refuse(Reason::Unreviewable(why.to_string()), None);
-                return Ok(Some(Verdict {
-                    title: title(manifest),
-                    decision,
-                }));
+                return Ok(Some(Verdict::local(title(manifest), decision)));
             }
         };
         let namespace = workload.written_namespace().unwrap_or(&self.namespace);
-        let subject = snapshot.subject(cluster, namespace, workload.service_account())?;
-        let request = Request {
-            subject,
-            images: workload.requested_images(),
-            break_glass: workload.break_glass(),
+        let title = title(manifest);
+        let local = |snapshot: &Snapshot, cluster: Option<&ClusterName>| -> Result<Decision, Failure> {
+            let subject = snapshot.subject(cluster, namespace, workload.service_account())?;
+            let images = workload.requested_images();
+            let request = Request {
+                subject,
+                images,
+                break_glass: workload.break_glass(),
+            };
+            Ok(snapshot.decide(request, cluster))
         };
-        Ok(Some(Verdict {
-            title: title(manifest),
-            decision: snapshot.decide(request, cluster),
+        Ok(Some(match judge {
+            Judge::Snapshot { snapshot, cluster } => {
+                Verdict::local(title, local(snapshot, cluster.as_ref())?)
+            }
+            Judge::Server {
+                client,
+                cluster,
+                snapshot,
+            } => {
+                let described = ask(client, cluster, manifest, namespace).await?;
+                // The server has the last word; the local walk only shows what it looked at.
+                let decision = snapshot
+                    .as_ref()
+                    .map(|snapshot| local(snapshot, Some(cluster)))
+                    .transpose()?;
+                Verdict {
+                    title,
+                    described,
+                    decision,
+                }
+            }
         }))
     }
 
-    fn render(&self, verdicts: &[Verdict], policy: &Policy, settings: &Settings) -> String {
+    fn render(&self, verdicts: &[Verdict], policy: Option<&Policy>, settings: &Settings) -> String {
         if let Some(format) = settings.format.as_ref() {
-            let entries: Vec<Value> = verdicts.iter().map(Verdict::describe).collect();
+            let entries: Vec<Value> = verdicts.iter().map(Verdict::entry).collect();
             return output::render_list(Some(format), &entries, "object,verdict,reason,message");
         }
-        let lines = verdicts.iter().map(|verdict| match self.explain {
-            true => explain::tree(&verdict.line(), &verdict.decision, policy).draw(),
-            false => output::plain(&verdict.sentence()) + "\n",
-        });
+        let lines = verdicts
+            .iter()
+            .map(|verdict| match (self.explain, &verdict.decision, policy) {
+                (true, Some(decision), Some(policy)) => {
+                    explain::tree(&verdict.line(), decision, policy).draw()
+                }
+                _ => output::plain(&verdict.sentence()) + "\n",
+            });
         lines.collect()
+    }
+}
+
+/// Who judges.
+#[derive(Debug)]
+enum Judge {
+    Snapshot {
+        snapshot: Box<Snapshot>,
+        cluster: Option<ClusterName>,
+    },
+    Server {
+        client: Client,
+        cluster: ClusterName,
+        snapshot: Option<Box<Snapshot>>,
+    },
+}
+
+impl Judge {
+    fn policy(&self) -> Option<&Policy> {
+        match self {
+            Judge::Snapshot { snapshot, .. } => Some(snapshot.policy()),
+            Judge::Server { snapshot, .. } => snapshot.as_deref().map(Snapshot::policy),
+        }
+    }
+}
+
+/// The server's verdict on one object. No verdict in the answer is an error, never an admission.
+async fn ask(
+    client: &Client,
+    cluster: &ClusterName,
+    manifest: &Manifest,
+    namespace: &str,
+) -> Result<Value, Failure> {
+    let object: Value = serde_json::from_str(manifest.json()).map_err(Failure::usage)?;
+    let path = format!("/binauthz/v1/{cluster}:decide");
+    let mut answer = client.post(&path, &[("namespace", namespace)], &object).await?;
+    let decision = answer.pointer_mut("/decisions/0").map(Value::take);
+    decision
+        .filter(|decision| decision.get("verdict").is_some())
+        .ok_or_else(|| Failure::usage("the server answered without a verdict"))
+}
+
+/// The cluster of a project that has one.
+async fn only_cluster(client: &Client, project: &str) -> Result<ClusterName, Failure> {
+    let path = format!("/v1/projects/{project}/locations/-/clusters");
+    let clusters = client.list(&path, &[], "clusters", usize::MAX).await?;
+    let name = |cluster: &Value| -> Option<String> {
+        Some(format!(
+            "{}.{}",
+            cluster.get("location")?.as_str()?,
+            cluster.get("name")?.as_str()?
+        ))
+    };
+    let names: Vec<String> = clusters.iter().filter_map(name).collect();
+    match names.as_slice() {
+        [only] => cluster_name(only, project),
+        [] => Err(
+            Failure::usage(format_args!("project `{project}` has no cluster that could ask"))
+                .advise("register one: binauthz clusters create CLUSTER --location=LOCATION"),
+        ),
+        several => Err(
+            Failure::usage(format_args!("project `{project}` has {} clusters", several.len())).advise(
+                format_args!("name one: --cluster={}", several.join(", or --cluster=")),
+            ),
+        ),
     }
 }
 
@@ -138,60 +245,77 @@ impl Flags {
 #[derive(Debug)]
 struct Verdict {
     title: String,
-    decision: Decision,
+    /// In the form of the server's log.
+    described: Value,
+    /// The same, with all that was looked at, where it was judged here.
+    decision: Option<Decision>,
 }
 
 impl Verdict {
+    fn local(title: String, decision: Decision) -> Verdict {
+        Verdict {
+            title,
+            described: describe(&decision),
+            decision: Some(decision),
+        }
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.described.get(field).and_then(Value::as_str).unwrap_or("")
+    }
+
+    fn admitted(&self) -> bool {
+        self.text("verdict") == "ALLOW"
+    }
+
     fn line(&self) -> String {
-        let word = if self.decision.admitted() {
-            "ADMITTED"
-        } else {
-            "DENIED  "
-        };
+        let word = if self.admitted() { "ADMITTED" } else { "DENIED  " };
         format!("{word}  {}", self.title)
     }
 
     fn sentence(&self) -> String {
         let line = self.line();
-        match (self.decision.conforms(), self.decision.effect()) {
+        let conforms = self
+            .described
+            .get("conforms")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
+        match (conforms, self.text("effect")) {
             (true, _) => line,
-            (false, Effect::Enforced) => format!("{line}: {}", self.decision.denial()),
-            (false, Effect::DryRun) => format!("{line} (dry run): {}", self.decision.denial()),
-            (false, Effect::BrokenGlass { .. }) => {
-                format!("{line} (break-glass): {}", self.decision.denial())
-            }
+            (false, "DRY_RUN") => format!("{line} (dry run): {}", self.text("message")),
+            (false, "BREAK_GLASS") => format!("{line} (break-glass): {}", self.text("message")),
+            (false, _) => format!("{line}: {}", self.text("message")),
         }
     }
 
-    /// The verdict in the form of the server's log.
-    fn describe(&self) -> Value {
-        let word = |good: bool| if good { "ALLOW" } else { "DENY" };
-        let images: Vec<Value> = self
-            .decision
-            .findings()
-            .iter()
-            .map(|finding| {
-                let reasons = finding.reasons().iter().map(
-                    |reason| json!({"code": reason.code(), "message": reason.sentence(finding.image())}),
-                );
-                json!({
-                    "field": finding.location(),
-                    "image": finding.image(),
-                    "verdict": word(finding.conforms()),
-                    "reasons": reasons.collect::<Vec<Value>>(),
-                })
-            })
-            .collect();
-        json!({
-            "object": self.title,
-            "verdict": word(self.decision.admitted()),
-            "conforms": self.decision.conforms(),
-            "reason": self.decision.reason_code(),
-            "effect": self.decision.effect().code(),
-            "message": self.decision.denial(),
-            "images": images,
-        })
+    fn entry(&self) -> Value {
+        let mut entry = self.described.clone();
+        entry["object"] = json!(self.title);
+        entry
     }
+}
+
+/// A decision in the form of the server's log.
+fn describe(decision: &Decision) -> Value {
+    let word = |good: bool| if good { "ALLOW" } else { "DENY" };
+    let image = |finding: &Finding| {
+        let reason =
+            |reason: &Reason| json!({"code": reason.code(), "message": reason.sentence(finding.image())});
+        json!({
+            "field": finding.location(),
+            "image": finding.image(),
+            "verdict": word(finding.conforms()),
+            "reasons": finding.reasons().iter().map(reason).collect::<Vec<Value>>(),
+        })
+    };
+    json!({
+        "verdict": word(decision.admitted()),
+        "conforms": decision.conforms(),
+        "reason": decision.reason_code(),
+        "effect": decision.effect().code(),
+        "message": decision.denial(),
+        "images": decision.findings().iter().map(image).collect::<Vec<Value>>(),
+    })
 }
 
 fn title(manifest: &Manifest) -> String {

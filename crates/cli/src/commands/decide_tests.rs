@@ -178,6 +178,30 @@ fn an_attestor_that_is_gone_denies() {
     assert_eq!(decide(&snapshot, &signed, None).expect("decided"), Exit::Refused);
 }
 
+fn judged(flags: &Flags, manifest: &Manifest, snapshot: Snapshot) -> Verdict {
+    let judge = Judge::Snapshot {
+        snapshot: Box::new(snapshot),
+        cluster: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime
+        .block_on(flags.verdict(manifest, &judge))
+        .expect("judged")
+        .expect("a workload")
+}
+
+#[test]
+fn an_answer_without_a_verdict_admits_nothing() {
+    let verdict = Verdict {
+        title: "Pod/p".to_owned(),
+        described: json!({"conforms": true}),
+        decision: None,
+    };
+    assert!(!verdict.admitted());
+}
+
 #[test]
 fn a_dry_run_admits_and_says_so() {
     let text = snapshot(&policy("DRYRUN_AUDIT_LOG_ONLY"));
@@ -190,10 +214,7 @@ fn a_dry_run_admits_and_says_so() {
         namespace: "default".to_owned(),
         explain: true,
     };
-    let verdict = flags
-        .judge(&manifests[0], &snapshot, None)
-        .expect("judged")
-        .expect("a workload");
+    let verdict = judged(&flags, &manifests[0], snapshot);
     assert!(
         verdict
             .sentence()
@@ -215,11 +236,10 @@ fn the_explanation_shows_what_was_tried() {
         namespace: "default".to_owned(),
         explain: true,
     };
-    let verdict = flags
-        .judge(&manifests[0], &snapshot, None)
-        .expect("judged")
-        .expect("a workload");
-    let tree = explain::tree(&verdict.line(), &verdict.decision, snapshot.policy()).draw();
+    let verdict = judged(&flags, &manifests[0], snapshot);
+    let decision = verdict.decision.as_ref().expect("judged here");
+    let policy = Snapshot::from_server(&text).expect("a snapshot");
+    let tree = explain::tree(&verdict.line(), decision, policy.policy()).draw();
     for expected in [
         "DENIED    Pod/p",
         "policy projects/demo/policy (etag \"e1\")",
