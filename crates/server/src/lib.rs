@@ -7,6 +7,7 @@ mod app;
 mod audit;
 mod auth;
 mod control;
+mod documents;
 mod files;
 mod health;
 mod listen;

@@ -21,7 +21,7 @@ pub(crate) use counters::{Counters, LATENCY_BOUNDS};
 pub(crate) use judge::judge_workload;
 pub(crate) use proofs::Proofs;
 pub(crate) use record::describe;
-pub(crate) use snapshot::{Snapshots, attestor_from, enforces_anything, policy_from};
+pub(crate) use snapshot::{Snapshots, enforces_anything};
 
 use std::sync::Arc;
 

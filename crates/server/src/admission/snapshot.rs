@@ -3,16 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use binauthz_core::attestor::Attestor;
-use binauthz_core::name::{AttestorName, ClusterName, ProjectId};
+use binauthz_core::name::{ClusterName, ProjectId};
 use binauthz_core::policy::{Evaluation, Policy, PolicyLabel, Snapshot, Standing, SystemPolicy};
 use binauthz_store::{Kind, ListQuery, Resource, Unavailable};
-use binauthz_wire::binaryauthorization::{AttestorRequest, NoteView, read_attestor, read_policy};
-use binauthz_wire::json::{self, Limits};
 
 use crate::app::App;
-use crate::control::clusters::ClusterDocument;
-use crate::control::etag;
+use crate::documents::{attestor_from, cluster_from, etag_of, policy_from};
 
 /// Clusters remembered. One entry is a policy and its attestors, some 100 KB at worst: 100 MB.
 const MAX_CLUSTERS: usize = 1_000;
@@ -78,25 +74,25 @@ impl Snapshots {
 async fn read(app: &App, cluster: &ClusterName) -> Known {
     let unknown = |standing| Known { standing, trust_domain: String::new() };
     let document = match app.store.resource(Kind::Cluster, &cluster.to_string()).await {
-        Ok(Some(row)) => match ClusterDocument::read(&row.document) {
-            Ok(document) => document,
-            Err(why) => return unknown(Standing::Unavailable(why)),
+        Ok(Some(row)) => match cluster_from(&row.document) {
+            Ok(cluster) => cluster,
+            Err(why) => return unknown(Standing::Unavailable(why.to_string())),
         },
         Ok(None) => return unknown(Standing::Unregistered),
         Err(why) => return unknown(Standing::Unavailable(why.to_string())),
     };
-    let evaluation = document.evaluation();
+    let evaluation = document.binary_authorization.mode.evaluation();
     let standing = match standing(app, cluster.project(), evaluation).await {
         Ok(standing) => standing,
         Err(why) => Standing::Unavailable(why),
     };
-    Known { standing, trust_domain: document.trust_domain }
+    Known { standing, trust_domain: document.workload_pool.unwrap_or_default() }
 }
 
 async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Result<Standing, String> {
     let name = format!("projects/{project}/policy");
     let (policy, label) = match stored(app, Kind::Policy, &name).await? {
-        Some(row) => (policy_from(&row)?, PolicyLabel { name, etag: etag::of(row.revision) }),
+        Some(row) => (policy_from(&row)?, PolicyLabel { name, etag: etag_of(row.revision) }),
         None if app.settings.require_policy => return Ok(Standing::NoPolicy),
         None => (Policy::google_default(), PolicyLabel { name, etag: String::new() }),
     };
@@ -115,23 +111,6 @@ async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Res
 
 async fn stored(app: &App, kind: Kind, name: &str) -> Result<Option<Resource>, String> {
     app.store.resource(kind, name).await.map_err(|why| why.to_string())
-}
-
-/// The policy of a stored document.
-pub(crate) fn policy_from(row: &Resource) -> Result<Policy, String> {
-    let value = json::parse(row.document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
-    read_policy(value).map(|request| request.policy).map_err(|why| why.to_string())
-}
-
-/// The attestor of a stored document, as it is shown and as it judges.
-pub(crate) fn attestor_from(name: &AttestorName, row: &Resource) -> Result<(AttestorRequest, Attestor), String> {
-    let value = json::parse(row.document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
-    let request = read_attestor(value, NoteView::Grafeas).map_err(|why| why.to_string())?;
-    let revision = u64::try_from(row.revision).unwrap_or_default();
-    let attestor = Attestor::new(name.clone(), request.note.clone(), request.keys.clone(), revision)
-        .map_err(|why| why.to_string())?
-        .with_match_identity(request.match_identity);
-    Ok((request, attestor))
 }
 
 /// Whether some stored policy can refuse something; looks at the first hundred.

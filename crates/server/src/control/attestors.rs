@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use super::{etag, occurrences, projects};
-use crate::admission::{attestor_from, policy_from};
+use crate::documents::{attestor_from, policy_from};
 use crate::app::App;
 
 /// Policies looked through before an attestor is deleted.

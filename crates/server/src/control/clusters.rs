@@ -1,11 +1,9 @@
 //! Kubernetes Engine's clusters, registered here so that their webhooks may ask.
 
 use binauthz_core::name::{ClusterName, LocationId};
-use binauthz_core::policy::Evaluation;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
 use binauthz_wire::container::{self, Cluster, ClusterView, OperationKind};
-use binauthz_wire::json::{self, InvalidField, InvalidJson, Limits};
 use binauthz_wire::status::Code;
 
 use super::call::{Call, Reply};
@@ -14,6 +12,7 @@ use super::operations;
 use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
 use super::{etag, listing};
 use crate::app::App;
+use crate::documents::{UnreadableCluster, cluster_from};
 
 /// Clusters of one project. Kubernetes Engine's lists have no pages; at 6 KiB each this one ends at 6 MB.
 const MAX_CLUSTERS: u32 = 1_000;
@@ -62,43 +61,6 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// What a verdict needs to know of a cluster.
-#[derive(Debug)]
-pub(crate) struct ClusterDocument {
-    evaluation: Evaluation,
-    /// What the mesh identities of its Pods begin with.
-    pub(crate) trust_domain: String,
-}
-
-/// Why a stored cluster cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UnreadableCluster {
-    #[error("the stored cluster is damaged: {0}")]
-    Json(#[from] InvalidJson),
-    #[error("the stored cluster is damaged: {0}")]
-    Field(#[from] InvalidField),
-}
-
-impl ClusterDocument {
-    /// Reads a stored document.
-    pub(crate) fn read(document: &str) -> Result<Self, String> {
-        let cluster = stored_cluster(document).map_err(|error| error.to_string())?;
-        Ok(Self {
-            evaluation: cluster.binary_authorization.mode.evaluation(),
-            trust_domain: cluster.workload_pool.unwrap_or_default(),
-        })
-    }
-
-    /// Whether the project's policy is enforced on the cluster.
-    pub(crate) fn evaluation(&self) -> Evaluation {
-        self.evaluation
-    }
-}
-
-fn stored_cluster(document: &str) -> Result<Cluster, UnreadableCluster> {
-    Ok(container::read_stored_cluster(json::parse(document.as_bytes(), Limits::API)?)?)
-}
-
 fn document(cluster: &Cluster) -> String {
     serde_json::Value::from(container::write_stored_cluster(cluster)).to_string()
 }
@@ -135,7 +97,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
     let binary_authorization = container::read_update_request(call.take_body())?;
     let row = registered(app, &name).await?;
-    let cluster = Cluster { binary_authorization, ..stored_cluster(&row.document)? };
+    let cluster = Cluster { binary_authorization, ..cluster_from(&row.document)? };
     let document = document(&cluster);
     let replace = Change::Replace { kind: Kind::Cluster, name: row.name, document, expect: Some(row.revision) };
     change(app, &call, OperationKind::Update, name, replace).await
@@ -187,7 +149,7 @@ fn describe(call: &Call, row: &Resource) -> Result<serde_json::Value, ApiError> 
         etag: etag::of(row.revision),
         created: UnixTime::from_micros(row.created),
     };
-    Ok(container::write_cluster(&stored_cluster(&row.document)?, &view))
+    Ok(container::write_cluster(&cluster_from(&row.document)?, &view))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {

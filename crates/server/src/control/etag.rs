@@ -8,17 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{ApiError, stale};
 
-/// First byte of every etag, so that a later form can be told apart; it also makes the base64 end without padding.
-const FORM: u8 = 1;
-
-/// The etag of a revision.
-pub(crate) fn of(revision: i64) -> String {
-    let mut bytes = [FORM; 9];
-    for (to, from) in bytes.iter_mut().skip(1).zip(revision.to_be_bytes()) {
-        *to = from;
-    }
-    format!("\"{}\"", STANDARD.encode(bytes))
-}
+pub(crate) use crate::documents::etag_of as of;
+use crate::documents::ETAG_FORM as FORM;
 
 /// The revision that the caller has read, to be handed to the store as `expect`. No etag writes unconditionally; an etag
 /// that is not one of ours cannot be the current one, so it is stale. The quotes may be lost: YAML tools eat them.

@@ -10,7 +10,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::etag;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use crate::admission::policy_from;
+use crate::documents::policy_from;
 use crate::app::App;
 
 pub(crate) fn routes() -> Vec<Route> {
