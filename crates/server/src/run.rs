@@ -127,6 +127,7 @@ impl Server {
         let addresses = Addresses { api: api.1, webhook: webhook.1, health: health.1 };
         say_what_is_enforced(&app).await;
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
+        tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(&app, api.0, |app, request| Box::pin(async move { control::handle(&app, request).await }), &shutdown),
             open(

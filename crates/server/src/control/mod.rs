@@ -8,6 +8,7 @@ pub(crate) mod clusters;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;
+mod images;
 mod kms;
 pub(crate) mod listing;
 mod notes;
@@ -22,3 +23,4 @@ mod template;
 mod tokens;
 
 pub(crate) use call::handle;
+pub(crate) use kms::destroy_as_scheduled;

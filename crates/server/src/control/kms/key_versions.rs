@@ -1,0 +1,250 @@
+//! Versions of signing keys: made, switched, destroyed.
+
+use std::time::Duration;
+
+use binauthz_core::name::VersionNumber;
+use binauthz_keyring::{IllegalTransition, KeyAlgorithm, Lifecycle, SoftwareKey};
+use binauthz_store::{Change, Kind, NewResource};
+use binauthz_wire::cloudkms::{self, RequestedState};
+use binauthz_wire::field_mask::FieldMask;
+use binauthz_wire::status::Code;
+
+use super::super::call::{Call, Reply};
+use super::super::error::ApiError;
+use super::super::listing::{self, Page};
+use super::super::routes::{Class, Route, Verb};
+use super::crypto_keys::{self, KeyDocument};
+use super::version::{MAX_VERSIONS, Version, VersionDocument, version_name, version_of, versions_of};
+use super::{damaged, refuse_filters, row, stored};
+use crate::app::App;
+
+/// How long a request waits for its turn to have an RSA key made: one takes up to 2.4 s, so a dozen may be ahead.
+const GENERATION_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) fn routes() -> Vec<Route> {
+    macro_rules! path {
+        ($rest:literal) => {
+            concat!("/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}/cryptoKeyVersions", $rest)
+        };
+    }
+    vec![
+        row(
+            (Verb::Post, path!("")),
+            "CreateCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.create",
+            Class::Write,
+            |app, call| Box::pin(create(app, call)),
+        ),
+        row(
+            (Verb::Get, path!("")),
+            "ListCryptoKeyVersions",
+            "cloudkms.cryptoKeyVersions.list",
+            Class::Read,
+            |app, call| Box::pin(list(app, call)),
+        ),
+        row(
+            (Verb::Get, path!("/{number}")),
+            "GetCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.get",
+            Class::Read,
+            |app, call| Box::pin(read(app, call)),
+        ),
+        row(
+            (Verb::Patch, path!("/{number}")),
+            "UpdateCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.update",
+            Class::Write,
+            |app, call| Box::pin(update(app, call)),
+        ),
+        row(
+            (Verb::Post, path!("/{number}:destroy")),
+            "DestroyCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.destroy",
+            Class::Write,
+            |app, call| Box::pin(destroy(app, call)),
+        ),
+        row(
+            (Verb::Post, path!("/{number}:restore")),
+            "RestoreCryptoKeyVersion",
+            "cloudkms.cryptoKeyVersions.restore",
+            Class::Write,
+            |app, call| Box::pin(restore(app, call)),
+        ),
+    ]
+}
+
+/// A new key that no version has yet.
+pub(super) struct Generated {
+    key: SoftwareKey,
+    public_key_pem: String,
+    public_key_der: Vec<u8>,
+}
+
+/// Makes a key on a thread where others do not wait for it; RSA keys one after the other.
+pub(super) async fn generate(app: &App, call: &Call, algorithm: KeyAlgorithm) -> Result<Generated, ApiError> {
+    let turn = if algorithm.is_slow_to_generate() {
+        let busy = |_| {
+            ApiError::new(
+                Code::ResourceExhausted,
+                "too many keys are being generated, repeat the request in a minute",
+            )
+        };
+        let turn = tokio::time::timeout(GENERATION_WAIT, app.generations.acquire())
+            .await
+            .map_err(busy)?;
+        Some(turn.map_err(|_| ApiError::unavailable("the server is shutting down"))?)
+    } else {
+        None
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        let key = SoftwareKey::generate(algorithm).map_err(|error| error.to_string())?;
+        let public_key_pem = key.public_key_pem().map_err(|error| error.to_string())?;
+        let public_key_der = key.public_key_der().map_err(|error| error.to_string())?;
+        Ok(Generated {
+            key,
+            public_key_pem,
+            public_key_der,
+        })
+    });
+    let outcome: Result<Generated, String> = work.await.unwrap_or_else(|error| Err(error.to_string()));
+    drop(turn);
+    outcome.map_err(|error| {
+        tracing::error!(
+            error,
+            request_id = call.request_id,
+            "a key could not be generated"
+        );
+        ApiError::internal(&call.request_id)
+    })
+}
+
+impl Generated {
+    /// What stores it as version `number` of `key`.
+    pub(super) fn changes(
+        &self,
+        app: &App,
+        call: &Call,
+        key: &str,
+        number: u32,
+    ) -> Result<[Change; 2], ApiError> {
+        let name = format!("{key}/cryptoKeyVersions/{number}");
+        let document = VersionDocument::new(
+            self.key.algorithm(),
+            self.public_key_pem.clone(),
+            &self.public_key_der,
+        );
+        let sealed = app.master_key.seal(&name, &self.key).map_err(|error| {
+            tracing::error!(%error, request_id = call.request_id, "a key could not be sealed");
+            ApiError::internal(&call.request_id)
+        })?;
+        let version = NewResource {
+            kind: Kind::CryptoKeyVersion,
+            name: name.clone(),
+            parent: key.to_owned(),
+            document: serde_json::to_string(&document).map_err(|problem| damaged(&name, &problem))?,
+        };
+        Ok([Change::Insert(version), Change::PutSealedKey { name, sealed }])
+    }
+}
+
+async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    cloudkms::read_new_version(call.take_body())?;
+    let key = crypto_keys::name_of(&call)?;
+    let row = stored(app, Kind::CryptoKey, &key).await?;
+    let algorithm = KeyDocument::of(&row)?.algorithm(&row.name)?;
+    algorithm
+        .check_available()
+        .map_err(|why| ApiError::failed_precondition(why.to_string()))?;
+    let generated = generate(app, &call, algorithm).await?;
+    // Whoever asked at the same time may get the number first.
+    for _ in 0..8 {
+        let versions = versions_of(app, &row.name).await?;
+        let number = versions
+            .last()
+            .map_or(1, |last| last.0.as_u32().saturating_add(1));
+        if number > MAX_VERSIONS {
+            let message = format!("`{key}` has {MAX_VERSIONS} versions, which is as many as a key may have");
+            return Err(ApiError::new(Code::ResourceExhausted, message));
+        }
+        let changes = generated.changes(app, &call, &row.name, number)?;
+        match call.commit(app, changes.into()).await {
+            Ok(_) => {
+                let name = version_name(
+                    &key,
+                    VersionNumber::new(number).ok_or_else(|| damaged(&row.name, &number))?,
+                );
+                let version = Version::of(stored(app, Kind::CryptoKeyVersion, name).await?)?;
+                return Ok(Reply::json(version.shown(call.now)));
+            }
+            Err(error) if error.code() == Code::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ApiError::aborted(format!(
+        "`{key}` gets new versions from others, repeat the request"
+    )))
+}
+
+async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
+    refuse_filters(&call)?;
+    let key = stored(app, Kind::CryptoKey, crypto_keys::name_of(&call)?).await?;
+    let page = Page::of(&call, format!("{}/cryptoKeyVersions", key.name), 100, 1000)?;
+    let after: u32 = page.after().and_then(|number| number.parse().ok()).unwrap_or(0);
+    let mut versions = versions_of(app, &key.name).await?;
+    versions.retain(|(number, _)| number.as_u32() > after);
+    let next = page.cut(&mut versions, |(number, _)| number.to_string());
+    let items = versions
+        .into_iter()
+        .map(|(_, row)| Ok(Version::of(row)?.shown(call.now)))
+        .collect::<Result<Vec<_>, ApiError>>()?;
+    Ok(Reply::json(listing::reply("cryptoKeyVersions", items, next)))
+}
+
+async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+    Ok(Reply::json(version_of(app, &call).await?.shown(call.now)))
+}
+
+async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    FieldMask::parse(call.query_string("updateMask")?, &["state"])?;
+    let requested = cloudkms::read_version_patch(call.take_body())?;
+    let version = version_of(app, &call).await?;
+    let before = version.lifecycle(call.now);
+    let after = if requested == RequestedState::Enabled {
+        before.enable()
+    } else {
+        before.disable()
+    };
+    settle(app, &call, version, after).await
+}
+
+async fn destroy(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    call.body_object()?.finish()?;
+    let version = version_of(app, &call).await?;
+    let key = stored(app, Kind::CryptoKey, crypto_keys::name_of(&call)?).await?;
+    let delay = KeyDocument::of(&key)?.destroy_delay(&key.name)?;
+    let after = version
+        .lifecycle(call.now)
+        .schedule_destruction(call.now.as_micros(), delay);
+    settle(app, &call, version, after).await
+}
+
+async fn restore(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    call.body_object()?.finish()?;
+    let version = version_of(app, &call).await?;
+    let after = version.lifecycle(call.now).restore(call.now.as_micros());
+    settle(app, &call, version, after).await
+}
+
+/// Commits a change of state, or says why there is none.
+async fn settle(
+    app: &App,
+    call: &Call,
+    mut version: Version,
+    after: Result<Lifecycle, IllegalTransition>,
+) -> Result<Reply, ApiError> {
+    let after =
+        after.map_err(|why| ApiError::failed_precondition(format!("`{}`: {why}", version.row.name)))?;
+    let change = version.change_to(after)?;
+    call.commit(app, vec![change]).await?;
+    Ok(Reply::json(version.shown(call.now)))
+}
