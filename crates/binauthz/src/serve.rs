@@ -1,6 +1,8 @@
 //! `serve`: the flags of the command line handed to the server, and its log set up.
 
-use std::{fmt::Display, io::IsTerminal, path::PathBuf};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
 
 use binauthz_cli::{Exit, Failure, ServeFlags, report};
 use binauthz_server::{Flags, Settings};
@@ -27,6 +29,9 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         config: flags.config,
     })
     .map_err(failed)?;
+    if flags.check {
+        return std::io::stdout().write_all(settings.to_string().as_bytes()).map_err(failed);
+    }
     let runtime = crate::runtime().map_err(failed)?;
     runtime.block_on(binauthz_server::run(settings)).map_err(failed)
 }

@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -138,6 +139,27 @@ impl Settings {
     }
 }
 
+/// The settings as they are in effect, one `key: value` a line under the names of the configuration file. There is no
+/// secret among them; a registry's credentials, should its address hold any, are left out.
+impl fmt::Display for Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let registries: Vec<&str> = self.registries.iter().map(Endpoint::host).collect();
+        writeln!(formatter, "dataDir: {}", self.data_dir.display())?;
+        writeln!(formatter, "dev: {}", self.dev)?;
+        writeln!(formatter, "apiListen: {}", self.api_listen)?;
+        writeln!(formatter, "webhookListen: {}", self.webhook_listen)?;
+        writeln!(formatter, "healthListen: {}", self.health_listen)?;
+        writeln!(formatter, "registries: [{}]", registries.join(", "))?;
+        writeln!(formatter, "requirePolicy: {}", self.require_policy)?;
+        writeln!(formatter, "warnOnlyForWorkloads: {}", self.warn_only_for_workloads)?;
+        writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
+        match &self.webhook_client_authorities {
+            Some(path) => writeln!(formatter, "webhookClientAuthorities: {}", path.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
@@ -174,8 +196,41 @@ mod tests {
         let api_listen = Some(SocketAddr::from(([127, 0, 0, 1], 2)));
         let settings = Settings::new(Flags { config: Some(path.clone()), api_listen, ..flags() }).unwrap();
         assert_eq!(settings.api_listen.port(), 2);
-        std::fs::write(&path, "requirePolici: true\n").unwrap();
+        for (text, expected) in [
+            ("requirePolici: true\n", "requirePolici"),
+            ("requirePolicy: maybe\n", "maybe"),
+            ("requirePolicy: true\nrequirePolicy: false\n", "uplicate"),
+            ("apiListen: nowhere\n", "socket address"),
+            ("- a list\n", "expected"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap_err().to_string();
+            assert!(error.contains("binauthz.yaml") && error.contains(expected), "{text}{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("binauthz.yaml");
+        for text in ["", "# only a comment\n", "{}\n"] {
+            std::fs::write(&path, text).unwrap();
+            let settings = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap();
+            assert_eq!(settings.to_string(), Settings::new(flags()).unwrap().to_string(), "{text:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
         assert!(Settings::new(Flags { config: Some(path), ..flags() }).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("binauthz.yaml");
+        let given = Flags { require_policy: true, api_listen: Some(loopback(1)), ..flags() };
+        let shown = Settings::new(given).unwrap().to_string();
+        let text: String = shown.lines().filter(|line| !line.starts_with("d")).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(Settings::new(Flags { config: Some(path), ..flags() }).unwrap().to_string(), shown);
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! Starting and stopping.
+
+use std::os::unix::fs::PermissionsExt;
+
+use binauthz_server::{Flags, Server, Settings};
+use serde_json::{Value, json};
+
+use crate::support::{Desk, flags, install_crypto_provider};
+
+#[tokio::test]
+async fn when_it_is_ready_its_files_say_where_and_how() {
+    let desk = Desk::new().await;
+    let read = |name: &str| std::fs::read_to_string(desk.folder().join(name)).unwrap();
+    let addresses: Value = serde_json::from_str(&read("addresses.json")).unwrap();
+    let at = desk.addresses();
+    let expected = json!({
+        "api": format!("http://{}", at.api),
+        "webhook": format!("https://{}", at.webhook),
+        "health": format!("http://{}", at.health),
+    });
+    assert_eq!(addresses, expected);
+    assert!(read("webhook-ca.pem").starts_with("-----BEGIN CERTIFICATE-----"));
+    let mode = std::fs::metadata(desk.folder().join("admin.token")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    desk.get("/v1/projects/demo/policy").await.ok();
+}
+
+#[tokio::test]
+async fn the_health_port_answers_everybody() {
+    let desk = Desk::new().await;
+    for path in ["/livez", "/readyz"] {
+        let (status, body) = desk.health(path).await;
+        assert_eq!((status.as_u16(), body.as_str()), (200, "ok\n"), "{path}");
+    }
+    assert_eq!(desk.health("/").await.0.as_u16(), 404);
+
+    desk.get("/v1/projects/demo/policy").await.ok();
+    desk.get("/v1/projects/demo/attestors/nobody").await.refused("NOT_FOUND", "nobody");
+    let (_, metrics) = desk.health("/metrics").await;
+    for line in [
+        "binauthz_enforcement_state 0\n",
+        "binauthz_decision_seconds_count 0\n",
+        "binauthz_api_requests_total{api=\"binaryauthorization\",method=\"GetPolicy\",outcome=\"done\"} 1\n",
+        "binauthz_api_requests_total{api=\"binaryauthorization\",method=\"GetAttestor\",outcome=\"refused\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+    assert!(!metrics.contains("nobody") && !metrics.contains("demo"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_is_enforced_shows() {
+    let desk = Desk::new().await;
+    let rule = |mode: &str, enforcement: &str| {
+        json!({ "defaultAdmissionRule": { "evaluationMode": mode, "enforcementMode": enforcement } })
+    };
+    for (mode, enforcement, expected) in [
+        ("ALWAYS_ALLOW", "ENFORCED_BLOCK_AND_AUDIT_LOG", "binauthz_enforcement_state 0\n"),
+        ("ALWAYS_DENY", "DRYRUN_AUDIT_LOG_ONLY", "binauthz_enforcement_state 0\n"),
+        ("ALWAYS_DENY", "ENFORCED_BLOCK_AND_AUDIT_LOG", "binauthz_enforcement_state 1\n"),
+    ] {
+        desk.put("/v1/projects/demo/policy", rule(mode, enforcement)).await.ok();
+        assert!(desk.health("/metrics").await.1.contains(expected), "{mode} {enforcement}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_and_who_may_call_outlive_a_restart() {
+    let desk = Desk::new().await;
+    desk.put("/v1/projects/demo/policy", json!({ "defaultAdmissionRule": {
+        "evaluationMode": "ALWAYS_DENY", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG" } }))
+        .await
+        .ok();
+    let before = desk.get("/v1/projects/demo/policy").await.ok();
+    let folder = desk.stop().await;
+    let token = std::fs::read(folder.path().join("admin.token")).unwrap();
+
+    let flags = flags(folder.path());
+    let desk = Desk::with(folder, flags).await;
+    assert_eq!(std::fs::read(desk.folder().join("admin.token")).unwrap(), token);
+    assert_eq!(desk.get("/v1/projects/demo/policy").await.ok(), before);
+}
+
+#[tokio::test]
+async fn a_data_directory_has_one_server_at_a_time() {
+    let desk = Desk::new().await;
+    let second = Settings::new(flags(desk.folder())).unwrap();
+    let error = Server::start(second.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("another server uses this data directory"), "{error}");
+    desk.get("/v1/projects/demo/policy").await.ok();
+    let _folder = desk.stop().await;
+    Server::start(second).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let desk = Desk::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let taken = desk.addresses().api;
+    let settings = Settings::new(Flags { webhook_listen: Some(taken), ..flags(folder.path()) }).unwrap();
+    let error = Server::start(settings).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("cannot listen on `{taken}` for the webhook")), "{error}");
+    assert!(!folder.path().join("addresses.json").exists(), "nobody is told of a server that is not there");
+}
+
+#[tokio::test]
+async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
+    install_crypto_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new(Flags { dev: false, ..flags(folder.path()) }).unwrap();
+    let server = Server::start(settings).await.unwrap();
+    let addresses: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("addresses.json")).unwrap()).unwrap();
+    let api = addresses["api"].as_str().unwrap();
+    assert_eq!(api, format!("https://{}", server.addresses().api));
+
+    let authority = std::fs::read(folder.path().join("webhook-ca.pem")).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(&authority).unwrap()])
+        .build()
+        .unwrap();
+    let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap();
+    let get = |path: &'static str| client.get(format!("{api}{path}")).bearer_auth(token.trim()).send();
+    let answer = get("/v1/projects/demo/policy").await.unwrap();
+    assert_eq!(answer.status().as_u16(), 404);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("create it with `binauthz projects create demo`"), "{text}");
+    let created = client
+        .post(format!("{api}/binauthz/v1/projects?projectId=demo"))
+        .bearer_auth(token.trim())
+        .json(&json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(created.status().as_u16(), 200);
+    assert_eq!(get("/v1/projects/demo/policy").await.unwrap().status().as_u16(), 200);
+    // A client that does not know the authority gets nothing.
+    assert!(reqwest::Client::new().get(format!("{api}/v1/projects/demo/policy")).send().await.is_err());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_token_every_address_says_the_same() {
+    let desk = Desk::new().await;
+    let client = reqwest::Client::new();
+    for path in ["/v1/projects/demo/policy", "/v1/projects/demo/nonsense", "/", "/v1/operations/x"] {
+        for token in [None, Some(""), Some("wrong")] {
+            let mut request = client.get(format!("http://{}{path}", desk.addresses().api));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 401, "{path}");
+            let body: Value = answer.json().await.unwrap();
+            assert_eq!(body["error"]["status"], "UNAUTHENTICATED");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A server on free ports of this machine, and a client with its administrator's token.
+
+use std::path::Path;
+
+use binauthz_server::{Addresses, Flags, Server, Settings};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running server with a data directory of its own.
+pub(crate) struct Desk {
+    server: Server,
+    folder: TempDir,
+    client: reqwest::Client,
+    token: String,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+/// The one TLS stack of the process.
+pub(crate) fn install_crypto_provider() {
+    // An error means that another test was first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// `--dev` on free ports.
+pub(crate) fn flags(folder: &Path) -> Flags {
+    let free = Some("127.0.0.1:0".parse().unwrap());
+    Flags {
+        data_dir: folder.to_owned(),
+        dev: true,
+        api_listen: free,
+        webhook_listen: free,
+        health_listen: free,
+        ..Flags::default()
+    }
+}
+
+impl Desk {
+    /// A server as a newcomer starts it.
+    pub(crate) async fn new() -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = flags(folder.path());
+        Desk::with(folder, flags).await
+    }
+
+    /// A server with these flags on this folder.
+    pub(crate) async fn with(folder: TempDir, flags: Flags) -> Desk {
+        install_crypto_provider();
+        let server = Server::start(Settings::new(flags).unwrap()).await.unwrap();
+        let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap().trim().to_owned();
+        Desk { server, folder, client: reqwest::Client::new(), token }
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        self.server.addresses()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the server and gives its folder back.
+    pub(crate) async fn stop(self) -> TempDir {
+        drop(self.client);
+        self.server.stop().await;
+        self.folder
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let url = format!("http://{}{path}", self.addresses().api);
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        Answer { status: response.status(), body: response.json().await.unwrap() }
+    }
+
+    /// A page of the health port.
+    pub(crate) async fn health(&self, path: &str) -> (StatusCode, String) {
+        let url = format!("http://{}{path}", self.addresses().health);
+        let response = self.client.get(url).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+}
+
+impl Answer {
+    /// The body of a call that went well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.body
+    }
+
+    /// The call failed with this status, and said this.
+    #[track_caller]
+    pub(crate) fn refused(self, status: &str, message: &str) {
+        let error = &self.body["error"];
+        assert_eq!(error["code"], self.status.as_u16(), "{}", self.body);
+        assert_eq!(error["status"], status, "{}", self.body);
+        assert!(error["message"].as_str().unwrap().contains(message), "{}", self.body);
+    }
+}
