@@ -50,7 +50,11 @@ pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
             Ok(body) => respond(app, &target, &body, &deadlines).await,
             Err(refused) => Err(refused),
         },
-        Err(refused) => Err(refused),
+        Err(refused) => {
+            // Read all the same: a client that is still sending would see a reset stream instead of the answer.
+            let _ = request::body(request, &deadlines).await;
+            Err(refused)
+        }
     };
     match answered {
         Ok(body) => reply(StatusCode::OK, body),
