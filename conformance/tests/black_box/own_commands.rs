@@ -131,7 +131,7 @@ fn a_policy_is_read_with_a_reviewers_eye() {
     at_home(&mut desk);
     desk.write(
         "good.yaml",
-        &story::POLICY.replace("- namePattern: \"gcr.io/google_containers/*\"\n", ""),
+        &story::POLICY.replace("gcr.io/google_containers/*", "gcr.io/google-containers/*"),
     );
     desk.ok("binauthz policy lint good.yaml");
     // Exempts only the bare name, which nobody deploys.
@@ -142,10 +142,10 @@ fn a_policy_is_read_with_a_reviewers_eye() {
     desk.sh("binauthz policy lint bad.yaml")
         .exits(1)
         .says(&["gcr.io/demo/app"]);
-    desk.write("none.yaml", "namePatern: x\n");
+    desk.write("none.yaml", "defaultAdmissionRul: x\n");
     desk.sh("binauthz policy lint none.yaml")
         .exits(2)
-        .says(&["namePatern"]);
+        .says(&["defaultAdmissionRul`", "did you mean"]);
 }
 
 #[test]
