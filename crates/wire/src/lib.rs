@@ -23,6 +23,7 @@ pub mod container;
 pub mod containeranalysis;
 pub mod field_mask;
 pub mod filter;
+pub mod iam;
 pub mod image_review;
 pub mod json;
 pub mod manifest;

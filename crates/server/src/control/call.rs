@@ -66,6 +66,11 @@ impl Call {
         self.params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
 
+    /// Whether the call is about the project's Binary Authorization policy itself.
+    pub(crate) fn is_policy(&self) -> bool {
+        self.audit.method.starts_with(super::routes::Api::BinaryAuthorization.as_str())
+    }
+
     /// The project of the path.
     pub(crate) fn project(&self) -> Result<ProjectId, ApiError> {
         Ok(self.param("project").parse()?)

@@ -8,6 +8,7 @@ pub(crate) mod clusters;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;
+mod iam;
 mod images;
 mod kms;
 pub(crate) mod listing;

@@ -145,6 +145,7 @@ pub(super) fn table() -> &'static Table {
                 super::clusters::routes(),
                 super::decisions::routes(),
                 super::images::routes(),
+                super::iam::routes(),
                 super::kms::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
