@@ -1,6 +1,8 @@
 //! The server through its real ports. One file for each resource.
 
+mod cloudkms;
 mod clusters;
+mod images;
 mod services;
 mod start;
 mod support;

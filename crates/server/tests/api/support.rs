@@ -88,7 +88,7 @@ impl Desk {
         self.send(Method::DELETE, path, None).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let url = format!("http://{}{path}", self.addresses().api);
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {

@@ -1,0 +1,262 @@
+//! Artifact Registry as `gcloud artifacts docker` uses it, in front of a registry that is honest or lies.
+
+use crate::support::{Desk, flags};
+use binauthz_registry::fake::{FakeRegistry, Lie};
+use binauthz_server::Flags;
+use reqwest::Method;
+use serde_json::json;
+
+const REPOSITORY: &str = "/v1/projects/demo/locations/us-central1/repositories/app";
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const M1: &[u8] = br#"{"schemaVersion":2,"config":{"size":5},"layers":[{"size":7}]}"#;
+const M2: &[u8] = br#"{"schemaVersion":2,"config":{"size":6},"layers":[{"size":8}]}"#;
+
+async fn set_up() -> (Desk, FakeRegistry) {
+    let registry = FakeRegistry::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let host = format!("us-central1-docker.pkg.dev={}", registry.address());
+    let flags = Flags {
+        registries: vec![host],
+        ..flags(folder.path())
+    };
+    let server = Desk::with(folder, flags).await;
+    (server, registry)
+}
+
+fn version_of(package: &str, digest: &str) -> String {
+    format!(
+        "{}/packages/{package}/versions/{digest}",
+        &REPOSITORY["/v1/".len()..]
+    )
+}
+
+#[tokio::test]
+async fn an_image_is_described_by_tag_and_by_digest() {
+    let (server, registry) = set_up().await;
+    let digest = registry.push("demo/app/myservice", "v1", IMAGE, M1);
+    let repository = server.send(Method::GET, REPOSITORY, None).await.ok();
+    assert_eq!(repository["format"], "DOCKER");
+    let package = format!("{REPOSITORY}/packages/myservice");
+    let tag = server
+        .send(Method::GET, &format!("{package}/tags/v1"), None)
+        .await
+        .ok();
+    assert_eq!(tag["version"], version_of("myservice", &digest));
+    let version = server
+        .send(Method::GET, &format!("{package}/versions/{digest}"), None)
+        .await
+        .ok();
+    assert_eq!(
+        (&version["name"], &version["metadata"]["imageSizeBytes"]),
+        (&tag["version"], &json!("12"))
+    );
+    server
+        .send(Method::GET, &format!("{package}/tags/v2"), None)
+        .await
+        .refused("NOT_FOUND", "manifests/v2");
+    let absent = format!("{package}/versions/sha256:{}", "0".repeat(64));
+    server
+        .send(Method::GET, &absent, None)
+        .await
+        .refused("NOT_FOUND", "not found");
+}
+
+#[tokio::test]
+async fn a_nested_package_is_encoded_twice() {
+    let (server, registry) = set_up().await;
+    let digest = registry.push("demo/app/sub/web", "v1", IMAGE, M1);
+    for package in ["sub%252Fweb", "sub%2Fweb"] {
+        let tag = server
+            .send(
+                Method::GET,
+                &format!("{REPOSITORY}/packages/{package}/tags/v1"),
+                None,
+            )
+            .await
+            .ok();
+        assert_eq!(tag["version"], version_of("sub%2Fweb", &digest));
+    }
+    for package in ["..%2F..", "..%252F..%252Fother%252Fx", "a%3Fb", "A"] {
+        let answer = server
+            .send(
+                Method::GET,
+                &format!("{REPOSITORY}/packages/{package}/tags/v1"),
+                None,
+            )
+            .await;
+        assert_eq!(answer.status, 400, "{package}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_added_and_moved() {
+    let (server, registry) = set_up().await;
+    let first = registry.push("demo/app/myservice", "v1", IMAGE, M1);
+    let second = registry.push("demo/app/myservice", "v2", IMAGE, M2);
+    let tags = format!("{REPOSITORY}/packages/myservice/tags");
+    let body = |digest: &str| Some(json!({ "name": "ignored", "version": version_of("myservice", digest) }));
+    server
+        .send(Method::POST, &format!("{tags}?tagId=stable"), body(&first))
+        .await
+        .ok();
+    assert_eq!(
+        registry.tagged("demo/app/myservice", "stable"),
+        Some(first.clone())
+    );
+    let again = format!("{tags}?tagId=stable");
+    server
+        .send(Method::POST, &again, body(&second))
+        .await
+        .refused("ALREADY_EXISTS", "tags/stable");
+    server
+        .send(
+            Method::PATCH,
+            &format!("{tags}/stable?updateMask=version"),
+            body(&second),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        registry.tagged("demo/app/myservice", "stable"),
+        Some(second.clone())
+    );
+    let list = server
+        .send(Method::GET, &format!("{tags}?pageSize=2"), None)
+        .await
+        .ok();
+    assert_eq!(list["tags"].as_array().map(Vec::len), Some(2));
+    assert!(list["nextPageToken"].is_string());
+    server
+        .send(Method::DELETE, &format!("{tags}/stable"), None)
+        .await
+        .ok();
+    assert_eq!(registry.tagged("demo/app/myservice", "stable"), None);
+
+    for (path, digest, code) in [
+        (
+            format!("{tags}?tagId=-x"),
+            first.as_str(),
+            ("INVALID_ARGUMENT", "is not a tag"),
+        ),
+        (
+            format!("{tags}?tagId=x"),
+            "sha256:abc",
+            ("INVALID_ARGUMENT", "`version`"),
+        ),
+        (
+            format!("{tags}/x?updateMask=version"),
+            first.as_str(),
+            ("NOT_FOUND", "not found"),
+        ),
+    ] {
+        let method = if path.contains('?') && path.contains("tagId") {
+            Method::POST
+        } else {
+            Method::PATCH
+        };
+        server
+            .send(method, &path, body(digest))
+            .await
+            .refused(code.0, code.1);
+    }
+}
+
+#[tokio::test]
+async fn lists_show_what_has_a_tag() {
+    let (server, registry) = set_up().await;
+    let first = registry.push("demo/app/myservice", "v1", IMAGE, M1);
+    registry.push("demo/app/myservice", "latest", IMAGE, M1);
+    let second = registry.push("demo/app/sub/web", "v2", IMAGE, M2);
+    registry.push("demo/other/web", "v1", IMAGE, M1);
+    let images = server
+        .send(Method::GET, &format!("{REPOSITORY}/dockerImages"), None)
+        .await
+        .ok();
+    let uris: Vec<&str> = images["dockerImages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["uri"].as_str().unwrap())
+        .collect();
+    let host = "us-central1-docker.pkg.dev/demo/app";
+    assert_eq!(
+        uris,
+        [
+            format!("{host}/myservice@{first}"),
+            format!("{host}/sub/web@{second}")
+        ]
+    );
+    assert_eq!(images["dockerImages"][0]["tags"], json!(["latest", "v1"]));
+    let packages = server
+        .send(Method::GET, &format!("{REPOSITORY}/packages"), None)
+        .await
+        .ok();
+    assert_eq!(packages["packages"].as_array().map(Vec::len), Some(2));
+    let versions = server
+        .send(
+            Method::GET,
+            &format!("{REPOSITORY}/packages/myservice/versions?view=FULL"),
+            None,
+        )
+        .await
+        .ok();
+    assert_eq!(
+        versions["versions"][0]["relatedTags"].as_array().map(Vec::len),
+        Some(2)
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_configured_is_said_to_be_so() {
+    let (server, registry) = set_up().await;
+    let elsewhere = REPOSITORY.replace("us-central1", "europe-west1");
+    let expected = (
+        "FAILED_PRECONDITION",
+        "--registry europe-west1-docker.pkg.dev=URL",
+    );
+    for path in [
+        elsewhere.clone(),
+        format!("{elsewhere}/packages/x/tags/y"),
+        format!("{elsewhere}/dockerImages"),
+    ] {
+        server
+            .send(Method::GET, &path, None)
+            .await
+            .refused(expected.0, expected.1);
+    }
+    assert_eq!(registry.asked(), []);
+}
+
+#[tokio::test]
+async fn a_registry_that_lies_is_not_believed() {
+    let (server, registry) = set_up().await;
+    let digest = registry.push("demo/app/myservice", "v1", IMAGE, M1);
+    let package = format!("{REPOSITORY}/packages/myservice");
+    let version = format!("{package}/versions/{digest}");
+    for (lie, expected) in [
+        (Lie::Body(M2.to_vec()), ("FAILED_PRECONDITION", "digest")),
+        (
+            Lie::DigestHeader("sha256:0".to_owned()),
+            ("FAILED_PRECONDITION", "digest"),
+        ),
+        (Lie::EndlessBody, ("FAILED_PRECONDITION", "exceeds")),
+        (
+            Lie::Redirect("http://127.0.0.1:1/x".to_owned()),
+            ("FAILED_PRECONDITION", "another host"),
+        ),
+        (Lie::Status(403), ("FAILED_PRECONDITION", "credential")),
+        (Lie::Status(503), ("UNAVAILABLE", "503")),
+    ] {
+        registry.lie(Some(lie));
+        server
+            .send(Method::GET, &version, None)
+            .await
+            .refused(expected.0, expected.1);
+    }
+    registry.lie(Some(Lie::Status(405)));
+    let tag = format!("{package}/tags/v1");
+    server
+        .send(Method::DELETE, &tag, None)
+        .await
+        .refused("FAILED_PRECONDITION", "cannot delete tags");
+}
