@@ -1,5 +1,6 @@
 //! The store as callers see it, and the threads behind it.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -205,9 +206,9 @@ fn run_writer(connection: &Shared, mut waiting: mpsc::Receiver<Waiting>) {
         {
             group.push(next);
         }
-        // Poisoned means that a reader of the same in-memory connection panicked; it had changed nothing.
+        // Poisoned means that earlier work panicked; its transaction was rolled back on the way out.
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        writer::write(&mut connection, group);
+        outlive(|| writer::write(&mut connection, group));
     }
 }
 
@@ -220,6 +221,28 @@ fn run_reader(connection: &Shared, asked: &Mutex<mpsc::Receiver<Question>>) {
             .blocking_recv();
         let Some(question) = question else { return };
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        question(&connection);
+        outlive(|| question(&connection));
+    }
+}
+
+/// A defect in one piece of work ends that piece, whose caller is told that the store is closed, and not the thread.
+fn outlive(work: impl FnOnce()) {
+    if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("a panic in the store");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_question_and_not_the_store() {
+        let store = Store::open_in_memory().unwrap();
+        for _ in 0..READERS + 1 {
+            let answer: Result<(), Unavailable> = store.ask(|_| panic!("for the test")).await;
+            assert!(matches!(answer, Err(Unavailable::Closed)), "{answer:?}");
+        }
+        assert_eq!(store.sealed_key("k").await.unwrap(), None);
     }
 }
