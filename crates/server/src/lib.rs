@@ -10,7 +10,7 @@ mod control;
 mod documents;
 mod files;
 mod health;
-mod listen;
+pub mod listen;
 mod metrics;
 mod run;
 mod settings;

@@ -1,0 +1,81 @@
+//! What the promises about speed and size come to on this machine, each in one run:
+//!
+//! ```text
+//! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
+//! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
+//! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! ```
+//!
+//! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
+//! It exits with 1 when a promise is not kept.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+
+mod admission;
+mod bare;
+mod cold;
+mod inputs;
+mod load;
+mod process;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use binauthz_server::{Flags, Settings};
+
+// As the product's own main does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    // An error would mean that it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["admission"] => run(admission::measure()),
+        ["cold"] => run(cold::measure()),
+        ["start"] => run(start::measure()),
+        [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
+        [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
+        _ => Err("expected one of: admission, cold, start".into()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(measure: impl Future<Output = Outcome<bool>>) -> Outcome<bool> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure)
+}
+
+/// The product, on free ports.
+async fn serve(data_dir: PathBuf) -> Outcome<bool> {
+    let free = Some("127.0.0.1:0".parse()?);
+    let flags = Flags {
+        data_dir,
+        dev: true,
+        api_listen: free,
+        webhook_listen: free,
+        health_listen: free,
+        ..Flags::default()
+    };
+    binauthz_server::run(Settings::new(flags)?).await?;
+    Ok(true)
+}
+
+/// One line of a report: what, how much, how much was promised.
+pub(crate) fn line(what: &str, value: f64, unit: &str, most: f64) -> bool {
+    let kept = value <= most;
+    println!("{what:<58} {value:>9.2} {unit:<4} promised ≤ {most} {}", if kept { "✓" } else { "✗" });
+    kept
+}
