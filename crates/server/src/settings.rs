@@ -233,6 +233,20 @@ mod tests {
         assert_eq!(Settings::new(Flags { config: Some(path), ..flags() }).unwrap().to_string(), shown);
     }
 
+    /// The reference names every key and its default.
+    #[test]
+    fn the_reference_is_complete() {
+        let reference = include_str!("../../../docs/reference/configuration.md");
+        let settings = Settings::new(flags()).unwrap();
+        let shown = settings.to_string() + "webhookClientAuthorities: none\n";
+        for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
+            let row = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("`{key}` is not in the reference"));
+            let default = if value == "[]" { "none" } else { value };
+            assert!(row.contains(&format!("| {default} |")) || row.contains(&format!("| `{default}` |")), "{row}");
+        }
+    }
+
     #[test]
     fn a_registry_is_a_host_and_a_url() {
         let registries = vec!["nonsense".to_owned()];

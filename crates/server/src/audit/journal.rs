@@ -14,14 +14,14 @@ use super::tail::{Page, Row, Tail};
 use super::writer::{Entry, Writer};
 
 /// The longest record. Longer ones are for their maker to shorten.
-pub const MAXIMUM_RECORD: usize = 16 * 1024;
+pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
 
 /// Records waiting for the writer. 2 048 × 16 KiB = 32 MiB at worst, some 2 MiB as a rule.
 const QUEUE: usize = 2_048;
 
 /// How large the journal may grow.
 #[derive(Clone, Copy, Debug)]
-pub struct JournalSettings {
+pub(crate) struct JournalSettings {
     /// A segment this long is followed by a new one.
     pub segment_bytes: u64,
     /// Segments kept; older ones are removed. 64 × 64 MiB = 4 GiB, about four million verdicts.
@@ -47,7 +47,7 @@ pub struct OpenJournalError {
 
 /// Why a record is not durable.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// The disk refused.
     #[error("the verdict journal cannot be written: {0}")]
     Write(Arc<io::Error>),
@@ -64,7 +64,7 @@ pub enum JournalError {
 
 /// An append-only file of JSON lines. Clones share one writer, which ends when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     folder: PathBuf,
     entries: mpsc::Sender<Entry>,
     syncs: Arc<AtomicU64>,
@@ -75,7 +75,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`OpenJournalError`] when the folder or its newest segment cannot be used.
-    pub fn open(folder: &Path, settings: JournalSettings) -> Result<Self, OpenJournalError> {
+    pub(crate) fn open(folder: &Path, settings: JournalSettings) -> Result<Self, OpenJournalError> {
         let failed = |source| OpenJournalError {
             folder: folder.to_owned(),
             source,
@@ -103,7 +103,7 @@ impl Journal {
 
     /// Appends one JSON object. The future is done when the record is on disk; until it is awaited nothing is known.
     /// Control and direction characters are escaped here, so that one record is one line whatever is in it.
-    pub fn append(&self, record: Vec<u8>) -> Durable {
+    pub(crate) fn append(&self, record: Vec<u8>) -> Durable {
         let line = escape(record);
         if line.len() > MAXIMUM_RECORD {
             return Durable(State::Failed(Some(JournalError::TooLong(line.len()))));
@@ -121,13 +121,13 @@ impl Journal {
     ///
     /// # Errors
     /// The system's, when a segment cannot be read.
-    pub fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
+    pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
         super::tail::read(&self.folder, query, wanted)
     }
 
     /// How often the disk was synced; many records share one sync.
     #[must_use]
-    pub fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
     }
 }
@@ -135,7 +135,7 @@ impl Journal {
 /// Resolves when a record is on disk or certainly not reported as such.
 #[derive(Debug)]
 #[must_use = "an unawaited record may never reach the disk"]
-pub struct Durable(State);
+pub(crate) struct Durable(State);
 
 #[derive(Debug)]
 enum State {

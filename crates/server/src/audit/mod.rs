@@ -8,5 +8,5 @@ mod segment;
 mod tail;
 mod writer;
 
-pub use journal::{Durable, Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError};
-pub use tail::{Page, Position, Row, Tail};
+pub(crate) use journal::{Journal, JournalSettings, MAXIMUM_RECORD, OpenJournalError};
+pub(crate) use tail::{Position, Tail};

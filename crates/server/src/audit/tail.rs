@@ -8,7 +8,7 @@ use super::segment;
 
 /// Where a record is; opaque to callers except as the place to go on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub(crate) struct Position {
     /// The segment's number.
     pub segment: u64,
     /// The offset of the record's first byte.
@@ -17,16 +17,14 @@ pub struct Position {
 
 /// One record.
 #[derive(Clone, Debug)]
-pub struct Row {
-    /// Where it was found.
-    pub position: Position,
+pub(crate) struct Row {
     /// The object.
     pub record: serde_json::Value,
 }
 
 /// Some rows and where to go on.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// Newest first.
     pub rows: Vec<Row>,
     /// For [`Tail::before`], when there may be more.
@@ -35,7 +33,7 @@ pub struct Page {
 
 /// What part of the journal to read.
 #[derive(Clone, Copy, Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// Only records older than this one.
     pub before: Option<Position>,
     /// Rows to return at most.
@@ -47,7 +45,7 @@ pub struct Tail {
 impl Tail {
     /// The newest `limit` rows, looking through 64 MiB at most (some 60 000 verdicts, about 0.3 s).
     #[must_use]
-    pub fn newest(limit: usize) -> Self {
+    pub(crate) fn newest(limit: usize) -> Self {
         Self {
             before: None,
             limit,
@@ -89,7 +87,7 @@ pub(super) fn read(folder: &Path, query: &Tail, mut wanted: impl FnMut(&Row) -> 
             let Ok(record) = serde_json::from_slice(&line) else {
                 continue;
             };
-            let row = Row { position, record };
+            let row = Row { record };
             if wanted(&row) {
                 rows.push(row);
             }

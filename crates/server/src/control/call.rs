@@ -22,7 +22,7 @@ use serde_json::json;
 use super::body;
 use super::error::ApiError;
 use super::query::Query;
-use super::routes::{self, ApiVersion, Class, Route, Verb};
+use super::routes::{self, Api, ApiVersion, Class, Route, Verb};
 use super::template::{Captured, Unmatched};
 use crate::app::App;
 use crate::auth::{self, Caller};
@@ -68,7 +68,7 @@ impl Call {
 
     /// Whether the call is about the project's Binary Authorization policy itself.
     pub(crate) fn is_policy(&self) -> bool {
-        self.audit.method.starts_with(super::routes::Api::BinaryAuthorization.as_str())
+        self.audit.method.starts_with(Api::BinaryAuthorization.as_str())
     }
 
     /// The project of the path.
@@ -209,7 +209,7 @@ async fn answer(
     let outcome = if !caller.may(route.class) {
         Err(denied(&caller, route))
     } else {
-        match read(app, head, body, captured, caller, Arc::clone(&audit)).await {
+        match read(app, (head, body), captured, caller, Arc::clone(&audit)).await {
             Ok(call) => run(app, route, call).await,
             Err(error) => Err(error),
         }
@@ -248,8 +248,7 @@ fn find(head: &Parts) -> Result<(&'static Route, Captured), ApiError> {
 /// Everything a handler is given, read and bounded.
 async fn read(
     app: &Arc<App>,
-    head: &Parts,
-    body: Incoming,
+    (head, body): (&Parts, Incoming),
     captured: Captured,
     caller: Caller,
     audit: Arc<Audit>,

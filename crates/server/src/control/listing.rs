@@ -32,10 +32,6 @@ impl Page {
         self.size.saturating_add(1)
     }
 
-    pub(crate) fn size(&self) -> u32 {
-        self.size
-    }
-
     /// Cuts what was fetched to the page; the token of the next one, if there is a next one.
     pub(crate) fn cut<T>(&self, items: &mut Vec<T>, key: impl Fn(&T) -> String) -> Option<String> {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);

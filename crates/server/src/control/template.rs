@@ -59,6 +59,8 @@ impl Table {
         Table { rows: routes.into_iter().map(|route| (Template::parse(route.template), route)).collect() }
     }
 
+    /// Every row, for the tests that walk the table.
+    #[cfg(test)]
     pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.rows.iter().map(|(_, route)| route)
     }
@@ -113,6 +115,7 @@ impl Template {
         Template { segments: path.split('/').map(segment).collect(), custom_verb }
     }
 
+    #[cfg(test)]
     pub(super) fn parameters(&self) -> impl Iterator<Item = &'static str> {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Parameter(name) => Some(*name),
@@ -202,7 +205,8 @@ mod tests {
     #[test]
     fn paths_find_their_rows() {
         let table = table();
-        let cases: &[(&str, &str, &[(&str, &str)])] = &[
+        type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+        let cases: &[Case] = &[
             ("/v1/projects/p/attestors/a", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "a")]),
             ("/v1beta1/projects/p/attestors/a/", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "a")]),
             ("/v1/projects/p/attestors/sha256:ab", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "sha256:ab")]),

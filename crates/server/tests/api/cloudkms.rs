@@ -357,9 +357,17 @@ async fn only_an_enabled_version_is_used() {
         .send(Method::POST, &again, Some(json!({})))
         .await
         .refused("FAILED_PRECONDITION", "cannot be restored");
-    let (path, body) = switch("DESTROYED");
-    server
-        .send(Method::PATCH, &path, body)
-        .await
-        .refused("INVALID_ARGUMENT", ":destroy");
+}
+
+#[tokio::test]
+async fn an_update_does_not_destroy() {
+    let (server, key) = with_key("EC_SIGN_ED25519").await;
+    let path = format!("{key}/cryptoKeyVersions/1?updateMask=state");
+    for state in ["DESTROYED", "DESTROY_SCHEDULED"] {
+        let body = Some(json!({ "state": state }));
+        server
+            .send(Method::PATCH, &path, body)
+            .await
+            .refused("INVALID_ARGUMENT", ":destroy");
+    }
 }

@@ -49,6 +49,18 @@ async fn the_health_port_answers_everybody() {
 }
 
 #[tokio::test]
+async fn every_metric_is_in_the_reference() {
+    let reference = include_str!("../../../../docs/reference/configuration.md");
+    let desk = Desk::new().await;
+    let (_, metrics) = desk.health("/metrics").await;
+    let names: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(reference.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_enforced_shows() {
     let desk = Desk::new().await;
     let rule = |mode: &str, enforcement: &str| {
