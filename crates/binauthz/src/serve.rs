@@ -30,7 +30,9 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
     })
     .map_err(failed)?;
     if flags.check {
-        return std::io::stdout().write_all(settings.to_string().as_bytes()).map_err(failed);
+        return std::io::stdout()
+            .write_all(settings.to_string().as_bytes())
+            .map_err(failed);
     }
     let runtime = crate::runtime().map_err(failed)?;
     runtime.block_on(binauthz_server::run(settings)).map_err(failed)

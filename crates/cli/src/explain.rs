@@ -3,7 +3,7 @@
 use binauthz_core::{
     decision::{Decision, Effect, Finding, Reason},
     image::ImageRef,
-    policy::Policy,
+    policy::{GlobalEvaluation, Policy},
 };
 
 use crate::output::plain;
@@ -129,8 +129,12 @@ fn patterns(image: &str, policy: &Policy) -> Node {
             policy.allowlist.len() - PATTERNS_SHOWN
         )));
     }
+    let system = match policy.global_evaluation {
+        GlobalEvaluation::Enable => ", and those of the system policy",
+        GlobalEvaluation::Disable => "",
+    };
     Node::with(
-        format!("not exempt: {} patterns tried", policy.allowlist.len()),
+        format!("not exempt: {} patterns tried{system}", policy.allowlist.len()),
         below,
     )
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The services of gcloud that this server answers for.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "BINARYAUTHORIZATION",
     "CONTAINERANALYSIS",
     "CLOUDKMS",
@@ -18,6 +18,7 @@ const SERVICES: [&str; 8] = [
     "ARTIFACTREGISTRY",
     "CLOUDRESOURCEMANAGER",
     "LOGGING",
+    "MONITORING",
 ];
 
 /// Prints the exports for the server of the data folder.

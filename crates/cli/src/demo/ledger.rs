@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::screen::shorten_digests;
+use super::review::USER;
 use crate::{failure::Failure, output};
 
 /// One verdict on record.
@@ -14,7 +14,8 @@ pub(super) struct Row {
     reason: String,
     name: String,
     image: String,
-    note: String,
+    user: String,
+    justification: String,
 }
 
 /// What must be on record, in this order.
@@ -24,6 +25,8 @@ pub(super) struct Expected {
     pub(super) verdict: &'static str,
     pub(super) effect: &'static str,
     pub(super) reason: &'static str,
+    /// What break-glass leaves behind; empty elsewhere.
+    pub(super) justification: &'static str,
 }
 
 /// The rows of `logs list --format=json`, oldest first.
@@ -49,8 +52,18 @@ fn row(entry: &Value) -> Row {
         effect: text("/effect"),
         reason: text("/reason"),
         name: text("/name"),
-        image: shorten_digests(image.rsplit('/').next().unwrap_or("")),
-        note: text("/justification"),
+        image: short(&image),
+        user: text("/user"),
+        justification: text("/justification"),
+    }
+}
+
+/// The image's own name with its tag, or with the first digits of its digest.
+fn short(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or("");
+    match name.split_once("@sha256:") {
+        Some((name, digits)) => format!("{name}@{}…", digits.chars().take(7).collect::<String>()),
+        None => name.to_owned(),
     }
 }
 
@@ -76,8 +89,11 @@ pub(super) fn table(rows: &[Row]) -> String {
             .chain(cells)
             .collect::<Vec<Vec<String>>>(),
     );
-    if let Some(row) = rows.iter().find(|row| !row.note.is_empty()) {
-        text.push_str(&format!("justification of {}: {}\n", row.name, row.note));
+    if let Some(row) = rows.iter().find(|row| !row.justification.is_empty()) {
+        text.push_str(&format!(
+            "{} is justified by {}: \"{}\"\n",
+            row.name, row.user, row.justification
+        ));
     }
     text
 }
@@ -92,8 +108,22 @@ pub(super) fn check(rows: &[Row], expected: &[Expected]) -> Result<(), Failure> 
         )));
     }
     for (row, expected) in rows.iter().zip(expected) {
-        let found = [row.name.as_str(), &row.verdict, &row.effect, &row.reason];
-        let wanted = [expected.name, expected.verdict, expected.effect, expected.reason];
+        let found = [
+            row.name.as_str(),
+            &row.verdict,
+            &row.effect,
+            &row.reason,
+            &row.justification,
+            &row.user,
+        ];
+        let wanted = [
+            expected.name,
+            expected.verdict,
+            expected.effect,
+            expected.reason,
+            expected.justification,
+            USER,
+        ];
         if found != wanted {
             return Err(Failure::refused(format_args!(
                 "on record is {found:?}, expected {wanted:?}"
@@ -112,7 +142,7 @@ mod tests {
     fn log() -> String {
         let entry = |name: &str, verdict: &str| {
             json!({"time": "2026-01-02T03:04:05.678901Z", "verdict": verdict, "effect": "ENFORCED", "reason": "ATTESTED",
-                   "name": name, "images": [{"image": "r.example/p/app:v1"}]})
+                   "name": name, "user": USER, "images": [{"image": "r.example/p/app:v1"}]})
         };
         json!([entry("second", "DENY"), entry("first", "ALLOW")]).to_string()
     }
@@ -122,12 +152,14 @@ mod tests {
         verdict: "ALLOW",
         effect: "ENFORCED",
         reason: "ATTESTED",
+        justification: "",
     };
     const SECOND: Expected = Expected {
         name: "second",
         verdict: "DENY",
         effect: "ENFORCED",
         reason: "ATTESTED",
+        justification: "",
     };
 
     #[test]
@@ -151,6 +183,12 @@ mod tests {
             .is_err(),
             "another verdict"
         );
+    }
+
+    #[test]
+    fn digests_are_shown_by_their_first_digits() {
+        assert_eq!(short("r.example/p/app@sha256:0123456789abcdef"), "app@0123456…");
+        assert_eq!(short("r.example/p/app:v1"), "app:v1");
     }
 
     #[test]

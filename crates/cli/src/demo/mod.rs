@@ -11,6 +11,8 @@ mod server;
 mod stage;
 mod story;
 
+use std::time::Instant;
+
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,36 +31,43 @@ pub struct DemoFlags {
 
 /// Plays the story. However it ends, the server is stopped and its folder removed.
 pub(crate) async fn run(flags: &DemoFlags) -> Result<Exit, Failure> {
-    tokio::select! {
-        // Dropping the play drops its server and its folder.
-        ended = play(flags) => ended,
-        interrupted = interruption() => interrupted,
-    }
-}
-
-async fn play(flags: &DemoFlags) -> Result<Exit, Failure> {
     let mut screen = Screen::for_terminal();
-    screen.opening();
-    let mut server = Server::start().await?;
-    let outcome = story::tell(&mut Stage::new(&server, &mut screen)?).await;
-    if let Err(failure) = outcome {
-        return Err(failure.advise("this step did not come out as it should"));
-    }
+    let mut server = tokio::select! {
+        // Dropping the play drops its server and its folder.
+        played = play(&mut screen) => played?,
+        interrupted = interruption() => return Err(after(interrupted)),
+    };
     if flags.keep {
-        keep(&mut server, &mut screen).await?;
+        server.write_webhook_manifest()?;
+        screen.keeping(server.data_dir(), server.manifest());
+        tokio::select! {
+            ended = server.ended() => ended?,
+            interrupted = interruption() => interrupted?,
+        }
     }
     server.stop().await;
     Ok(Exit::Done)
 }
 
-async fn keep(server: &mut Server, screen: &mut Screen) -> Result<(), Failure> {
-    server.write_webhook_manifest()?;
-    screen.keeping(server.data_dir(), server.manifest());
-    server.ended().await
+async fn play(screen: &mut Screen) -> Result<Server, Failure> {
+    let started = Instant::now();
+    screen.opening();
+    let server = Server::start().await?;
+    story::tell(&mut Stage::new(&server, screen)?)
+        .await
+        .map_err(|failure| failure.advise("this step did not come out as it should"))?;
+    let seconds = started.elapsed().as_secs_f32();
+    screen.ending(&format!("Every step came out as it should ({seconds:.1} s)."));
+    Ok(server)
+}
+
+fn after(interrupted: Result<(), Failure>) -> Failure {
+    let sentence = "interrupted; the demonstration's server is stopped and its folder removed";
+    interrupted.err().unwrap_or_else(|| Failure::usage(sentence))
 }
 
 /// Ctrl-C or a request to terminate.
-async fn interruption() -> Result<Exit, Failure> {
+async fn interruption() -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::usage(format_args!("could not watch for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -68,7 +77,5 @@ async fn interruption() -> Result<Exit, Failure> {
         _ = interrupt.recv() => {}
         _ = hangup.recv() => {}
     }
-    Err(Failure::usage(
-        "interrupted; the demonstration's server is stopped and its folder removed",
-    ))
+    Ok(())
 }

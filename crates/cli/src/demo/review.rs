@@ -24,6 +24,9 @@ pub(super) const DEPLOYMENT: Kind = Kind {
     resource: "deployments",
 };
 
+/// Who deploys in this story.
+pub(super) const USER: &str = "jane@example.com";
+
 /// The webhook's answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Reply {
@@ -76,7 +79,7 @@ pub(super) fn review(kind: Kind, object: &Value, number: u32) -> Value {
             "name": object.pointer("/metadata/name"),
             "namespace": "default",
             "operation": "CREATE",
-            "userInfo": {"username": "jane@example.com", "groups": ["developers", "system:authenticated"]},
+            "userInfo": {"username": USER, "groups": ["developers", "system:authenticated"]},
             "object": object,
             "oldObject": null,
             "dryRun": false,

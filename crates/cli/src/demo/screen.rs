@@ -216,13 +216,17 @@ fn wrap_command(words: &[String], width: usize) -> Vec<String> {
     lines
 }
 
-/// As a shell needs it.
+/// As a shell needs it; of a flag only the value is quoted.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=+,".contains(c);
     if word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{word}'")
+        return word.to_owned();
+    }
+    match word.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") && flag.chars().all(plain) => {
+            format!("{flag}='{value}'")
+        }
+        _ => format!("'{word}'"),
     }
 }
 
@@ -260,6 +264,6 @@ mod tests {
     #[test]
     fn a_command_can_be_copied() {
         let words = ["binauthz".to_owned(), "--format=table(a, b)".to_owned()];
-        assert_eq!(wrap_command(&words, 95), ["$ binauthz '--format=table(a, b)'"]);
+        assert_eq!(wrap_command(&words, 95), ["$ binauthz --format='table(a, b)'"]);
     }
 }

@@ -109,8 +109,7 @@ impl<'a> Stage<'a> {
             self.screen.answer(&format!("{name} created"));
         } else {
             let hook = "admission webhook \"imagepolicywebhook.image-policy.k8s.io\" denied the request:";
-            self.screen
-                .refusal(&format!("Error from server ({}): {hook}", reply.reason));
+            self.screen.refusal(&format!("Error: {hook}"));
             self.screen.refusal(&reply.message);
         }
     }

@@ -11,6 +11,7 @@ use crate::{failure::Failure, yaml};
 
 const POLICY: &str = include_str!("policy.yaml");
 const EMERGENCY: &str = include_str!("emergency-deployment.yaml");
+const INCIDENT: &str = "Emergency fix for incident INC-1234";
 const ATTESTOR: &str = "projects/demo/attestors/image-signing-attestor";
 const KEY: [&str; 4] = [
     "--keyversion-location=global",
@@ -206,10 +207,8 @@ async fn break_the_glass(stage: &mut Stage<'_>) -> Result<(), Failure> {
         .title("Break the glass: an emergency, and a Deployment that says so");
     let text = EMERGENCY.replace("YOUR_PROJECT", PROJECT);
     let mut deployment = yaml::read(text.as_bytes(), Path::new("emergency-deployment.yaml"))?;
-    let annotation = "alpha.image-policy.k8s.io/break-glass: \"Emergency fix for incident INC-1234\"";
-    stage
-        .screen
-        .answer(&format!("# metadata.annotations: {annotation}"));
+    let annotation = format!("alpha.image-policy.k8s.io/break-glass: \"{INCIDENT}\"");
+    stage.screen.answer(&format!("# annotations: {annotation}"));
     stage
         .screen
         .command(&["kubectl", "apply", "-f", "emergency-deployment.yaml"].map(str::to_owned));
@@ -227,9 +226,6 @@ async fn break_the_glass(stage: &mut Stage<'_>) -> Result<(), Failure> {
     stage
         .screen
         .proof("admitted, and so are its Pods: the annotation was copied to the pod template");
-    stage
-        .screen
-        .proof("on record: who did it, why, and what the policy would have said");
     Ok(())
 }
 
@@ -279,54 +275,27 @@ async fn list_attestations(stage: &mut Stage<'_>, image: &Image) -> Result<(), F
 
 async fn read_the_log(stage: &mut Stage<'_>) -> Result<(), Failure> {
     stage.screen.title("Read the verdicts back from the server");
+    let seen = |name, verdict, effect, reason| Expected {
+        name,
+        verdict,
+        effect,
+        reason,
+        justification: "",
+    };
+    let emergency = |name| Expected {
+        justification: INCIDENT,
+        ..seen(name, "ALLOW", "BREAK_GLASS", "NOT_PINNED")
+    };
     let expected = [
-        Expected {
-            name: "test-unsigned",
-            verdict: "DENY",
-            effect: "ENFORCED",
-            reason: "NO_ATTESTATIONS",
-        },
-        Expected {
-            name: "test-signed",
-            verdict: "ALLOW",
-            effect: "ENFORCED",
-            reason: "ATTESTED",
-        },
-        Expected {
-            name: "test-latest",
-            verdict: "DENY",
-            effect: "ENFORCED",
-            reason: "NOT_PINNED",
-        },
-        Expected {
-            name: "emergency-fix",
-            verdict: "ALLOW",
-            effect: "BREAK_GLASS",
-            reason: "NOT_PINNED",
-        },
-        Expected {
-            name: "emergency-fix-5d4f",
-            verdict: "ALLOW",
-            effect: "BREAK_GLASS",
-            reason: "NOT_PINNED",
-        },
-        Expected {
-            name: "test-dry-run",
-            verdict: "ALLOW",
-            effect: "DRY_RUN",
-            reason: "NO_ATTESTATIONS",
-        },
-        Expected {
-            name: "test-again",
-            verdict: "DENY",
-            effect: "ENFORCED",
-            reason: "NO_ATTESTATIONS",
-        },
+        seen("test-unsigned", "DENY", "ENFORCED", "NO_ATTESTATIONS"),
+        seen("test-signed", "ALLOW", "ENFORCED", "ATTESTED"),
+        seen("test-latest", "DENY", "ENFORCED", "NOT_PINNED"),
+        emergency("emergency-fix"),
+        emergency("emergency-fix-5d4f"),
+        seen("test-dry-run", "ALLOW", "DRY_RUN", "NO_ATTESTATIONS"),
+        seen("test-again", "DENY", "ENFORCED", "NO_ATTESTATIONS"),
     ];
-    stage
-        .screen
-        .command(&["binauthz", "logs", "list"].map(str::to_owned));
-    let log = stage.run_unseen(&["logs", "list", "--format=json"]).await?;
+    let log = stage.run(&["logs", "list", "--format=json"]).await?;
     let rows = ledger::read(&log)?;
     stage.screen.answer(&ledger::table(&rows));
     ledger::check(&rows, &expected)?;
@@ -334,7 +303,16 @@ async fn read_the_log(stage: &mut Stage<'_>) -> Result<(), Failure> {
         "all {} verdicts are on record, each with its reason",
         rows.len()
     ));
-    stage.screen.ending("Every step came out as it should.");
+    let changes = stage
+        .run_unseen(&["logs", "audit", "--limit=1000", "--format=value(method)"])
+        .await?;
+    for method in ["CreateAttestor", "AsymmetricSign", "UpdatePolicy"] {
+        expect_in("the log of changes", method, &changes)?;
+    }
+    let count = changes.lines().count();
+    stage.screen.proof(&format!(
+        "so are the {count} changes that led there, the use of the key among them"
+    ));
     Ok(())
 }
 

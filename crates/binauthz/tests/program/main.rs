@@ -1,10 +1,17 @@
 //! The program as it is started. (That this test exists is also what makes `cargo test --workspace` build the
 //! program, which the black-box tests of `conformance` start.)
 
-use std::process::{Command, Output};
+mod commands;
+mod common;
+mod demo;
+
+use std::process::Output;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_binauthz")).args(arguments).output().expect("the program starts")
+    common::program()
+        .args(arguments)
+        .output()
+        .expect("the program starts")
 }
 
 #[test]
@@ -17,5 +24,9 @@ fn it_says_what_it_is() {
 #[test]
 fn wrong_usage_ends_with_two() {
     assert_eq!(run(&["no-such-command"]).status.code(), Some(2));
-    assert_eq!(run(&["serve", "--dev"]).status.code(), Some(2), "`--data-dir` is required");
+    assert_eq!(
+        run(&["serve", "--dev"]).status.code(),
+        Some(2),
+        "`--data-dir` is required"
+    );
 }

@@ -1,0 +1,118 @@
+//! How `serve` ends: asked to, and not asked at all.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+struct Server {
+    process: Child,
+    api: String,
+    token: String,
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_binauthz"));
+    command.args(["serve", "--dev", "--data-dir"]).arg(folder);
+    for port in ["--api-listen", "--webhook-listen", "--health-listen"] {
+        command.args([port, "127.0.0.1:0"]);
+    }
+    command
+}
+
+/// Starts a server and waits until it says that it is ready.
+fn start(folder: &Path) -> Server {
+    let mut process = serve(folder).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut log = BufReader::new(process.stderr.take().expect("its log"));
+    let mut line = String::new();
+    while !line.contains("\"ready\"") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("its log"), 0, "it ended before it was ready");
+    }
+    // Nobody reads on: the few lines that follow fit into the pipe.
+    process.stderr = Some(log.into_inner());
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the data directory");
+    let addresses = read("addresses.json");
+    let (_, rest) = addresses.split_once("\"api\":\"http://").expect("the API's address");
+    let api = rest.split('"').next().expect("the API's address").to_owned();
+    Server { process, api, token: read("admin.token").trim().to_owned() }
+}
+
+impl Server {
+    /// The status line and the rest of an answer.
+    fn call(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.api).expect("the API's port");
+        let token = &self.token;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill");
+        assert!(status.success());
+    }
+
+    fn wait(self) -> Output {
+        self.process.wait_with_output().expect("the process")
+    }
+}
+
+#[test]
+fn it_ends_well_when_it_is_asked_to() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = start(folder.path());
+        // An idle connection does not hold it up.
+        let idle = TcpStream::connect(&server.api).expect("the API's port");
+        server.signal(signal);
+        let output = server.wait();
+        assert_eq!(output.status.code(), Some(0), "{signal}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("shutting down"), "{signal}");
+        drop(idle);
+    }
+}
+
+#[test]
+fn what_was_answered_is_there_after_it_was_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = |number: usize| format!("/v1/projects/demo/locations/l/clusters/c{number}");
+    const CLUSTERS: &str = "/v1/projects/demo/locations/l/clusters";
+    for round in 0..3 {
+        let server = start(folder.path());
+        for number in 0..round {
+            let answer = server.call("GET", &cluster(number), "");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        let answer = server.call("POST", CLUSTERS, &format!("{{\"cluster\":{{\"name\":\"c{round}\"}}}}"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        server.signal("-KILL");
+        assert_eq!(server.wait().status.code(), None);
+    }
+}
+
+#[test]
+fn check_prints_what_is_in_effect_and_starts_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, "requirePolicy: true\n").expect("a file");
+    let data = folder.path().join("data");
+    let check = || serve(&data).arg("--check").arg("--config").arg(&config).output().expect("the program starts");
+    let output = check();
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("requirePolicy: true\n") && text.contains("apiListen: 127.0.0.1:0\n"), "{text}");
+    assert!(!data.exists());
+
+    std::fs::write(&config, "requirePolici: true\n").expect("a file");
+    let output = check();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("requirePolici"));
+}
