@@ -137,8 +137,8 @@ fn output<'a>(outputs: &[(usize, &'a str)], number: usize) -> &'a str {
         .map_or("", |(_, text)| text)
 }
 
-/// The first expected line that does not occur after the one before it.
-fn first_missing<'a>(expected: &'a [String], printed: &str) -> Option<&'a String> {
+/// The first expected line that does not occur after the one before it. `…` in it stands for anything.
+pub fn first_missing<'a>(expected: &'a [String], printed: &str) -> Option<&'a String> {
     let mut lines = printed.lines();
     expected
         .iter()

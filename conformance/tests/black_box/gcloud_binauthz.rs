@@ -173,7 +173,7 @@ fn iam_policies_are_read_set_and_bound() {
         desk.ok(&format!("{noun} set-iam-policy {verb} iam.json"));
         // What was read before the last change is stale now.
         desk.sh(&format!("{noun} set-iam-policy {verb} iam.json"))
-            .refused(&["conflict"]);
+            .refused(&["has changed"]);
         desk.ok(&format!(
             "{noun} remove-iam-policy-binding {verb} --member={member} --role={role}"
         ));

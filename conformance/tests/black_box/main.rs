@@ -1,6 +1,7 @@
 //! The program judged from outside. One module per judge.
 
 mod bad_input;
+mod demo;
 mod gcloud_binauthz;
 mod gcloud_kms;
 mod guide;
