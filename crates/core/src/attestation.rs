@@ -5,6 +5,8 @@ use crate::image::{Digest, PinnedImage};
 use crate::key::{PublicKey, reduced_id};
 use crate::name::{AttestorName, NoteName, OccurrenceName};
 use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
+use crate::signature::pgp::Fault;
+use crate::signature::pkix;
 use crate::time::UnixTime;
 
 /// Most signatures looked at in one attestation.
@@ -116,6 +118,14 @@ pub enum Rejected {
     /// A signature names a key of the attestor but does not verify with it.
     #[error("its signature does not verify with key `{0}`")]
     BadSignature(String),
+    /// An OpenPGP signature that does not count.
+    #[error("its signature does not count for key `{key_id}`: {fault}")]
+    Pgp {
+        /// The attestor's key that was named.
+        key_id: String,
+        /// What is wrong with the signature.
+        fault: Fault,
+    },
     /// The signature is good, what it signs is not a statement.
     #[error("signature verified, but unexpected message was signed: {0}")]
     Payload(#[from] InvalidPayload),
@@ -173,10 +183,15 @@ fn check_signature(
         .find(|key| reduced_id(key.id()) == named)
         .ok_or_else(|| Rejected::UnknownKey(signature.key_id.chars().take(300).collect()))?;
     let good = match key.key() {
-        PublicKey::Pkix(pkix) => crate::signature::pkix::verify(pkix, &attestation.payload, &signature.bytes),
-        PublicKey::Pgp(certificate) => certificate.verify(&attestation.payload, &signature.bytes, now),
-    }
-    .ok_or_else(|| Rejected::BadSignature(key.id().to_owned()))?;
+        PublicKey::Pkix(pkix) => pkix::verify(pkix, &attestation.payload, &signature.bytes)
+            .ok_or_else(|| Rejected::BadSignature(key.id().to_owned())),
+        PublicKey::Pgp(certificate) => certificate
+            .verify(&attestation.payload, &signature.bytes, now)
+            .map_err(|fault| Rejected::Pgp {
+                key_id: key.id().to_owned(),
+                fault,
+            }),
+    }?;
     let statement = payload::read(&attestation.payload)?;
     Ok(prove(attestation, attestor, key, (statement, good.until)))
 }

@@ -72,7 +72,9 @@ pub(super) fn dearmor(text: &str, label: Label) -> Option<Vec<u8>> {
 fn is_header(line: &str) -> bool {
     line.split_once(": ")
         .or_else(|| line.split_once(':'))
-        .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .is_some_and(|(key, _)| {
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
 }
 
 /// The checksum of RFC 9580 section 6.1.1.
@@ -80,7 +82,11 @@ fn crc24(bytes: &[u8]) -> [u8; 3] {
     let sum = bytes.iter().fold(0x00b7_04ce_u32, |sum, byte| {
         (0..8).fold(sum ^ (u32::from(*byte) << 16), |sum, _| {
             let shifted = sum << 1;
-            if shifted & 0x0100_0000 == 0 { shifted } else { shifted ^ 0x0186_4cfb }
+            if shifted & 0x0100_0000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x0186_4cfb
+            }
         })
     });
     let [_, high, middle, low] = sum.to_be_bytes();
@@ -108,7 +114,11 @@ mod tests {
             good.replace("-----\n\na", "-----\nVersion: GnuPG v2\nComment: x: y\n\na"),
             good.replace(&format!("={}\n", STANDARD.encode(crc24(b"hello"))), ""),
         ] {
-            assert_eq!(dearmor(&text, Label::Signature).as_deref(), Some(&b"hello"[..]), "{text:?}");
+            assert_eq!(
+                dearmor(&text, Label::Signature).as_deref(),
+                Some(&b"hello"[..]),
+                "{text:?}"
+            );
         }
     }
 

@@ -42,7 +42,15 @@ pub(super) fn split(mut bytes: &[u8]) -> Option<Vec<Packet<'_>>> {
 
 fn first(bytes: &[u8]) -> Option<(Packet<'_>, &[u8])> {
     let (header, rest) = bytes.split_first()?;
-    let whole = |tag, (body, rest)| Some((Packet { tag, body: Cow::Borrowed(body) }, rest));
+    let whole = |tag, (body, rest)| {
+        Some((
+            Packet {
+                tag,
+                body: Cow::Borrowed(body),
+            },
+            rest,
+        ))
+    };
     match header >> 6 {
         0b11 => {
             let tag = header & 0x3f;
@@ -104,7 +112,13 @@ fn parts(tag: u8, mut length: usize, mut rest: &[u8]) -> Option<(Packet<'_>, &[u
             Length::Fixed(last) => {
                 let (part, rest) = after.split_at_checked(last)?;
                 body.extend_from_slice(part);
-                return Some((Packet { tag, body: Cow::Owned(body) }, rest));
+                return Some((
+                    Packet {
+                        tag,
+                        body: Cow::Owned(body),
+                    },
+                    rest,
+                ));
             }
         }
     }
