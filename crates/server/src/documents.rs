@@ -33,17 +33,25 @@ pub(crate) enum UnreadableCluster {
 
 /// The cluster of a stored document.
 pub(crate) fn cluster_from(document: &str) -> Result<Cluster, UnreadableCluster> {
-    Ok(container::read_stored_cluster(json::parse(document.as_bytes(), Limits::API)?)?)
+    Ok(container::read_stored_cluster(json::parse(
+        document.as_bytes(),
+        Limits::API,
+    )?)?)
 }
 
 /// The policy of a stored document.
 pub(crate) fn policy_from(row: &Resource) -> Result<Policy, String> {
     let value = json::parse(row.document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
-    read_policy(value).map(|request| request.policy).map_err(|why| why.to_string())
+    read_policy(value)
+        .map(|request| request.policy)
+        .map_err(|why| why.to_string())
 }
 
 /// The attestor of a stored document, as it is shown and as it judges.
-pub(crate) fn attestor_from(name: &AttestorName, row: &Resource) -> Result<(AttestorRequest, Attestor), String> {
+pub(crate) fn attestor_from(
+    name: &AttestorName,
+    row: &Resource,
+) -> Result<(AttestorRequest, Attestor), String> {
     let value = json::parse(row.document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
     let request = read_attestor(value, NoteView::Grafeas).map_err(|why| why.to_string())?;
     let revision = u64::try_from(row.revision).unwrap_or_default();

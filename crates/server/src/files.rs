@@ -23,7 +23,10 @@ pub struct FileError {
 
 impl FileError {
     fn new(path: &Path, problem: impl ToString) -> Self {
-        Self { path: path.to_owned(), problem: problem.to_string() }
+        Self {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        }
     }
 }
 
@@ -87,7 +90,9 @@ pub(crate) fn lock(folder: &Path) -> Result<File, FileError> {
         .map_err(|error| FileError::new(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(FileError::new(folder, "another server uses this data directory")),
+        Err(TryLockError::WouldBlock) => {
+            Err(FileError::new(folder, "another server uses this data directory"))
+        }
         Err(TryLockError::Error(error)) => Err(FileError::new(&path, error)),
     }
 }
@@ -125,11 +130,16 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         {
             return Err(error);
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(|error| FileError::new(path, error))
 }
@@ -146,13 +156,23 @@ mod tests {
         prepare(&data).unwrap();
         admin_token(&data).unwrap();
         master_key(&data).unwrap();
-        let before = (fs::read(data.join("admin.token")).unwrap(), fs::read(data.join("master.key")).unwrap());
+        let before = (
+            fs::read(data.join("admin.token")).unwrap(),
+            fs::read(data.join("master.key")).unwrap(),
+        );
         admin_token(&data).unwrap();
         master_key(&data).unwrap();
-        let after = (fs::read(data.join("admin.token")).unwrap(), fs::read(data.join("master.key")).unwrap());
+        let after = (
+            fs::read(data.join("admin.token")).unwrap(),
+            fs::read(data.join("master.key")).unwrap(),
+        );
         assert_eq!(before, after);
         for (name, mode) in [("admin.token", 0o600), ("master.key", 0o600), ("", 0o700)] {
-            assert_eq!(fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
+            assert_eq!(
+                fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777,
+                mode,
+                "{name}"
+            );
         }
     }
 
@@ -173,7 +193,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("master.partial"), b"half").unwrap();
         master_key(folder.path()).unwrap();
-        assert_eq!(fs::read(folder.path().join("master.key")).unwrap().len(), MasterKey::BYTES);
+        assert_eq!(
+            fs::read(folder.path().join("master.key")).unwrap().len(),
+            MasterKey::BYTES
+        );
         assert!(!folder.path().join("master.partial").exists());
     }
 
@@ -182,7 +205,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = lock(folder.path()).unwrap();
         let error = lock(folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with("another server uses this data directory"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("another server uses this data directory"),
+            "{error}"
+        );
         drop(first);
         lock(folder.path()).unwrap();
     }

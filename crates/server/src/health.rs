@@ -15,7 +15,9 @@ use crate::metrics::Text;
 pub(crate) async fn answer<B>(app: &Arc<App>, request: &Request<B>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "expected GET\n".to_owned());
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
@@ -25,11 +27,17 @@ pub(crate) async fn answer<B>(app: &Arc<App>, request: &Request<B>) -> Response<
             Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
             Err(error) => {
                 tracing::error!(%error, "not ready");
-                text(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n".to_owned())
+                text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the store does not answer\n".to_owned(),
+                )
             }
         },
         "/metrics" => text(StatusCode::OK, metrics(app).await),
-        _ => text(StatusCode::NOT_FOUND, "expected /livez, /readyz or /metrics\n".to_owned()),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "expected /livez, /readyz or /metrics\n".to_owned(),
+        ),
     }
 }
 
@@ -45,12 +53,21 @@ async fn metrics(app: &App) -> String {
     let mut text = Text::default();
     decisions(app, &mut text);
     app.control_counters.write(&mut text);
-    text.family("binauthz_cached_evidence", "gauge", "What is known of images without asking the store");
+    text.family(
+        "binauthz_cached_evidence",
+        "gauge",
+        "What is known of images without asking the store",
+    );
     let (proven, unproven) = app.proofs.len();
     text.row("binauthz_cached_evidence", &[("kind", "proven")], proven);
     text.row("binauthz_cached_evidence", &[("kind", "unproven")], unproven);
     let syncs = app.journal.syncs();
-    text.single("binauthz_journal_syncs_total", "counter", "How often the verdict journal was synced", syncs);
+    text.single(
+        "binauthz_journal_syncs_total",
+        "counter",
+        "How often the verdict journal was synced",
+        syncs,
+    );
     text.single(
         "binauthz_enforcement_state",
         "gauge",
@@ -61,10 +78,18 @@ async fn metrics(app: &App) -> String {
 }
 
 fn decisions(app: &App, text: &mut Text) {
-    text.family("binauthz_decisions_total", "counter", "Verdicts, by reason and effect");
+    text.family(
+        "binauthz_decisions_total",
+        "counter",
+        "Verdicts, by reason and effect",
+    );
     for row in app.counters.verdicts() {
         let verdict = if row.admitted { "allow" } else { "deny" };
-        let labels = [("verdict", verdict), ("reason", row.reason), ("effect", row.effect)];
+        let labels = [
+            ("verdict", verdict),
+            ("reason", row.reason),
+            ("effect", row.effect),
+        ];
         text.row("binauthz_decisions_total", &labels, row.count);
     }
     let (counts, sum) = app.counters.latency();
@@ -79,14 +104,27 @@ fn decisions(app: &App, text: &mut Text) {
 /// The exported name and the explanation of a counter of [`crate::admission::Counters`].
 fn single(name: &'static str) -> (&'static str, &'static str) {
     match name {
-        "evidence_warm" => ("binauthz_evidence_warm_total", "Questions answered from the cache"),
+        "evidence_warm" => (
+            "binauthz_evidence_warm_total",
+            "Questions answered from the cache",
+        ),
         "evidence_cold" => ("binauthz_evidence_cold_total", "Questions that went to the store"),
-        "unrecorded" => ("binauthz_unrecorded_total", "Denials because the verdict could not be recorded"),
-        "unrecorded_break_glass" => {
-            ("binauthz_unrecorded_break_glass_total", "Emergency admissions that could not be recorded")
-        }
-        "panics" => ("binauthz_panics_total", "Denials because of a defect of the server"),
-        "refused_requests" => ("binauthz_refused_requests_total", "Requests of the webhook port that were no reviews"),
+        "unrecorded" => (
+            "binauthz_unrecorded_total",
+            "Denials because the verdict could not be recorded",
+        ),
+        "unrecorded_break_glass" => (
+            "binauthz_unrecorded_break_glass_total",
+            "Emergency admissions that could not be recorded",
+        ),
+        "panics" => (
+            "binauthz_panics_total",
+            "Denials because of a defect of the server",
+        ),
+        "refused_requests" => (
+            "binauthz_refused_requests_total",
+            "Requests of the webhook port that were no reviews",
+        ),
         _ => ("binauthz_verdicts_total", "Verdicts given"),
     }
 }

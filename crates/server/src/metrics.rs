@@ -50,7 +50,12 @@ struct Calls {
 
 impl ControlCounters {
     /// Counts a call. Its API and method are the words of its row in the route table.
-    pub(crate) fn count(&self, (api, method): (&'static str, &'static str), outcome: Outcome, time: Duration) {
+    pub(crate) fn count(
+        &self,
+        (api, method): (&'static str, &'static str),
+        outcome: Outcome,
+        time: Duration,
+    ) {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = rows.entry((api, method, outcome)).or_default();
         calls.count += 1;
@@ -65,10 +70,18 @@ impl ControlCounters {
             let labels = [("api", *api), ("method", *method), ("outcome", outcome.as_str())];
             text.row("binauthz_api_requests_total", &labels, calls.count);
         }
-        text.family("binauthz_api_request_seconds_total", "counter", "Time spent on calls of the API");
+        text.family(
+            "binauthz_api_request_seconds_total",
+            "counter",
+            "Time spent on calls of the API",
+        );
         for ((api, method, outcome), calls) in &rows {
             let labels = [("api", *api), ("method", *method), ("outcome", outcome.as_str())];
-            text.row("binauthz_api_request_seconds_total", &labels, calls.time.as_secs_f64());
+            text.row(
+                "binauthz_api_request_seconds_total",
+                &labels,
+                calls.time.as_secs_f64(),
+            );
         }
     }
 }
@@ -86,13 +99,26 @@ impl Text {
 
     /// One sample.
     pub(crate) fn row(&mut self, name: &str, labels: &[(&'static str, &'static str)], value: impl Display) {
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{value}\""))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.0, "{name}{labels} {value}");
     }
 
     /// A metric of one sample.
-    pub(crate) fn single(&mut self, name: &'static str, kind: &'static str, help: &'static str, value: impl Display) {
+    pub(crate) fn single(
+        &mut self,
+        name: &'static str,
+        kind: &'static str,
+        help: &'static str,
+        value: impl Display,
+    ) {
         self.family(name, kind, help);
         self.row(name, &[], value);
     }
@@ -109,7 +135,9 @@ impl Text {
         let mut total = 0;
         for (index, count) in counts.iter().enumerate() {
             total += count;
-            let bound = bounds.get(index).map_or_else(|| "+Inf".to_owned(), ToString::to_string);
+            let bound = bounds
+                .get(index)
+                .map_or_else(|| "+Inf".to_owned(), ToString::to_string);
             let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {total}");
         }
         let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {total}");
@@ -134,7 +162,8 @@ mod tests {
         counters.count(create, Outcome::Refused, Duration::ZERO);
         let mut text = Text::default();
         counters.write(&mut text);
-        let labels = |outcome: &str| format!("{{api=\"container\",method=\"CreateCluster\",outcome=\"{outcome}\"}}");
+        let labels =
+            |outcome: &str| format!("{{api=\"container\",method=\"CreateCluster\",outcome=\"{outcome}\"}}");
         let text = text.finish();
         for line in [
             format!("binauthz_api_requests_total{} 2\n", labels("done")),
@@ -147,7 +176,13 @@ mod tests {
 
     #[test]
     fn outcomes_follow_the_status() {
-        for (status, expected) in [(200, "done"), (304, "done"), (400, "refused"), (429, "refused"), (500, "failed")] {
+        for (status, expected) in [
+            (200, "done"),
+            (304, "done"),
+            (400, "refused"),
+            (429, "refused"),
+            (500, "failed"),
+        ] {
             let status = http::StatusCode::from_u16(status).unwrap();
             assert_eq!(Outcome::of(status).as_str(), expected, "{status}");
         }

@@ -116,30 +116,57 @@ impl Server {
         let lock = files::lock(&folder)?;
         files::withdraw_addresses(&folder)?;
         let (trigger, shutdown) = listen::shutdown();
-        let certificates = Arc::new(Certificates::open(&folder, &settings.server_names, SystemTime::now())?);
-        let api_tls = if settings.dev { None } else { Some(listen::server_config(certificates.clone())?) };
+        let certificates = Arc::new(Certificates::open(
+            &folder,
+            &settings.server_names,
+            SystemTime::now(),
+        )?);
+        let api_tls = if settings.dev {
+            None
+        } else {
+            Some(listen::server_config(certificates.clone())?)
+        };
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         let settings = &app.settings;
         let api = bind("API", settings.api_listen, api_tls).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, None).await?;
-        let addresses = Addresses { api: api.1, webhook: webhook.1, health: health.1 };
+        let addresses = Addresses {
+            api: api.1,
+            webhook: webhook.1,
+            health: health.1,
+        };
         say_what_is_enforced(&app).await;
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         let ports = [
-            open(&app, api.0, |app, request| Box::pin(async move { control::handle(&app, request).await }), &shutdown),
+            open(
+                &app,
+                api.0,
+                |app, request| Box::pin(async move { control::handle(&app, request).await }),
+                &shutdown,
+            ),
             open(
                 &app,
                 webhook.0,
                 |app, request| Box::pin(async move { admission::handle(&app, request).await }),
                 &shutdown,
             ),
-            open(&app, health.0, |app, request| Box::pin(async move { health::answer(&app, &request).await }), &shutdown),
+            open(
+                &app,
+                health.0,
+                |app, request| Box::pin(async move { health::answer(&app, &request).await }),
+                &shutdown,
+            ),
         ];
         announce(&folder, settings.dev, addresses)?;
-        Ok(Server { addresses, trigger, ports, _lock: lock })
+        Ok(Server {
+            addresses,
+            trigger,
+            ports,
+            _lock: lock,
+        })
     }
 
     /// Where it listens.
@@ -160,8 +187,8 @@ impl Server {
 
 fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
-    let registries =
-        Registries::new(settings.registries.clone()).map_err(|error| StartError::Registry(error.to_string()))?;
+    let registries = Registries::new(settings.registries.clone())
+        .map_err(|error| StartError::Registry(error.to_string()))?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
@@ -199,8 +226,14 @@ async fn bind(
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
 ) -> Result<(Listener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { what, address, source };
-    let listener = Listener::bind(address, tls, Limits::default()).await.map_err(failed)?;
+    let failed = |source| StartError::Listen {
+        what,
+        address,
+        source,
+    };
+    let listener = Listener::bind(address, tls, Limits::default())
+        .await
+        .map_err(failed)?;
     let local = listener.local_address().map_err(failed)?;
     Ok((listener, local))
 }
@@ -255,8 +288,15 @@ fn open(
     answer: fn(Arc<App>, Request<Incoming>) -> Answer,
     shutdown: &Shutdown,
 ) -> JoinHandle<()> {
-    let port = Port { app: Arc::clone(app), answer };
-    tokio::spawn(listen::serve(listener, move |_peer| port.clone(), shutdown.clone()))
+    let port = Port {
+        app: Arc::clone(app),
+        answer,
+    };
+    tokio::spawn(listen::serve(
+        listener,
+        move |_peer| port.clone(),
+        shutdown.clone(),
+    ))
 }
 
 struct Signals {
@@ -266,7 +306,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Signals> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

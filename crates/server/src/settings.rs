@@ -109,7 +109,10 @@ impl Settings {
             Some(path) => read(path)?,
             None => File::default(),
         };
-        let api_listen = flags.api_listen.or(file.api_listen).unwrap_or_else(|| loopback(8787));
+        let api_listen = flags
+            .api_listen
+            .or(file.api_listen)
+            .unwrap_or_else(|| loopback(8787));
         if flags.dev && !api_listen.ip().is_loopback() {
             return Err(InvalidSettings::NotLoopback(api_listen));
         }
@@ -128,8 +131,14 @@ impl Settings {
             data_dir: flags.data_dir,
             dev: flags.dev,
             api_listen,
-            webhook_listen: flags.webhook_listen.or(file.webhook_listen).unwrap_or_else(|| loopback(8443)),
-            health_listen: flags.health_listen.or(file.health_listen).unwrap_or_else(|| loopback(8788)),
+            webhook_listen: flags
+                .webhook_listen
+                .or(file.webhook_listen)
+                .unwrap_or_else(|| loopback(8443)),
+            health_listen: flags
+                .health_listen
+                .or(file.health_listen)
+                .unwrap_or_else(|| loopback(8788)),
             registries,
             require_policy: flags.require_policy || file.require_policy,
             warn_only_for_workloads: file.warn_only_for_workloads,
@@ -151,7 +160,11 @@ impl fmt::Display for Settings {
         writeln!(formatter, "healthListen: {}", self.health_listen)?;
         writeln!(formatter, "registries: [{}]", registries.join(", "))?;
         writeln!(formatter, "requirePolicy: {}", self.require_policy)?;
-        writeln!(formatter, "warnOnlyForWorkloads: {}", self.warn_only_for_workloads)?;
+        writeln!(
+            formatter,
+            "warnOnlyForWorkloads: {}",
+            self.warn_only_for_workloads
+        )?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         match &self.webhook_client_authorities {
             Some(path) => writeln!(formatter, "webhookClientAuthorities: {}", path.display()),
@@ -165,10 +178,14 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 fn read(path: &PathBuf) -> Result<File, InvalidSettings> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| InvalidSettings::Read { path: path.clone(), source })?;
-    serde_saphyr::from_str(&text)
-        .map_err(|error| InvalidSettings::File { path: path.clone(), message: error.to_string() })
+    let text = std::fs::read_to_string(path).map_err(|source| InvalidSettings::Read {
+        path: path.clone(),
+        source,
+    })?;
+    serde_saphyr::from_str(&text).map_err(|error| InvalidSettings::File {
+        path: path.clone(),
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -176,14 +193,31 @@ mod tests {
     use super::*;
 
     fn flags() -> Flags {
-        Flags { data_dir: "data".into(), dev: true, ..Flags::default() }
+        Flags {
+            data_dir: "data".into(),
+            dev: true,
+            ..Flags::default()
+        }
     }
 
     #[test]
     fn plain_http_stays_on_loopback() {
         let api_listen = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
-        assert!(Settings::new(Flags { api_listen, ..flags() }).is_err());
-        assert!(Settings::new(Flags { api_listen, dev: false, ..flags() }).is_ok());
+        assert!(
+            Settings::new(Flags {
+                api_listen,
+                ..flags()
+            })
+            .is_err()
+        );
+        assert!(
+            Settings::new(Flags {
+                api_listen,
+                dev: false,
+                ..flags()
+            })
+            .is_ok()
+        );
     }
 
     #[test]
@@ -191,10 +225,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("binauthz.yaml");
         std::fs::write(&path, "apiListen: 127.0.0.1:1\nrequirePolicy: true\n").unwrap();
-        let settings = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap();
+        let settings = Settings::new(Flags {
+            config: Some(path.clone()),
+            ..flags()
+        })
+        .unwrap();
         assert!(settings.require_policy && settings.api_listen.port() == 1);
         let api_listen = Some(SocketAddr::from(([127, 0, 0, 1], 2)));
-        let settings = Settings::new(Flags { config: Some(path.clone()), api_listen, ..flags() }).unwrap();
+        let settings = Settings::new(Flags {
+            config: Some(path.clone()),
+            api_listen,
+            ..flags()
+        })
+        .unwrap();
         assert_eq!(settings.api_listen.port(), 2);
         for (text, expected) in [
             ("requirePolici: true\n", "requirePolici"),
@@ -204,8 +247,16 @@ mod tests {
             ("- a list\n", "expected"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap_err().to_string();
-            assert!(error.contains("binauthz.yaml") && error.contains(expected), "{text}{error}");
+            let error = Settings::new(Flags {
+                config: Some(path.clone()),
+                ..flags()
+            })
+            .unwrap_err()
+            .to_string();
+            assert!(
+                error.contains("binauthz.yaml") && error.contains(expected),
+                "{text}{error}"
+            );
         }
     }
 
@@ -215,22 +266,52 @@ mod tests {
         let path = folder.path().join("binauthz.yaml");
         for text in ["", "# only a comment\n", "{}\n"] {
             std::fs::write(&path, text).unwrap();
-            let settings = Settings::new(Flags { config: Some(path.clone()), ..flags() }).unwrap();
-            assert_eq!(settings.to_string(), Settings::new(flags()).unwrap().to_string(), "{text:?}");
+            let settings = Settings::new(Flags {
+                config: Some(path.clone()),
+                ..flags()
+            })
+            .unwrap();
+            assert_eq!(
+                settings.to_string(),
+                Settings::new(flags()).unwrap().to_string(),
+                "{text:?}"
+            );
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(Settings::new(Flags { config: Some(path), ..flags() }).is_err());
+        assert!(
+            Settings::new(Flags {
+                config: Some(path),
+                ..flags()
+            })
+            .is_err()
+        );
     }
 
     #[test]
     fn what_is_shown_can_be_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("binauthz.yaml");
-        let given = Flags { require_policy: true, api_listen: Some(loopback(1)), ..flags() };
+        let given = Flags {
+            require_policy: true,
+            api_listen: Some(loopback(1)),
+            ..flags()
+        };
         let shown = Settings::new(given).unwrap().to_string();
-        let text: String = shown.lines().filter(|line| !line.starts_with("d")).map(|line| format!("{line}\n")).collect();
+        let text: String = shown
+            .lines()
+            .filter(|line| !line.starts_with("d"))
+            .map(|line| format!("{line}\n"))
+            .collect();
         std::fs::write(&path, text).unwrap();
-        assert_eq!(Settings::new(Flags { config: Some(path), ..flags() }).unwrap().to_string(), shown);
+        assert_eq!(
+            Settings::new(Flags {
+                config: Some(path),
+                ..flags()
+            })
+            .unwrap()
+            .to_string(),
+            shown
+        );
     }
 
     /// The reference names every key and its default.
@@ -240,18 +321,38 @@ mod tests {
         let settings = Settings::new(flags()).unwrap();
         let shown = settings.to_string() + "webhookClientAuthorities: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
-            let row = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            let row = reference
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{key}` |")));
             let row = row.unwrap_or_else(|| panic!("`{key}` is not in the reference"));
             let default = if value == "[]" { "none" } else { value };
-            assert!(row.contains(&format!("| {default} |")) || row.contains(&format!("| `{default}` |")), "{row}");
+            assert!(
+                row.contains(&format!("| {default} |")) || row.contains(&format!("| `{default}` |")),
+                "{row}"
+            );
         }
     }
 
     #[test]
     fn a_registry_is_a_host_and_a_url() {
         let registries = vec!["nonsense".to_owned()];
-        assert!(Settings::new(Flags { registries, ..flags() }).is_err());
+        assert!(
+            Settings::new(Flags {
+                registries,
+                ..flags()
+            })
+            .is_err()
+        );
         let registries = vec!["us-central1-docker.pkg.dev=http://127.0.0.1:5000".to_owned()];
-        assert_eq!(Settings::new(Flags { registries, ..flags() }).unwrap().registries.len(), 1);
+        assert_eq!(
+            Settings::new(Flags {
+                registries,
+                ..flags()
+            })
+            .unwrap()
+            .registries
+            .len(),
+            1
+        );
     }
 }

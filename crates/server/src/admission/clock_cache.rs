@@ -18,7 +18,11 @@ struct Entry<V> {
 
 impl<K: Clone + Eq + Hash, V> ClockCache<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), hand: VecDeque::new(), capacity }
+        Self {
+            entries: HashMap::new(),
+            hand: VecDeque::new(),
+            capacity,
+        }
     }
 
     pub(super) fn read(&mut self, key: &K) -> Option<&V> {
@@ -33,7 +37,9 @@ impl<K: Clone + Eq + Hash, V> ClockCache<K, V> {
             return;
         }
         while self.entries.len() >= self.capacity {
-            let Some(oldest) = self.hand.pop_front() else { return };
+            let Some(oldest) = self.hand.pop_front() else {
+                return;
+            };
             match self.entries.get_mut(&oldest) {
                 Some(entry) if entry.read => {
                     entry.read = false;

@@ -8,8 +8,9 @@ use binauthz_core::decision::{Decision, Effect, Reason};
 const REASONS: usize = Reason::CODES.len();
 const EFFECTS: [&str; 3] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS"];
 /// Upper bounds of the latency histogram, in seconds; the last bucket has none.
-pub(crate) const LATENCY_BOUNDS: [f64; 12] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+pub(crate) const LATENCY_BOUNDS: [f64; 12] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
 
 /// All counters of the data plane.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ pub(crate) struct VerdictCount {
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
-            verdicts: (0..REASONS * EFFECTS.len() * 2).map(|_| AtomicU64::new(0)).collect(),
+            verdicts: (0..REASONS * EFFECTS.len() * 2)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             latency: [const { AtomicU64::new(0) }; LATENCY_BOUNDS.len() + 1],
             latency_micros: AtomicU64::new(0),
             warm: AtomicU64::new(0),
@@ -51,7 +54,10 @@ impl Counters {
 
     pub(super) fn verdict(&self, decision: &Decision, latency: Duration) {
         let code = decision.reason_code();
-        let reason = Reason::CODES.iter().position(|known| *known == code).unwrap_or(REASONS - 1);
+        let reason = Reason::CODES
+            .iter()
+            .position(|known| *known == code)
+            .unwrap_or(REASONS - 1);
         let effect = match decision.effect() {
             Effect::Enforced => 0,
             Effect::DryRun => 1,
@@ -62,9 +68,15 @@ impl Counters {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let seconds = latency.as_secs_f64();
-        let bucket = LATENCY_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(LATENCY_BOUNDS.len());
+        let bucket = LATENCY_BOUNDS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(LATENCY_BOUNDS.len());
         self.latency[bucket].fetch_add(1, Ordering::Relaxed);
-        self.latency_micros.fetch_add(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.latency_micros.fetch_add(
+            u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     /// The verdicts given at least once.
@@ -75,7 +87,12 @@ impl Counters {
             if count > 0 {
                 let (kind, admitted) = (cell / 2, cell % 2 == 1);
                 let (reason, effect) = (Reason::CODES[kind / EFFECTS.len()], EFFECTS[kind % EFFECTS.len()]);
-                counts.push(VerdictCount { reason, effect, admitted, count });
+                counts.push(VerdictCount {
+                    reason,
+                    effect,
+                    admitted,
+                    count,
+                });
             }
         }
         counts
@@ -83,8 +100,15 @@ impl Counters {
 
     /// The histogram's buckets (not cumulated, one more than [`LATENCY_BOUNDS`]) and the sum in seconds.
     pub(crate) fn latency(&self) -> (Vec<u64>, f64) {
-        let buckets = self.latency.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        (buckets, Duration::from_micros(self.latency_micros.load(Ordering::Relaxed)).as_secs_f64())
+        let buckets = self
+            .latency
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
+        (
+            buckets,
+            Duration::from_micros(self.latency_micros.load(Ordering::Relaxed)).as_secs_f64(),
+        )
     }
 
     /// Everything that is a single number, with its name.
@@ -102,7 +126,12 @@ impl Counters {
     }
 
     fn latency_count(&self) -> AtomicU64 {
-        AtomicU64::new(self.latency.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum())
+        AtomicU64::new(
+            self.latency
+                .iter()
+                .map(|bucket| bucket.load(Ordering::Relaxed))
+                .sum(),
+        )
     }
 
     pub(super) fn evidence(&self, warm: bool) {
@@ -111,7 +140,11 @@ impl Counters {
     }
 
     pub(super) fn unrecorded(&self, break_glass: bool) {
-        let counter = if break_glass { &self.unrecorded_break_glass } else { &self.unrecorded };
+        let counter = if break_glass {
+            &self.unrecorded_break_glass
+        } else {
+            &self.unrecorded
+        };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -136,7 +169,12 @@ mod tests {
         let counters = Counters::new();
         counters.verdict(&refuse(Reason::Deadline, None), Duration::from_millis(3));
         counters.verdict(&refuse(Reason::Deadline, None), Duration::from_secs(60));
-        let expected = VerdictCount { reason: "DEADLINE", effect: "ENFORCED", admitted: false, count: 2 };
+        let expected = VerdictCount {
+            reason: "DEADLINE",
+            effect: "ENFORCED",
+            admitted: false,
+            count: 2,
+        };
         assert_eq!(counters.verdicts(), [expected]);
         let (buckets, _) = counters.latency();
         assert_eq!((buckets[5], buckets[12]), (1, 1));

@@ -28,7 +28,10 @@ impl Deadlines {
             .unwrap_or(DEFAULT)
             .clamp(SHORTEST, LONGEST);
         let margin = (granted / 5).max(Duration::from_millis(500)).min(granted / 2);
-        Self { start, budget: granted - margin }
+        Self {
+            start,
+            budget: granted - margin,
+        }
     }
 
     /// The request must have been read whole.
@@ -38,7 +41,12 @@ impl Deadlines {
 
     /// Evidence must have been gathered. Under break-glass nobody shall wait for a verdict that changes nothing.
     pub(super) fn gather(&self, break_glass: bool) -> Instant {
-        self.start + if break_glass { self.budget / 2 } else { self.budget * 3 / 4 }
+        self.start
+            + if break_glass {
+                self.budget / 2
+            } else {
+                self.budget * 3 / 4
+            }
     }
 
     /// There must be a decision, so that time is left to record it.
@@ -59,8 +67,15 @@ impl Deadlines {
 
 /// A Go duration such as `10s`, `1m30s`, `9.987654321s`, `300ms`.
 fn duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, f64); 7] =
-        [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    const UNITS: [(&str, f64); 7] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3_600.0),
+    ];
     if text.is_empty() || text.len() > 32 {
         return None;
     }
@@ -69,7 +84,9 @@ fn duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
         seconds += number.parse::<f64>().ok()? * scale;
@@ -117,8 +134,15 @@ mod tests {
         ];
         for (query, millis) in table {
             let deadlines = Deadlines::new(query, start);
-            assert_eq!(deadlines.answer() - start, Duration::from_millis(millis), "{query:?}");
-            assert!(deadlines.gather(true) < deadlines.gather(false) && deadlines.gather(false) < deadlines.answer());
+            assert_eq!(
+                deadlines.answer() - start,
+                Duration::from_millis(millis),
+                "{query:?}"
+            );
+            assert!(
+                deadlines.gather(true) < deadlines.gather(false)
+                    && deadlines.gather(false) < deadlines.answer()
+            );
         }
     }
 }

@@ -40,12 +40,18 @@ async fn answer(app: &App, question: &Question<'_>, until: Instant) -> Answer {
     }
     app.counters.evidence(false);
     let reading = look_up(app, Arc::clone(question.attestor), *question.image.digest(), now);
-    timeout_at(until, app.proofs.learn(key, now, reading)).await.unwrap_or(Answer::Deadline)
+    timeout_at(until, app.proofs.learn(key, now, reading))
+        .await
+        .unwrap_or(Answer::Deadline)
 }
 
 async fn look_up(app: &App, attestor: Arc<Attestor>, digest: Digest, now: UnixTime) -> Answer {
     let note = attestor.note().to_string();
-    let rows = match app.store.occurrences_of(&note, digest.as_bytes(), MAX_ATTESTATIONS + 1).await {
+    let rows = match app
+        .store
+        .occurrences_of(&note, digest.as_bytes(), MAX_ATTESTATIONS + 1)
+        .await
+    {
         Ok(rows) => rows,
         Err(why) => return Answer::Unavailable(why.to_string()),
     };
@@ -79,15 +85,25 @@ fn check(rows: &[OccurrenceRow], attestor: &Attestor, digest: &Digest, now: Unix
         }
     }
     if rows.len() > most {
-        return Answer::Unavailable(format!("more than {MAX_ATTESTATIONS} attestations, and none of the first is good"));
+        return Answer::Unavailable(format!(
+            "more than {MAX_ATTESTATIONS} attestations, and none of the first is good"
+        ));
     }
     Answer::Found(Arc::new(evidence))
 }
 
 /// The claim that a stored occurrence makes.
 pub(super) fn claimed(row: &OccurrenceRow) -> Result<Attestation, String> {
-    let name: OccurrenceName = row.name.parse().map_err(|why: binauthz_core::name::InvalidName| why.to_string())?;
+    let name: OccurrenceName = row
+        .name
+        .parse()
+        .map_err(|why: binauthz_core::name::InvalidName| why.to_string())?;
     let value = json::parse(row.document.as_bytes(), Limits::API).map_err(|why| why.to_string())?;
     let occurrence = read_occurrence(value).map_err(|why| why.to_string())?;
-    Ok(Attestation::claimed(name, occurrence.note, occurrence.attestation.payload, occurrence.attestation.signatures))
+    Ok(Attestation::claimed(
+        name,
+        occurrence.note,
+        occurrence.attestation.payload,
+        occurrence.attestation.signatures,
+    ))
 }

@@ -66,18 +66,34 @@ pub(crate) async fn judge_workload(
 }
 
 async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until: Instant) -> Decision {
-    let Question { namespace, service_account, images, break_glass } = question;
+    let Question {
+        namespace,
+        service_account,
+        images,
+        break_glass,
+    } = question;
     let known = app.snapshots.of(app, cluster).await;
     let subject = namespace.parse::<Namespace>().and_then(|namespace| {
         // Without a trust domain (an unregistered cluster) the identity is never looked at.
-        let domain = if known.trust_domain.is_empty() { "none" } else { &known.trust_domain };
+        let domain = if known.trust_domain.is_empty() {
+            "none"
+        } else {
+            &known.trust_domain
+        };
         Subject::new(cluster.clone(), namespace, service_account.as_deref(), domain)
     });
     let subject = match subject {
         Ok(subject) => subject,
         Err(why) => return refuse(Reason::Unreviewable(why.to_string()), break_glass.as_ref()),
     };
-    let plan = plan(&known.standing, Request { subject, images, break_glass });
+    let plan = plan(
+        &known.standing,
+        Request {
+            subject,
+            images,
+            break_glass,
+        },
+    );
     let answers = gather(app, &plan, until).await;
     decide(plan, &answers, (app.clock)())
 }

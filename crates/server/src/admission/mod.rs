@@ -68,11 +68,18 @@ pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
 fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-async fn respond(app: &Arc<App>, target: &Target, body: &[u8], deadlines: &Deadlines) -> Result<Vec<u8>, Refused> {
+async fn respond(
+    app: &Arc<App>,
+    target: &Target,
+    body: &[u8],
+    deadlines: &Deadlines,
+) -> Result<Vec<u8>, Refused> {
     match target.dialect {
         Dialect::Admit => {
             let review = admission_review::read(body).map_err(Refused::unreadable)?;
@@ -156,8 +163,16 @@ fn mutate(review: Review<'_>) -> Vec<u8> {
         Some(door) if !workload.is_pod() && !workload.template_breaks_glass() => door,
         _ => return address.patched(None),
     };
-    let value = if door.justification().is_empty() { "true" } else { door.justification() };
-    address.patched(workload.template_annotation_patch(BREAK_GLASS_ANNOTATION, value).as_ref())
+    let value = if door.justification().is_empty() {
+        "true"
+    } else {
+        door.justification()
+    };
+    address.patched(
+        workload
+            .template_annotation_patch(BREAK_GLASS_ANNOTATION, value)
+            .as_ref(),
+    )
 }
 
 #[cfg(test)]

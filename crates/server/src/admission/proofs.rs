@@ -74,7 +74,9 @@ impl Proofs {
             unproven: ClockCache::new(UNPROVEN_PER_SHARD),
             flights: HashMap::new(),
         };
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
+        }
     }
 
     /// What is known already.
@@ -92,12 +94,20 @@ impl Proofs {
             if let Some(evidence) = shard.known(&key, now) {
                 return Answer::Found(evidence);
             }
-            (Arc::clone(shard.flights.entry(key.clone()).or_default()), shard.epoch)
+            (
+                Arc::clone(shard.flights.entry(key.clone()).or_default()),
+                shard.epoch,
+            )
         };
-        let landing = Landing { proofs: self, key, flight };
+        let landing = Landing {
+            proofs: self,
+            key,
+            flight,
+        };
         let answer = landing.flight.get_or_init(|| read).await.clone();
         if let Answer::Found(evidence) = &answer {
-            self.shard(&landing.key.digest).insert(&landing.key, evidence, epoch, now);
+            self.shard(&landing.key.digest)
+                .insert(&landing.key, evidence, epoch, now);
         }
         answer
     }
@@ -134,7 +144,9 @@ impl Shard {
         }
         let (evidence, since) = self.unproven.read(key)?;
         let age = now.as_micros().saturating_sub(since.as_micros());
-        (0..UNPROVEN_LIFETIME_MICROS).contains(&age).then(|| Arc::clone(evidence))
+        (0..UNPROVEN_LIFETIME_MICROS)
+            .contains(&age)
+            .then(|| Arc::clone(evidence))
     }
 
     fn insert(&mut self, key: &ProofKey, evidence: &Arc<Evidence>, epoch: u64, now: UnixTime) {
@@ -160,7 +172,10 @@ struct Landing<'a> {
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         let mut shard = self.proofs.shard(&self.key.digest);
-        let ours = shard.flights.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+        let ours = shard
+            .flights
+            .get(&self.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
         // Two: the board's and ours. A finished flight goes at once, so that a failure is tried again.
         if ours && (self.flight.initialized() || Arc::strong_count(&self.flight) == 2) {
             shard.flights.remove(&self.key);

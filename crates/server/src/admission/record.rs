@@ -157,7 +157,12 @@ impl Cut {
 pub(crate) fn describe(decision: &Decision) -> Value {
     let word = |admitted: bool| if admitted { "ALLOW" } else { "DENY" };
     let mut cut = Cut(false);
-    let images: Vec<Value> = decision.findings().iter().take(MAX_IMAGES).map(|finding| image(finding, &mut cut)).collect();
+    let images: Vec<Value> = decision
+        .findings()
+        .iter()
+        .take(MAX_IMAGES)
+        .map(|finding| image(finding, &mut cut))
+        .collect();
     let mut value = json!({
         "verdict": word(decision.admitted()),
         "conforms": decision.conforms(),
@@ -174,7 +179,10 @@ pub(crate) fn describe(decision: &Decision) -> Value {
             members.insert("rule".to_owned(), rule.to_string().into());
         }
         if let Some(policy) = decision.policy() {
-            members.insert("policy".to_owned(), json!({ "name": policy.name, "etag": policy.etag }));
+            members.insert(
+                "policy".to_owned(),
+                json!({ "name": policy.name, "etag": policy.etag }),
+            );
         }
         if cut.0 || decision.findings().len() > MAX_IMAGES {
             members.insert("truncated".to_owned(), true.into());
@@ -187,7 +195,9 @@ fn image(finding: &Finding, cut: &mut Cut) -> Value {
     let reasons: Vec<Value> = finding
         .reasons()
         .iter()
-        .map(|reason| json!({ "code": reason.code(), "message": cut.text(&reason.sentence(finding.image())) }))
+        .map(
+            |reason| json!({ "code": reason.code(), "message": cut.text(&reason.sentence(finding.image())) }),
+        )
         .collect();
     json!({
         "field": finding.location(),

@@ -36,7 +36,10 @@ pub(super) struct Refused {
 
 impl Refused {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// A body that is JSON of another form, or has two readings.
@@ -55,19 +58,31 @@ impl Target {
     /// Reads path, method and headers.
     pub(super) fn of(request: &Request<Incoming>) -> Result<Self, Refused> {
         let target = Self::from_path(request.uri().path()).ok_or_else(|| {
-            let expected = "expected /admit/, /mutate/ or /imagepolicy/ and projects/P/locations/L/clusters/C";
+            let expected =
+                "expected /admit/, /mutate/ or /imagepolicy/ and projects/P/locations/L/clusters/C";
             Refused::new(StatusCode::NOT_FOUND, expected)
         })?;
         if request.method() != Method::POST {
             return Err(Refused::new(StatusCode::METHOD_NOT_ALLOWED, "expected POST"));
         }
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.and_then(|text| text.split(';').next()).map(str::trim);
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let media_type = content_type
+            .and_then(|text| text.split(';').next())
+            .map(str::trim);
         if !media_type.is_some_and(|text| text.eq_ignore_ascii_case("application/json")) {
-            return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
+            return Err(Refused::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "expected application/json",
+            ));
         }
         if request.headers().contains_key(header::CONTENT_ENCODING) {
-            return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected a body that is not compressed"));
+            return Err(Refused::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "expected a body that is not compressed",
+            ));
         }
         Ok(target)
     }
@@ -80,7 +95,10 @@ impl Target {
             "imagepolicy" => Dialect::ImagePolicy,
             _ => return None,
         };
-        Some(Self { dialect, cluster: cluster.parse().ok()? })
+        Some(Self {
+            dialect,
+            cluster: cluster.parse().ok()?,
+        })
     }
 }
 
@@ -88,7 +106,10 @@ impl Target {
 pub(super) async fn body(request: Request<Incoming>, deadlines: &Deadlines) -> Result<Bytes, Refused> {
     let body = request.into_body();
     if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {MAX_BODY} bytes")));
+        return Err(Refused::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("expected at most {MAX_BODY} bytes"),
+        ));
     }
     match tokio::time::timeout_at(deadlines.read(), read_body(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -96,13 +117,19 @@ pub(super) async fn body(request: Request<Incoming>, deadlines: &Deadlines) -> R
             Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()))
         }
         Ok(Err(error @ BodyError::Broken(_))) => Err(Refused::unreadable(error)),
-        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+        Err(_) => Err(Refused::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        )),
     }
 }
 
 /// Kinds that come through subresources and carry no image. Everything else that is not a workload is denied.
-const WITHOUT_IMAGES: [(&str, &str, &str); 3] =
-    [("autoscaling", "Scale", "scale"), ("policy", "Eviction", "eviction"), ("", "Binding", "binding")];
+const WITHOUT_IMAGES: [(&str, &str, &str); 3] = [
+    ("autoscaling", "Scale", "scale"),
+    ("policy", "Eviction", "eviction"),
+    ("", "Binding", "binding"),
+];
 
 /// Whether the explicit table says that nothing of this can start an image.
 pub(super) fn carries_no_image(review: &Review<'_>) -> bool {
@@ -119,11 +146,28 @@ mod tests {
     #[test]
     fn a_path_names_a_dialect_and_a_cluster() {
         let cluster = "projects/p/locations/us-central1-a/clusters/c";
-        for (word, dialect) in [("admit", Dialect::Admit), ("mutate", Dialect::Mutate), ("imagepolicy", Dialect::ImagePolicy)] {
+        for (word, dialect) in [
+            ("admit", Dialect::Admit),
+            ("mutate", Dialect::Mutate),
+            ("imagepolicy", Dialect::ImagePolicy),
+        ] {
             let target = Target::from_path(&format!("/{word}/{cluster}")).unwrap();
-            assert_eq!((target.dialect, target.cluster.to_string().as_str()), (dialect, cluster));
+            assert_eq!(
+                (target.dialect, target.cluster.to_string().as_str()),
+                (dialect, cluster)
+            );
         }
-        for path in ["", "/", "/admit", "/admit/", "//admit/projects/p/locations/l/clusters/c", "/admit/projects/p/locations/l/clusters/c/", "/Admit/projects/p/locations/l/clusters/c", "/admit/projects/../locations/l/clusters/c", "/other/projects/p/locations/l/clusters/c"] {
+        for path in [
+            "",
+            "/",
+            "/admit",
+            "/admit/",
+            "//admit/projects/p/locations/l/clusters/c",
+            "/admit/projects/p/locations/l/clusters/c/",
+            "/Admit/projects/p/locations/l/clusters/c",
+            "/admit/projects/../locations/l/clusters/c",
+            "/other/projects/p/locations/l/clusters/c",
+        ] {
             assert!(Target::from_path(path).is_none(), "{path}");
         }
     }

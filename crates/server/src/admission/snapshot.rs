@@ -34,7 +34,9 @@ struct Inner {
 
 impl Snapshots {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(Inner::default()) }
+        Self {
+            inner: Mutex::new(Inner::default()),
+        }
     }
 
     /// Forgets everything. Call it after the commit that changed a policy, an attestor or a cluster and before that
@@ -72,7 +74,10 @@ impl Snapshots {
 }
 
 async fn read(app: &App, cluster: &ClusterName) -> Known {
-    let unknown = |standing| Known { standing, trust_domain: String::new() };
+    let unknown = |standing| Known {
+        standing,
+        trust_domain: String::new(),
+    };
     let document = match app.store.resource(Kind::Cluster, &cluster.to_string()).await {
         Ok(Some(row)) => match cluster_from(&row.document) {
             Ok(cluster) => cluster,
@@ -86,15 +91,30 @@ async fn read(app: &App, cluster: &ClusterName) -> Known {
         Ok(standing) => standing,
         Err(why) => Standing::Unavailable(why),
     };
-    Known { standing, trust_domain: document.workload_pool.unwrap_or_default() }
+    Known {
+        standing,
+        trust_domain: document.workload_pool.unwrap_or_default(),
+    }
 }
 
 async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Result<Standing, String> {
     let name = format!("projects/{project}/policy");
     let (policy, label) = match stored(app, Kind::Policy, &name).await? {
-        Some(row) => (policy_from(&row)?, PolicyLabel { name, etag: etag_of(row.revision) }),
+        Some(row) => (
+            policy_from(&row)?,
+            PolicyLabel {
+                name,
+                etag: etag_of(row.revision),
+            },
+        ),
         None if app.settings.require_policy => return Ok(Standing::NoPolicy),
-        None => (Policy::google_default(), PolicyLabel { name, etag: String::new() }),
+        None => (
+            Policy::google_default(),
+            PolicyLabel {
+                name,
+                etag: String::new(),
+            },
+        ),
     };
     let mut attestors = BTreeMap::new();
     for name in policy.attestors() {
@@ -106,16 +126,33 @@ async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Res
         }
     }
     let system = SystemPolicy::shipped();
-    Ok(Standing::Registered(Arc::new(Snapshot { label, policy, system, attestors, evaluation })))
+    Ok(Standing::Registered(Arc::new(Snapshot {
+        label,
+        policy,
+        system,
+        attestors,
+        evaluation,
+    })))
 }
 
 async fn stored(app: &App, kind: Kind, name: &str) -> Result<Option<Resource>, String> {
-    app.store.resource(kind, name).await.map_err(|why| why.to_string())
+    app.store
+        .resource(kind, name)
+        .await
+        .map_err(|why| why.to_string())
 }
 
 /// Whether some stored policy can refuse something; looks at the first hundred.
 pub(crate) async fn enforces_anything(app: &App) -> bool {
-    let query = ListQuery { kind: Kind::Policy, parent: String::new(), after: None, limit: 100 };
+    let query = ListQuery {
+        kind: Kind::Policy,
+        parent: String::new(),
+        after: None,
+        limit: 100,
+    };
     let rows: Result<Vec<Resource>, Unavailable> = app.store.list(&query).await;
-    rows.is_ok_and(|rows| rows.iter().any(|row| policy_from(row).is_ok_and(|policy| policy.enforces_anything())))
+    rows.is_ok_and(|rows| {
+        rows.iter()
+            .any(|row| policy_from(row).is_ok_and(|policy| policy.enforces_anything()))
+    })
 }

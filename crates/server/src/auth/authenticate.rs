@@ -21,7 +21,9 @@ pub(crate) async fn authenticate(
     store: &Store,
     now: UnixTime,
 ) -> Result<Option<Caller>, Unavailable> {
-    let Some(token) = bearer(headers) else { return Ok(None) };
+    let Some(token) = bearer(headers) else {
+        return Ok(None);
+    };
     let hash = token.hash();
     if admin.matches(&hash) {
         return Ok(Some(Caller::new("admin".to_owned(), Role::Admin)));
@@ -60,7 +62,10 @@ mod tests {
     use crate::control::routes::Class;
 
     fn headers(values: &[&str]) -> HeaderMap {
-        values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect()
+        values
+            .iter()
+            .map(|value| (AUTHORIZATION, value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
@@ -75,7 +80,11 @@ mod tests {
             (vec!["Basic abc"], None),
             (vec!["Bearer abc", "Bearer abc"], None),
         ] {
-            assert_eq!(bearer(&headers(&values)).as_ref().map(Token::reveal), expected, "{values:?}");
+            assert_eq!(
+                bearer(&headers(&values)).as_ref().map(Token::reveal),
+                expected,
+                "{values:?}"
+            );
         }
         assert!(bearer(&headers(&[&format!("Bearer {}", "a".repeat(MAX_TOKEN))])).is_none());
     }
@@ -94,7 +103,14 @@ mod tests {
         assert!(caller(row(r#"{"role":"admin"}"#)).unwrap().may(Class::Write));
         let viewer = caller(row(r#"{"role":"viewer"}"#)).unwrap();
         assert!(viewer.may(Class::Read) && !viewer.may(Class::Write));
-        for document in ["{}", r#"{"role":"root"}"#, r#"{"role":"Admin"}"#, r#"{"role":1}"#, "", "x"] {
+        for document in [
+            "{}",
+            r#"{"role":"root"}"#,
+            r#"{"role":"Admin"}"#,
+            r#"{"role":1}"#,
+            "",
+            "x",
+        ] {
             assert_eq!(caller(row(document)), None, "{document}");
         }
     }

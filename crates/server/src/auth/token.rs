@@ -27,7 +27,10 @@ impl Token {
     pub(crate) fn generate() -> Result<Token, aws_lc_rs::error::Unspecified> {
         let mut bytes = Zeroizing::new([0_u8; RANDOM_BYTES]);
         rand::fill(bytes.as_mut_slice())?;
-        Ok(Token(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))))
+        Ok(Token(Zeroizing::new(format!(
+            "{PREFIX}{}",
+            URL_SAFE_NO_PAD.encode(bytes.as_slice())
+        ))))
     }
 
     /// A token somebody presented or kept in a file.
@@ -43,7 +46,10 @@ impl Token {
     /// What is stored and compared.
     pub(crate) fn hash(&self) -> [u8; 32] {
         let mut hash = [0_u8; 32];
-        for (to, from) in hash.iter_mut().zip(digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref()) {
+        for (to, from) in hash
+            .iter_mut()
+            .zip(digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref())
+        {
             *to = *from;
         }
         hash

@@ -7,7 +7,8 @@ use binauthz_core::name::{AttestorName, OccurrenceName};
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
 use binauthz_wire::binaryauthorization::{
-    AttestorRequest, NoteView, Stamp, read_attestor, read_validate_request, write_attestor, write_validate_response,
+    AttestorRequest, NoteView, Stamp, read_attestor, read_validate_request, write_attestor,
+    write_validate_response,
 };
 
 use super::call::{Call, Reply};
@@ -15,12 +16,13 @@ use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use super::{etag, occurrences, projects};
-use crate::documents::{attestor_from, policy_from};
 use crate::app::App;
+use crate::documents::{attestor_from, policy_from};
 
 /// Policies looked through before an attestor is deleted.
 const MAX_POLICIES: u32 = 5_000;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
@@ -46,24 +48,47 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 fn view(call: &Call) -> NoteView {
-    if call.version == ApiVersion::V1 { NoteView::Grafeas } else { NoteView::Drydock }
+    if call.version == ApiVersion::V1 {
+        NoteView::Grafeas
+    } else {
+        NoteView::Drydock
+    }
 }
 
 fn name_of(call: &Call) -> Result<AttestorName, ApiError> {
-    Ok(AttestorName::new(call.project()?, call.param("attestor").parse()?))
+    Ok(AttestorName::new(
+        call.project()?,
+        call.param("attestor").parse()?,
+    ))
 }
 
 /// The account that reads the note on the attestor's behalf; part of Google's form, nobody's credential here.
 fn service_account(name: &AttestorName) -> String {
-    format!("service-{}@gcp-sa-binaryauthorization.iam.gserviceaccount.com", projects::number(name.project()))
+    format!(
+        "service-{}@gcp-sa-binaryauthorization.iam.gserviceaccount.com",
+        projects::number(name.project())
+    )
 }
 
 fn shown(call: &Call, name: &AttestorName, request: &AttestorRequest, stamp: &Stamp) -> Reply {
-    Reply::json(write_attestor(&name.to_string(), request, view(call), &service_account(name), stamp))
+    Reply::json(write_attestor(
+        &name.to_string(),
+        request,
+        view(call),
+        &service_account(name),
+        stamp,
+    ))
 }
 
 fn document(name: &AttestorName, request: &AttestorRequest) -> String {
-    write_attestor(&name.to_string(), request, NoteView::Grafeas, "", &Stamp::default()).to_string()
+    write_attestor(
+        &name.to_string(),
+        request,
+        NoteView::Grafeas,
+        "",
+        &Stamp::default(),
+    )
+    .to_string()
 }
 
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
@@ -79,11 +104,26 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         )));
     }
     let parent = format!("projects/{}", name.project());
-    let resource = NewResource { kind: Kind::Attestor, name: name.to_string(), parent, document: document(&name, &request) };
-    let changes = vec![Change::Insert(resource), Change::Require { kind: Kind::Note, name: note, expect: None }];
+    let resource = NewResource {
+        kind: Kind::Attestor,
+        name: name.to_string(),
+        parent,
+        document: document(&name, &request),
+    };
+    let changes = vec![
+        Change::Insert(resource),
+        Change::Require {
+            kind: Kind::Note,
+            name: note,
+            expect: None,
+        },
+    ];
     let committed = call.commit(app, changes).await?;
     app.snapshots.invalidate();
-    let stamp = Stamp { updated: Some(call.now), etag: etag::of(committed.revision) };
+    let stamp = Stamp {
+        updated: Some(call.now),
+        etag: etag::of(committed.revision),
+    };
     Ok(shown(&call, &name, &request, &stamp))
 }
 
@@ -102,7 +142,10 @@ async fn stored(app: &App, name: &AttestorName) -> Result<(Resource, AttestorReq
 }
 
 fn stamp(row: &Resource) -> Stamp {
-    Stamp { updated: Some(UnixTime::from_micros(row.updated)), etag: etag::of(row.revision) }
+    Stamp {
+        updated: Some(UnixTime::from_micros(row.updated)),
+        etag: etag::of(row.revision),
+    }
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
@@ -119,7 +162,13 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     for row in rows {
         let name: AttestorName = row.name.parse()?;
         let (request, _) = attestor_from(&name, &row).map_err(ApiError::failed_precondition)?;
-        items.push(write_attestor(&row.name, &request, view(&call), &service_account(&name), &stamp(&row)));
+        items.push(write_attestor(
+            &row.name,
+            &request,
+            view(&call),
+            &service_account(&name),
+            &stamp(&row),
+        ));
     }
     Ok(Reply::json(listing::reply("attestors", items, next)))
 }
@@ -137,16 +186,29 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         )));
     }
     let expect = etag::expected(request.etag.as_deref(), &row.name)?;
-    let change = Change::Replace { kind: Kind::Attestor, name: row.name, document: document(&name, &request), expect };
+    let change = Change::Replace {
+        kind: Kind::Attestor,
+        name: row.name,
+        document: document(&name, &request),
+        expect,
+    };
     let committed = call.commit(app, vec![change]).await?;
     app.snapshots.invalidate();
-    let stamp = Stamp { updated: Some(call.now), etag: etag::of(committed.revision) };
+    let stamp = Stamp {
+        updated: Some(call.now),
+        etag: etag::of(committed.revision),
+    };
     Ok(shown(&call, &name, &request, &stamp))
 }
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
-    let query = ListQuery { kind: Kind::Policy, parent: String::new(), after: None, limit: MAX_POLICIES };
+    let query = ListQuery {
+        kind: Kind::Policy,
+        parent: String::new(),
+        after: None,
+        limit: MAX_POLICIES,
+    };
     for row in app.store.list(&query).await? {
         let policy = policy_from(&row).map_err(ApiError::failed_precondition)?;
         if policy.attestors().any(|attestor| *attestor == name) {
@@ -156,7 +218,15 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
             )));
         }
     }
-    call.commit(app, vec![Change::Delete { kind: Kind::Attestor, name: name.to_string(), expect: None }]).await?;
+    call.commit(
+        app,
+        vec![Change::Delete {
+            kind: Kind::Attestor,
+            name: name.to_string(),
+            expect: None,
+        }],
+    )
+    .await?;
     app.snapshots.invalidate();
     Ok(Reply::empty())
 }
@@ -171,7 +241,10 @@ async fn validate(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let attestation = Attestation::claimed(occurrence, request.note, request.payload, request.signatures);
     let denial = match verify(&attestation, &attestor, call.now) {
         Ok(proof) if *proof.digest() == digest => None,
-        Ok(proof) => Some(format!("the attestation was signed for `{}`, not for `{digest}`", proof.digest())),
+        Ok(proof) => Some(format!(
+            "the attestation was signed for `{}`, not for `{digest}`",
+            proof.digest()
+        )),
         Err(why) => Some(format!("the attestation cannot be verified by `{name}`: {why}")),
     };
     Ok(Reply::json(write_validate_response(denial.as_deref())))

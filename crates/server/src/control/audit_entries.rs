@@ -12,6 +12,7 @@ use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     vec![Route {
         verb: Verb::Get,
@@ -27,13 +28,23 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let page = Page::of(&call, "audit".to_owned(), 50, 1000)?;
-    let beyond = page.after().map(|sequence| sequence.parse::<i64>()).transpose().map_err(|_| {
-        ApiError::invalid_argument("`pageToken` is not one of this list")
-    })?;
-    let query = AuditQuery { order: AuditOrder::NewestFirst, beyond, limit: page.fetch() };
+    let beyond = page
+        .after()
+        .map(|sequence| sequence.parse::<i64>())
+        .transpose()
+        .map_err(|_| ApiError::invalid_argument("`pageToken` is not one of this list"))?;
+    let query = AuditQuery {
+        order: AuditOrder::NewestFirst,
+        beyond,
+        limit: page.fetch(),
+    };
     let mut rows = app.store.audit_rows(&query).await?;
     let next = page.cut(&mut rows, |row| row.sequence.to_string());
-    Ok(Reply::json(listing::reply("entries", rows.iter().map(describe).collect(), next)))
+    Ok(Reply::json(listing::reply(
+        "entries",
+        rows.iter().map(describe).collect(),
+        next,
+    )))
 }
 
 fn describe(row: &AuditRow) -> serde_json::Value {
@@ -72,5 +83,8 @@ fn status_name(number: i32) -> &'static str {
     if number == 0 {
         return "OK";
     }
-    CODES.into_iter().find(|code| code.number() == number).map_or("UNKNOWN", Code::name)
+    CODES
+        .into_iter()
+        .find(|code| code.number() == number)
+        .map_or("UNKNOWN", Code::name)
 }

@@ -22,7 +22,9 @@ pub(super) async fn read(head: &Parts, body: Incoming) -> Result<Value, ApiError
     let bytes = match tokio::time::timeout(BODY_WAIT, read_body(body, Limits::API.bytes)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error @ BodyError::TooLarge { .. })) => {
-            return Err(ApiError::invalid_argument(error.to_string()).with_http(StatusCode::PAYLOAD_TOO_LARGE));
+            return Err(
+                ApiError::invalid_argument(error.to_string()).with_http(StatusCode::PAYLOAD_TOO_LARGE)
+            );
         }
         Ok(Err(error @ BodyError::Broken(_))) => return Err(ApiError::invalid_argument(error.to_string())),
         Err(_) => {
@@ -37,7 +39,11 @@ pub(super) async fn read(head: &Parts, body: Incoming) -> Result<Value, ApiError
 }
 
 fn refuse_compressed(head: &Parts) -> Result<(), ApiError> {
-    let encoded = head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
+    let encoded = head
+        .headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| value != "identity");
     if encoded {
         let message = "the request body is compressed, expected it plain: send no `Content-Encoding`";
         return Err(ApiError::invalid_argument(message).with_http(StatusCode::UNSUPPORTED_MEDIA_TYPE));

@@ -63,7 +63,10 @@ impl Call {
     /// A captured segment of the path, decoded once. Empty if the template has no such parameter, which no name grammar
     /// accepts.
     pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+        self.params
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// Whether the call is about the project's Binary Authorization policy itself.
@@ -89,13 +92,20 @@ impl Call {
     /// A required query parameter.
     pub(crate) fn query_string(&self, name: &str) -> Result<&str, ApiError> {
         self.query.string(name)?.ok_or_else(|| {
-            ApiError::invalid_argument(format!("query parameter `{name}` is missing: expected `?{name}=…`"))
+            ApiError::invalid_argument(format!(
+                "query parameter `{name}` is missing: expected `?{name}=…`"
+            ))
         })
     }
 
     /// The `pageSize` asked for, or `default` when none or 0 is; never more than `most`.
     pub(crate) fn page_size(&self, default: u32, most: u32) -> Result<u32, ApiError> {
-        Ok(self.query.number("pageSize")?.filter(|size| *size > 0).unwrap_or(default).min(most))
+        Ok(self
+            .query
+            .number("pageSize")?
+            .filter(|size| *size > 0)
+            .unwrap_or(default)
+            .min(most))
     }
 
     /// Commits the changes of this call with its audit row, in one transaction. The row names the first changed resource;
@@ -111,7 +121,11 @@ impl Call {
         changes: Vec<Change>,
         facts: serde_json::Map<String, serde_json::Value>,
     ) -> Result<Committed, ApiError> {
-        let resource = changes.iter().find_map(changed_name).unwrap_or(&self.audit.resource).to_owned();
+        let resource = changes
+            .iter()
+            .find_map(changed_name)
+            .unwrap_or(&self.audit.resource)
+            .to_owned();
         let audit = self.audit.row(&resource, 0, facts);
         let committed = app.store.commit(Commit { audit, changes }).await?;
         self.audit.recorded.store(true, Ordering::Release);
@@ -123,13 +137,16 @@ impl Call {
 fn changed_name(change: &Change) -> Option<&str> {
     match change {
         Change::Insert(resource) | Change::Put { resource, .. } => Some(&resource.name),
-        Change::Replace { name, .. } | Change::Delete { name, .. } | Change::DeleteOccurrence { name } => Some(name),
+        Change::Replace { name, .. } | Change::Delete { name, .. } | Change::DeleteOccurrence { name } => {
+            Some(name)
+        }
         Change::InsertOccurrence(row) | Change::ReplaceOccurrence(row) => Some(&row.name),
         Change::RevokeToken { id } => Some(id),
         Change::InsertToken(row) => Some(&row.id),
-        Change::Clear { .. } | Change::Require { .. } | Change::PutSealedKey { .. } | Change::DeleteSealedKey { .. } => {
-            None
-        }
+        Change::Clear { .. }
+        | Change::Require { .. }
+        | Change::PutSealedKey { .. }
+        | Change::DeleteSealedKey { .. } => None,
     }
 }
 
@@ -147,7 +164,12 @@ struct Audit {
 }
 
 impl Audit {
-    fn row(&self, resource: &str, code: i32, mut facts: serde_json::Map<String, serde_json::Value>) -> AuditRow {
+    fn row(
+        &self,
+        resource: &str,
+        code: i32,
+        mut facts: serde_json::Map<String, serde_json::Value>,
+    ) -> AuditRow {
         facts.insert("permission".to_owned(), json!(self.permission));
         facts.insert("version".to_owned(), json!(self.version.as_str()));
         facts.insert("userAgent".to_owned(), json!(self.user_agent));
@@ -177,7 +199,8 @@ pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
     let mut label = ("none", "none");
     let outcome = answer(app, &head, body, &request_id, &mut label).await;
     let response = respond(outcome, head.uri.query(), &request_id);
-    app.control_counters.count(label, Outcome::of(response.status()), started.elapsed());
+    app.control_counters
+        .count(label, Outcome::of(response.status()), started.elapsed());
     response
 }
 
@@ -223,26 +246,42 @@ async fn answer(
 fn denied(caller: &Caller, route: &Route) -> ApiError {
     let (principal, permission) = (caller.principal(), route.permission);
     let domain = format!("{}.googleapis.com", route.api.as_str());
-    ApiError::permission_denied(format!("`{principal}` lacks the permission `{permission}`"))
-        .with_detail(status::error_info("IAM_PERMISSION_DENIED", &domain, &[("permission", permission)]))
+    ApiError::permission_denied(format!("`{principal}` lacks the permission `{permission}`")).with_detail(
+        status::error_info("IAM_PERMISSION_DENIED", &domain, &[("permission", permission)]),
+    )
 }
 
 fn user_agent(head: &Parts) -> String {
-    head.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).map(cut).unwrap_or_default()
+    head.headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .map(cut)
+        .unwrap_or_default()
 }
 
 /// The row of the route table.
 fn find(head: &Parts) -> Result<(&'static Route, Captured), ApiError> {
     let path = head.uri.path();
     let method = head.method.as_str();
-    routes::table().find(Verb::of(&head.method), path).map_err(|unmatched| match unmatched {
-        Unmatched::Undecodable => ApiError::invalid_argument("the path is not valid percent-encoded UTF-8"),
-        Unmatched::UnknownPath => ApiError::not_found(format!("`{method} {}` is not an address of this server", cut(path))),
-        Unmatched::OtherMethods(verbs) => {
-            let verbs: Vec<&str> = verbs.into_iter().map(Verb::as_str).collect();
-            ApiError::not_found(format!("`{}` is not served for `{method}`, expected {}", cut(path), verbs.join(" or ")))
-        }
-    })
+    routes::table()
+        .find(Verb::of(&head.method), path)
+        .map_err(|unmatched| match unmatched {
+            Unmatched::Undecodable => {
+                ApiError::invalid_argument("the path is not valid percent-encoded UTF-8")
+            }
+            Unmatched::UnknownPath => ApiError::not_found(format!(
+                "`{method} {}` is not an address of this server",
+                cut(path)
+            )),
+            Unmatched::OtherMethods(verbs) => {
+                let verbs: Vec<&str> = verbs.into_iter().map(Verb::as_str).collect();
+                ApiError::not_found(format!(
+                    "`{}` is not served for `{method}`, expected {}",
+                    cut(path),
+                    verbs.join(" or ")
+                ))
+            }
+        })
 }
 
 /// Everything a handler is given, read and bounded.
@@ -271,7 +310,13 @@ async fn read(
 
 /// With `--dev` any project exists; otherwise those that were created.
 async fn require_project(app: &App, project: &ProjectId) -> Result<(), ApiError> {
-    if app.settings.dev || app.store.resource(Kind::Project, &format!("projects/{project}")).await?.is_some() {
+    if app.settings.dev
+        || app
+            .store
+            .resource(Kind::Project, &format!("projects/{project}"))
+            .await?
+            .is_some()
+    {
         return Ok(());
     }
     Err(ApiError::not_found(format!(
@@ -297,10 +342,23 @@ async fn report(app: &App, audit: &Audit, outcome: Result<Reply, ApiError>) -> R
     let (code, facts) = match &outcome {
         Ok(_) if audit.recorded.load(Ordering::Acquire) => return outcome,
         Ok(_) => (0, serde_json::Map::new()),
-        Err(error) => (error.code().number(), [("message".to_owned(), json!(cut(error.message())))].into_iter().collect()),
+        Err(error) => (
+            error.code().number(),
+            [("message".to_owned(), json!(cut(error.message())))]
+                .into_iter()
+                .collect(),
+        ),
     };
     let row = audit.row(&audit.resource, code, facts);
-    match (app.store.commit(Commit { audit: row, changes: Vec::new() }).await, outcome) {
+    match (
+        app.store
+            .commit(Commit {
+                audit: row,
+                changes: Vec::new(),
+            })
+            .await,
+        outcome,
+    ) {
         (Ok(_), outcome) => outcome,
         // A failure is answered as it is; that it could not be recorded is for the operator to know.
         (Err(error), Err(failure)) => {
@@ -317,19 +375,32 @@ fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &s
         Err(error) => (error.http_status(), &error.to_json()),
     };
     let pretty = query.is_some_and(|query| query.split('&').any(|pair| pair == "prettyPrint=true"));
-    let mut text = if pretty { format!("{body:#}") } else { body.to_string() };
+    let mut text = if pretty {
+        format!("{body:#}")
+    } else {
+        body.to_string()
+    };
     text.push('\n');
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=UTF-8"),
+    );
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        http::header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", value);
     }
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"binauthz\""));
+        headers.insert(
+            http::header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"binauthz\""),
+        );
     }
     response
 }

@@ -23,6 +23,7 @@ const ZONES: &str = "/{version}/projects/{project}/zones/{location}/clusters";
 const LOCATION: &str = "/{version}/projects/{project}/locations/{location}/clusters/{cluster}";
 const ZONE: &str = "/{version}/projects/{project}/zones/{location}/clusters/{cluster}";
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     let mut add = |verb, templates: [&'static str; 2], name, permission, class, handler: Handler| {
@@ -73,7 +74,11 @@ impl From<UnreadableCluster> for ApiError {
 }
 
 fn cluster_name(call: &Call) -> Result<ClusterName, ApiError> {
-    Ok(ClusterName::new(call.project()?, call.param("location").parse()?, call.param("cluster").parse()?))
+    Ok(ClusterName::new(
+        call.project()?,
+        call.param("location").parse()?,
+        call.param("cluster").parse()?,
+    ))
 }
 
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
@@ -81,15 +86,27 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let (id, mut cluster) = container::read_create_request(call.take_body())?;
     let name = ClusterName::new(call.project()?, location, id);
     let parent = format!("projects/{}", name.project());
-    let query = ListQuery { kind: Kind::Cluster, parent: parent.clone(), after: None, limit: MAX_CLUSTERS };
+    let query = ListQuery {
+        kind: Kind::Cluster,
+        parent: parent.clone(),
+        after: None,
+        limit: MAX_CLUSTERS,
+    };
     if app.store.list(&query).await?.len() >= MAX_CLUSTERS as usize {
         let message = format!("`{parent}` has {MAX_CLUSTERS} clusters, and more are not kept in one project");
         return Err(ApiError::new(Code::ResourceExhausted, message));
     }
     // Kept at once, so that a later change of this rule leaves registered clusters as they are.
-    cluster.workload_pool.get_or_insert_with(|| format!("{}.svc.id.goog", name.project()));
+    cluster
+        .workload_pool
+        .get_or_insert_with(|| format!("{}.svc.id.goog", name.project()));
     let document = document(&cluster);
-    let insert = Change::Insert(NewResource { kind: Kind::Cluster, name: name.to_string(), parent, document });
+    let insert = Change::Insert(NewResource {
+        kind: Kind::Cluster,
+        name: name.to_string(),
+        parent,
+        document,
+    });
     change(app, &call, OperationKind::Create, name, insert).await
 }
 
@@ -97,16 +114,28 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
     let binary_authorization = container::read_update_request(call.take_body())?;
     let row = registered(app, &name).await?;
-    let cluster = Cluster { binary_authorization, ..cluster_from(&row.document)? };
+    let cluster = Cluster {
+        binary_authorization,
+        ..cluster_from(&row.document)?
+    };
     let document = document(&cluster);
-    let replace = Change::Replace { kind: Kind::Cluster, name: row.name, document, expect: Some(row.revision) };
+    let replace = Change::Replace {
+        kind: Kind::Cluster,
+        name: row.name,
+        document,
+        expect: Some(row.revision),
+    };
     change(app, &call, OperationKind::Update, name, replace).await
 }
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
     let row = registered(app, &name).await?;
-    let delete = Change::Delete { kind: Kind::Cluster, name: row.name, expect: Some(row.revision) };
+    let delete = Change::Delete {
+        kind: Kind::Cluster,
+        name: row.name,
+        expect: Some(row.revision),
+    };
     change(app, &call, OperationKind::Delete, name, delete).await
 }
 
@@ -122,7 +151,10 @@ async fn change(
     let changes = std::iter::once(change).chain(record).collect();
     call.commit(app, changes).await?;
     app.snapshots.invalidate();
-    Ok(Reply::json(container::write_operation(&operation, call.version.as_str())))
+    Ok(Reply::json(container::write_operation(
+        &operation,
+        call.version.as_str(),
+    )))
 }
 
 async fn registered(app: &App, name: &ClusterName) -> Result<Resource, ApiError> {
@@ -154,10 +186,18 @@ fn describe(call: &Call, row: &Resource) -> Result<serde_json::Value, ApiError> 
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let parent = format!("projects/{}", call.project()?);
-    let query = ListQuery { kind: Kind::Cluster, parent, after: None, limit: MAX_CLUSTERS };
+    let query = ListQuery {
+        kind: Kind::Cluster,
+        parent,
+        after: None,
+        limit: MAX_CLUSTERS,
+    };
     let mut rows = app.store.list(&query).await?;
     let prefix = operations::prefix(&call)?;
     rows.retain(|row| row.name.starts_with(&prefix));
-    let clusters = rows.iter().map(|row| describe(&call, row)).collect::<Result<_, _>>()?;
+    let clusters = rows
+        .iter()
+        .map(|row| describe(&call, row))
+        .collect::<Result<_, _>>()?;
     Ok(Reply::json(listing::reply("clusters", clusters, None)))
 }

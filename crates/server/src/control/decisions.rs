@@ -14,6 +14,7 @@ use crate::admission::{describe, judge_workload};
 use crate::app::App;
 use crate::audit::{Position, Tail};
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, handler| Route {
         verb,
@@ -39,13 +40,24 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let limit = usize::try_from(call.page_size(50, 1000)?).unwrap_or(50);
     let before = call.query.string("pageToken")?.map(position).transpose()?;
     let journal = Arc::new(app.journal.clone());
-    let query = Tail { before, ..Tail::newest(limit) };
+    let query = Tail {
+        before,
+        ..Tail::newest(limit)
+    };
     let read = tokio::task::spawn_blocking(move || {
-        journal.tail(&query, |row| row.record["cluster"].as_str().is_some_and(|name| name.starts_with(&prefix)))
+        journal.tail(&query, |row| {
+            row.record["cluster"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(&prefix))
+        })
     });
     let page = match read.await {
         Ok(Ok(page)) => page,
-        Ok(Err(_)) | Err(_) => return Err(ApiError::unavailable("the verdict journal cannot be read; try again")),
+        Ok(Err(_)) | Err(_) => {
+            return Err(ApiError::unavailable(
+                "the verdict journal cannot be read; try again",
+            ));
+        }
     };
     let next = page.next.map(|next| format!("{}-{}", next.segment, next.offset));
     let records = page.rows.into_iter().map(|row| row.record).collect();
@@ -53,22 +65,40 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
 }
 
 fn position(token: &str) -> Result<Position, ApiError> {
-    let numbers = token.split_once('-').and_then(|(segment, offset)| Some((segment.parse().ok()?, offset.parse().ok()?)));
-    let (segment, offset) = numbers.ok_or_else(|| ApiError::invalid_argument("`pageToken` is not one of this list"))?;
+    let numbers = token
+        .split_once('-')
+        .and_then(|(segment, offset)| Some((segment.parse().ok()?, offset.parse().ok()?)));
+    let (segment, offset) =
+        numbers.ok_or_else(|| ApiError::invalid_argument("`pageToken` is not one of this list"))?;
     Ok(Position { segment, offset })
 }
 
 /// The verdict each object of the body would get. Nothing is recorded, nothing is admitted.
 async fn decide(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let cluster = ClusterName::new(call.project()?, call.param("location").parse()?, call.param("cluster").parse()?);
+    let cluster = ClusterName::new(
+        call.project()?,
+        call.param("location").parse()?,
+        call.param("cluster").parse()?,
+    );
     let namespace = call.query.string("namespace")?.map(str::to_owned);
     let text = serde_json::Value::from(call.take_body()).to_string();
-    let objects = manifest::read(text.as_bytes()).map_err(|why| ApiError::invalid_argument(why.to_string()))?;
+    let objects =
+        manifest::read(text.as_bytes()).map_err(|why| ApiError::invalid_argument(why.to_string()))?;
     let mut results = Vec::new();
     for object in objects {
-        let workload = object.workload().map_err(|why| ApiError::invalid_argument(why.to_string()))?;
-        let namespace = namespace.clone().or_else(|| workload.written_namespace().map(str::to_owned));
-        let decision = judge_workload(app, &cluster, &workload, namespace.as_deref().unwrap_or("default")).await;
+        let workload = object
+            .workload()
+            .map_err(|why| ApiError::invalid_argument(why.to_string()))?;
+        let namespace = namespace
+            .clone()
+            .or_else(|| workload.written_namespace().map(str::to_owned));
+        let decision = judge_workload(
+            app,
+            &cluster,
+            &workload,
+            namespace.as_deref().unwrap_or("default"),
+        )
+        .await;
         let mut described = describe(&decision);
         described["kind"] = object.kind().kind.clone().into_owned().into();
         described["name"] = object.name().into();

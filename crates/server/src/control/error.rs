@@ -18,7 +18,10 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> ApiError {
-        ApiError { status: Status::new(code, message), http: None }
+        ApiError {
+            status: Status::new(code, message),
+            http: None,
+        }
     }
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> ApiError {
@@ -61,7 +64,10 @@ impl ApiError {
 
     /// A fault of ours. The cause goes to the log under the request id, not to the caller.
     pub(crate) fn internal(request_id: &str) -> ApiError {
-        ApiError::new(Code::Internal, format!("internal error; the server's log has it under request id `{request_id}`"))
+        ApiError::new(
+            Code::Internal,
+            format!("internal error; the server's log has it under request id `{request_id}`"),
+        )
     }
 
     /// Answers with another HTTP status than the code's own.
@@ -85,7 +91,8 @@ impl ApiError {
     }
 
     pub(crate) fn http_status(&self) -> StatusCode {
-        let mapped = StatusCode::from_u16(self.status.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mapped =
+            StatusCode::from_u16(self.status.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.http.unwrap_or(mapped)
     }
 
@@ -100,13 +107,19 @@ impl ApiError {
 
 impl From<InvalidField> for ApiError {
     fn from(error: InvalidField) -> ApiError {
-        ApiError { status: error.into(), http: None }
+        ApiError {
+            status: error.into(),
+            http: None,
+        }
     }
 }
 
 impl From<InvalidJson> for ApiError {
     fn from(error: InvalidJson) -> ApiError {
-        ApiError { status: error.into(), http: None }
+        ApiError {
+            status: error.into(),
+            http: None,
+        }
     }
 }
 
@@ -126,7 +139,9 @@ impl From<Unavailable> for ApiError {
 impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> ApiError {
         match error {
-            CommitError::AlreadyExists { name } => ApiError::already_exists(format!("`{name}` already exists")),
+            CommitError::AlreadyExists { name } => {
+                ApiError::already_exists(format!("`{name}` already exists"))
+            }
             CommitError::NotFound { name } => ApiError::not_found(format!("`{name}` was not found")),
             CommitError::Stale { name } => stale(&name),
             CommitError::TooLarge { .. } => ApiError::invalid_argument(error.to_string()),

@@ -8,14 +8,19 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::{ApiError, stale};
 
-pub(crate) use crate::documents::etag_of as of;
 use crate::documents::ETAG_FORM as FORM;
+pub(crate) use crate::documents::etag_of as of;
 
 /// The revision that the caller has read, to be handed to the store as `expect`. No etag writes unconditionally; an etag
 /// that is not one of ours cannot be the current one, so it is stale. The quotes may be lost: YAML tools eat them.
 pub(crate) fn expected(etag: Option<&str>, name: &str) -> Result<Option<i64>, ApiError> {
-    let Some(etag) = etag.filter(|etag| !etag.is_empty()) else { return Ok(None) };
-    let bare = etag.strip_prefix('"').and_then(|etag| etag.strip_suffix('"')).unwrap_or(etag);
+    let Some(etag) = etag.filter(|etag| !etag.is_empty()) else {
+        return Ok(None);
+    };
+    let bare = etag
+        .strip_prefix('"')
+        .and_then(|etag| etag.strip_suffix('"'))
+        .unwrap_or(etag);
     let bytes = STANDARD.decode(bare).map_err(|_| stale(name))?;
     match <[u8; 9]>::try_from(bytes.as_slice()) {
         Ok([FORM, revision @ ..]) => Ok(Some(i64::from_be_bytes(revision))),
@@ -30,8 +35,12 @@ pub(crate) fn bytes(revision: i64) -> Vec<u8> {
 
 /// As [`expected`], for an etag that travels as bytes.
 pub(crate) fn expected_bytes(etag: Option<&[u8]>, name: &str) -> Result<Option<i64>, ApiError> {
-    let Some(etag) = etag.filter(|etag| !etag.is_empty()) else { return Ok(None) };
-    <[u8; 8]>::try_from(etag).map(|bytes| Some(i64::from_be_bytes(bytes))).map_err(|_| stale(name))
+    let Some(etag) = etag.filter(|etag| !etag.is_empty()) else {
+        return Ok(None);
+    };
+    <[u8; 8]>::try_from(etag)
+        .map(|bytes| Some(i64::from_be_bytes(bytes)))
+        .map_err(|_| stale(name))
 }
 
 #[cfg(test)]
@@ -42,10 +51,19 @@ mod tests {
     fn a_revision_comes_back() {
         for revision in [0, 1, 7, i64::MAX] {
             let etag = of(revision);
-            assert!(etag.starts_with('"') && etag.ends_with('"') && !etag.contains('='), "{etag}");
+            assert!(
+                etag.starts_with('"') && etag.ends_with('"') && !etag.contains('='),
+                "{etag}"
+            );
             assert_eq!(expected(Some(&etag), "n").unwrap(), Some(revision));
-            assert_eq!(expected(Some(etag.trim_matches('"')), "n").unwrap(), Some(revision));
-            assert_eq!(expected_bytes(Some(&bytes(revision)), "n").unwrap(), Some(revision));
+            assert_eq!(
+                expected(Some(etag.trim_matches('"')), "n").unwrap(),
+                Some(revision)
+            );
+            assert_eq!(
+                expected_bytes(Some(&bytes(revision)), "n").unwrap(),
+                Some(revision)
+            );
         }
         assert_eq!(expected(None, "n").unwrap(), None);
         assert_eq!(expected(Some(""), "n").unwrap(), None);

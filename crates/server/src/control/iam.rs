@@ -35,7 +35,10 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}/policy:setIamPolicy",
             "/{version}/projects/{project}/policy:testIamPermissions",
         ],
-        permissions: ["binaryauthorization.policy.getIamPolicy", "binaryauthorization.policy.setIamPolicy"],
+        permissions: [
+            "binaryauthorization.policy.getIamPolicy",
+            "binaryauthorization.policy.setIamPolicy",
+        ],
     },
     Guarded {
         api: Api::BinaryAuthorization,
@@ -46,7 +49,10 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}/attestors/{attestor}:setIamPolicy",
             "/{version}/projects/{project}/attestors/{attestor}:testIamPermissions",
         ],
-        permissions: ["binaryauthorization.attestors.getIamPolicy", "binaryauthorization.attestors.setIamPolicy"],
+        permissions: [
+            "binaryauthorization.attestors.getIamPolicy",
+            "binaryauthorization.attestors.setIamPolicy",
+        ],
     },
     Guarded {
         api: Api::ContainerAnalysis,
@@ -57,7 +63,10 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}/notes/{note}:setIamPolicy",
             "/{version}/projects/{project}/notes/{note}:testIamPermissions",
         ],
-        permissions: ["containeranalysis.notes.getIamPolicy", "containeranalysis.notes.setIamPolicy"],
+        permissions: [
+            "containeranalysis.notes.getIamPolicy",
+            "containeranalysis.notes.setIamPolicy",
+        ],
     },
     Guarded {
         api: Api::ContainerAnalysis,
@@ -68,7 +77,10 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}/occurrences/{occurrence}:setIamPolicy",
             "/{version}/projects/{project}/occurrences/{occurrence}:testIamPermissions",
         ],
-        permissions: ["containeranalysis.occurrences.getIamPolicy", "containeranalysis.occurrences.setIamPolicy"],
+        permissions: [
+            "containeranalysis.occurrences.getIamPolicy",
+            "containeranalysis.occurrences.setIamPolicy",
+        ],
     },
     Guarded {
         api: Api::CloudKms,
@@ -90,7 +102,10 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}:setIamPolicy",
             "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}:testIamPermissions",
         ],
-        permissions: ["cloudkms.cryptoKeys.getIamPolicy", "cloudkms.cryptoKeys.setIamPolicy"],
+        permissions: [
+            "cloudkms.cryptoKeys.getIamPolicy",
+            "cloudkms.cryptoKeys.setIamPolicy",
+        ],
     },
     Guarded {
         api: Api::ResourceManager,
@@ -101,10 +116,14 @@ const GUARDED: [Guarded; 7] = [
             "/{version}/projects/{project}:setIamPolicy",
             "/{version}/projects/{project}:testIamPermissions",
         ],
-        permissions: ["resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"],
+        permissions: [
+            "resourcemanager.projects.getIamPolicy",
+            "resourcemanager.projects.setIamPolicy",
+        ],
     },
 ];
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
     for Guarded { api, versions, read_verb, templates: [get, set, test], permissions: [may_get, may_set] } in GUARDED {
@@ -131,15 +150,32 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn resource(app: &App, call: &Call) -> Result<String, ApiError> {
     let project = call.project()?;
     let at = |name: &str| call.param(name);
-    let ring = || format!("projects/{project}/locations/{}/keyRings/{}", at("location"), at("key_ring"));
+    let ring = || {
+        format!(
+            "projects/{project}/locations/{}/keyRings/{}",
+            at("location"),
+            at("key_ring")
+        )
+    };
     let missing = |name: &str| ApiError::not_found(format!("`{name}` was not found"));
     let (kind, name) = if !at("attestor").is_empty() {
-        (Kind::Attestor, AttestorName::new(project, at("attestor").parse()?).to_string())
+        (
+            Kind::Attestor,
+            AttestorName::new(project, at("attestor").parse()?).to_string(),
+        )
     } else if !at("note").is_empty() {
-        (Kind::Note, NoteName::new(project, at("note").parse()?).to_string())
+        (
+            Kind::Note,
+            NoteName::new(project, at("note").parse()?).to_string(),
+        )
     } else if !at("occurrence").is_empty() {
         let name = OccurrenceName::new(project, at("occurrence").parse()?).to_string();
-        return app.store.occurrence(&name).await?.map(|row| row.name).ok_or_else(|| missing(&name));
+        return app
+            .store
+            .occurrence(&name)
+            .await?
+            .map(|row| row.name)
+            .ok_or_else(|| missing(&name));
     } else if !at("crypto_key").is_empty() {
         let name: CryptoKeyName = format!("{}/cryptoKeys/{}", ring(), at("crypto_key")).parse()?;
         (Kind::CryptoKey, name.to_string())
@@ -150,7 +186,11 @@ async fn resource(app: &App, call: &Call) -> Result<String, ApiError> {
     } else {
         return Ok(format!("projects/{project}"));
     };
-    app.store.resource(kind, &name).await?.map(|row| row.name).ok_or_else(|| missing(&name))
+    app.store
+        .resource(kind, &name)
+        .await?
+        .map(|row| row.name)
+        .ok_or_else(|| missing(&name))
 }
 
 async fn stored(app: &App, name: &str) -> Result<(Vec<Binding>, i64), ApiError> {
@@ -175,9 +215,17 @@ async fn replace(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let expect = etag::expected_bytes(request.etag.as_deref(), &name)?;
     let document = write_policy(&request.bindings, &[]).to_string();
     let parent = format!("projects/{}", call.project()?);
-    let resource = NewResource { kind: Kind::IamPolicy, name, parent, document };
+    let resource = NewResource {
+        kind: Kind::IamPolicy,
+        name,
+        parent,
+        document,
+    };
     let committed = call.commit(app, vec![Change::Put { resource, expect }]).await?;
-    Ok(Reply::json(write_policy(&request.bindings, &etag::bytes(committed.revision))))
+    Ok(Reply::json(write_policy(
+        &request.bindings,
+        &etag::bytes(committed.revision),
+    )))
 }
 
 /// Those of the permissions asked about that the caller's role includes.
@@ -189,7 +237,17 @@ fn test_permissions(mut call: Call) -> Result<Reply, ApiError> {
     };
     let granted: Vec<String> = asked
         .into_iter()
-        .filter(|permission| call.caller.may(if reading(permission) { Class::Read } else { Class::Write }))
+        .filter(|permission| {
+            call.caller.may(if reading(permission) {
+                Class::Read
+            } else {
+                Class::Write
+            })
+        })
         .collect();
-    Ok(Reply::json(if granted.is_empty() { json!({}) } else { json!({ "permissions": granted }) }))
+    Ok(Reply::json(if granted.is_empty() {
+        json!({})
+    } else {
+        json!({ "permissions": granted })
+    }))
 }

@@ -25,6 +25,7 @@ const MAX_READ: usize = 500;
 /// gcloud waits 60 s for an answer.
 const LIST_WAIT: Duration = Duration::from_secs(30);
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     macro_rules! path {
         ($rest:literal) => {

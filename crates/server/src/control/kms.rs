@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     [
         key_rings::routes(),

@@ -18,8 +18,16 @@ pub(crate) struct Page {
 impl Page {
     /// Reads `pageSize` and `pageToken`. `list` names the list with its filter: a token of another list is refused.
     pub(crate) fn of(call: &Call, list: String, default: u32, most: u32) -> Result<Page, ApiError> {
-        let after = call.query.string("pageToken")?.map(|token| PageToken::decode(&list, token)).transpose()?;
-        Ok(Page { size: call.page_size(default, most)?, after: after.map(|token| token.after().to_owned()), list })
+        let after = call
+            .query
+            .string("pageToken")?
+            .map(|token| PageToken::decode(&list, token))
+            .transpose()?;
+        Ok(Page {
+            size: call.page_size(default, most)?,
+            after: after.map(|token| token.after().to_owned()),
+            list,
+        })
     }
 
     /// The key to continue after.
@@ -55,7 +63,12 @@ pub(crate) async fn resources(
     kind: Kind,
     parent: &str,
 ) -> Result<(Vec<Resource>, Option<String>), ApiError> {
-    let query = ListQuery { kind, parent: parent.to_owned(), after: page.after(), limit: page.fetch() };
+    let query = ListQuery {
+        kind,
+        parent: parent.to_owned(),
+        after: page.after(),
+        limit: page.fetch(),
+    };
     let mut rows = app.store.list(&query).await?;
     let next = page.cut(&mut rows, |row| row.name.clone());
     Ok((rows, next))

@@ -12,6 +12,7 @@ use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
@@ -48,7 +49,10 @@ fn parsed(row: &Resource) -> Result<Note, ApiError> {
 }
 
 fn shown(row: &Resource) -> Result<serde_json::Value, ApiError> {
-    let (created, updated) = (UnixTime::from_micros(row.created), UnixTime::from_micros(row.updated));
+    let (created, updated) = (
+        UnixTime::from_micros(row.created),
+        UnixTime::from_micros(row.updated),
+    );
     Ok(write_note(&row.name, &parsed(row)?, created, updated))
 }
 
@@ -62,9 +66,19 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let note = read_note(call.take_body())?;
     let parent = format!("projects/{}", name.project());
     let document = document(&name, &note);
-    let resource = NewResource { kind: Kind::Note, name: name.to_string(), parent, document };
+    let resource = NewResource {
+        kind: Kind::Note,
+        name: name.to_string(),
+        parent,
+        document,
+    };
     call.commit(app, vec![Change::Insert(resource)]).await?;
-    Ok(Reply::json(write_note(&name.to_string(), &note, call.now, call.now)))
+    Ok(Reply::json(write_note(
+        &name.to_string(),
+        &note,
+        call.now,
+        call.now,
+    )))
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
@@ -78,7 +92,9 @@ pub(super) async fn show(app: &App, name: &NoteName) -> Result<Reply, ApiError> 
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     if call.query.string("filter")?.is_some() {
-        return Err(ApiError::invalid_argument("`filter` is not supported for notes: leave it out"));
+        return Err(ApiError::invalid_argument(
+            "`filter` is not supported for notes: leave it out",
+        ));
     }
     let parent = format!("projects/{}", call.project()?);
     let page = Page::of(&call, format!("{parent}/notes"), 20, 1000)?;
@@ -91,23 +107,57 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
     let mask = call.query.string("updateMask")?.map(str::to_owned);
     if mask.is_some_and(|mask| mask != "*") {
-        return Err(ApiError::invalid_argument("`updateMask` is not supported for notes: send the whole note without one"));
+        return Err(ApiError::invalid_argument(
+            "`updateMask` is not supported for notes: send the whole note without one",
+        ));
     }
     let note = read_note(call.take_body())?;
     let row = stored(app, &name).await?;
     let document = document(&name, &note);
-    let change = Change::Replace { kind: Kind::Note, name: row.name.clone(), document, expect: Some(row.revision) };
+    let change = Change::Replace {
+        kind: Kind::Note,
+        name: row.name.clone(),
+        document,
+        expect: Some(row.revision),
+    };
     call.commit(app, vec![change]).await?;
-    Ok(Reply::json(write_note(&row.name, &note, UnixTime::from_micros(row.created), call.now)))
+    Ok(Reply::json(write_note(
+        &row.name,
+        &note,
+        UnixTime::from_micros(row.created),
+        call.now,
+    )))
 }
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
     let reference = format!("\"noteReference\":\"{name}\"");
-    let query = ListQuery { kind: Kind::Attestor, parent: String::new(), after: None, limit: 5_000 };
-    if let Some(row) = app.store.list(&query).await?.iter().find(|row| row.document.contains(&reference)) {
-        return Err(ApiError::failed_precondition(format!("`{name}` is the note of `{}`: delete that first", row.name)));
+    let query = ListQuery {
+        kind: Kind::Attestor,
+        parent: String::new(),
+        after: None,
+        limit: 5_000,
+    };
+    if let Some(row) = app
+        .store
+        .list(&query)
+        .await?
+        .iter()
+        .find(|row| row.document.contains(&reference))
+    {
+        return Err(ApiError::failed_precondition(format!(
+            "`{name}` is the note of `{}`: delete that first",
+            row.name
+        )));
     }
-    call.commit(app, vec![Change::Delete { kind: Kind::Note, name: name.to_string(), expect: None }]).await?;
+    call.commit(
+        app,
+        vec![Change::Delete {
+            kind: Kind::Note,
+            name: name.to_string(),
+            expect: None,
+        }],
+    )
+    .await?;
     Ok(Reply::empty())
 }

@@ -9,7 +9,9 @@ use binauthz_core::name::{NoteName, OccurrenceName};
 use binauthz_core::payload::unverified_digest;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, CommitError, Kind, OccurrenceQuery, OccurrenceRow, OccurrenceScope};
-use binauthz_wire::containeranalysis::{Occurrence, read_occurrence, read_occurrence_object, write_occurrence};
+use binauthz_wire::containeranalysis::{
+    Occurrence, read_occurrence, read_occurrence_object, write_occurrence,
+};
 use binauthz_wire::filter::Filter;
 use binauthz_wire::json::{self, Limits, Object};
 use serde_json::json;
@@ -26,6 +28,7 @@ const FIELDS: &[&str] = &["kind", "resourceUri", "noteId", "noteProjectId"];
 const MAX_SCANNED: u32 = 5_000;
 const MAX_BATCH: usize = 1_000;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
@@ -60,14 +63,18 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The digest of `[SCHEME://]IMAGE@sha256:DIGEST`; anything else is told what to do.
 pub(super) fn pinned(resource_uri: &str) -> Result<Digest, ApiError> {
-    let image = resource_uri.split_once("://").map_or(resource_uri, |(_, image)| image);
+    let image = resource_uri
+        .split_once("://")
+        .map_or(resource_uri, |(_, image)| image);
     let shown: String = resource_uri.chars().take(200).collect();
     match image.parse::<ImageRef>() {
         Ok(ImageRef::Pinned(pinned)) => Ok(*pinned.digest()),
         Ok(ImageRef::Tagged(_)) => Err(ApiError::invalid_argument(format!(
             "`resourceUri` is `{shown}`, which names no digest: an attestation is about IMAGE@sha256:DIGEST; find the digest with `binauthz images describe {image}`"
         ))),
-        Err(why) => Err(ApiError::invalid_argument(format!("`resourceUri` is `{shown}`: {why}"))),
+        Err(why) => Err(ApiError::invalid_argument(format!(
+            "`resourceUri` is `{shown}`: {why}"
+        ))),
     }
 }
 
@@ -116,14 +123,28 @@ fn fingerprint(occurrence: &Occurrence) -> [u8; 32] {
 }
 
 fn new_name(call: &Call) -> Result<OccurrenceName, ApiError> {
-    Ok(OccurrenceName::new(call.project()?, uuid::Uuid::now_v7().to_string().parse()?))
+    Ok(OccurrenceName::new(
+        call.project()?,
+        uuid::Uuid::now_v7().to_string().parse()?,
+    ))
 }
 
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let occurrence = read_occurrence(call.take_body())?;
     let name = new_name(&call)?;
-    store(app, &call, vec![row(&name, &occurrence, call.now)?], &[&occurrence.note]).await?;
-    Ok(Reply::json(write_occurrence(&name.to_string(), &occurrence, call.now, call.now)))
+    store(
+        app,
+        &call,
+        vec![row(&name, &occurrence, call.now)?],
+        &[&occurrence.note],
+    )
+    .await?;
+    Ok(Reply::json(write_occurrence(
+        &name.to_string(),
+        &occurrence,
+        call.now,
+        call.now,
+    )))
 }
 
 async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
@@ -132,14 +153,22 @@ async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let objects = body.take_objects("occurrences")?;
     body.finish()?;
     if objects.is_empty() || objects.len() > MAX_BATCH {
-        return Err(ApiError::invalid_argument(format!("`occurrences` has {} entries, expected 1 to {MAX_BATCH}", objects.len())));
+        return Err(ApiError::invalid_argument(format!(
+            "`occurrences` has {} entries, expected 1 to {MAX_BATCH}",
+            objects.len()
+        )));
     }
     let (mut rows, mut shown, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for object in objects {
         let occurrence = read_occurrence_object(object)?;
         let name = new_name(&call)?;
         rows.push(row(&name, &occurrence, call.now)?);
-        shown.push(write_occurrence(&name.to_string(), &occurrence, call.now, call.now));
+        shown.push(write_occurrence(
+            &name.to_string(),
+            &occurrence,
+            call.now,
+            call.now,
+        ));
         notes.push(occurrence.note);
     }
     notes.sort();
@@ -148,15 +177,31 @@ async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::json(json!({ "occurrences": shown })))
 }
 
-async fn store(app: &App, call: &Call, rows: Vec<OccurrenceRow>, notes: &[&NoteName]) -> Result<(), ApiError> {
+async fn store(
+    app: &App,
+    call: &Call,
+    rows: Vec<OccurrenceRow>,
+    notes: &[&NoteName],
+) -> Result<(), ApiError> {
     for name in notes {
         if app.store.resource(Kind::Note, &name.to_string()).await?.is_none() {
-            return Err(ApiError::not_found(format!("note `{name}` was not found: create it before attaching attestations to it")));
+            return Err(ApiError::not_found(format!(
+                "note `{name}` was not found: create it before attaching attestations to it"
+            )));
         }
     }
-    let about: Vec<(String, Option<[u8; 32]>)> = rows.iter().map(|row| (row.note.clone(), row.digest)).collect();
-    let require = notes.iter().map(|name| Change::Require { kind: Kind::Note, name: name.to_string(), expect: None });
-    let changes = rows.into_iter().map(Change::InsertOccurrence).chain(require).collect();
+    let about: Vec<(String, Option<[u8; 32]>)> =
+        rows.iter().map(|row| (row.note.clone(), row.digest)).collect();
+    let require = notes.iter().map(|name| Change::Require {
+        kind: Kind::Note,
+        name: name.to_string(),
+        expect: None,
+    });
+    let changes = rows
+        .into_iter()
+        .map(Change::InsertOccurrence)
+        .chain(require)
+        .collect();
     call.commit(app, changes).await.map_err(duplicate)?;
     about.iter().for_each(|(note, digest)| forget(app, note, *digest));
     Ok(())
@@ -164,10 +209,16 @@ async fn store(app: &App, call: &Call, rows: Vec<OccurrenceRow>, notes: &[&NoteN
 
 /// Names the attestation that is there already by its id, as clients look for it.
 fn duplicate(error: ApiError) -> ApiError {
-    match error.message().strip_prefix("`projects/").and_then(|rest| rest.split('`').next()) {
+    match error
+        .message()
+        .strip_prefix("`projects/")
+        .and_then(|rest| rest.split('`').next())
+    {
         Some(name) if error.code() == binauthz_wire::status::Code::AlreadyExists => {
             let id = name.rsplit('/').next().unwrap_or(name);
-            ApiError::already_exists(format!("occurrence ID \"{id}\" already exists: `projects/{name}` is the same attestation"))
+            ApiError::already_exists(format!(
+                "occurrence ID \"{id}\" already exists: `projects/{name}` is the same attestation"
+            ))
         }
         _ => error,
     }
@@ -182,12 +233,18 @@ fn forget(app: &App, note: &str, digest: Option<[u8; 32]>) {
 
 async fn stored(app: &App, call: &Call) -> Result<OccurrenceRow, ApiError> {
     let name = OccurrenceName::new(call.project()?, call.param("occurrence").parse()?).to_string();
-    app.store.occurrence(&name).await?.ok_or_else(|| CommitError::NotFound { name }.into())
+    app.store
+        .occurrence(&name)
+        .await?
+        .ok_or_else(|| CommitError::NotFound { name }.into())
 }
 
 fn shown(row: &OccurrenceRow) -> Result<serde_json::Value, ApiError> {
     let occurrence = read_occurrence(json::parse(row.document.as_bytes(), Limits::API)?)?;
-    let (created, updated) = (UnixTime::from_micros(row.created), UnixTime::from_micros(row.updated));
+    let (created, updated) = (
+        UnixTime::from_micros(row.created),
+        UnixTime::from_micros(row.updated),
+    );
     Ok(write_occurrence(&row.name, &occurrence, created, updated))
 }
 
@@ -202,7 +259,8 @@ async fn note(app: &App, call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let row = stored(app, &call).await?;
-    call.commit(app, vec![Change::DeleteOccurrence { name: row.name }]).await?;
+    call.commit(app, vec![Change::DeleteOccurrence { name: row.name }])
+        .await?;
     forget(app, &row.note, row.digest);
     Ok(Reply::empty())
 }
@@ -230,15 +288,26 @@ async fn list(app: &App, call: Call, scope: OccurrenceScope, what: &str) -> Resu
         scope,
         digest: wanted.map(|digest| *digest.as_bytes()),
         after: page.after(),
-        limit: if filter == Filter::Everything { page.fetch() } else { MAX_SCANNED },
+        limit: if filter == Filter::Everything {
+            page.fetch()
+        } else {
+            MAX_SCANNED
+        },
     };
     let rows = app.store.list_occurrences(&query).await?;
     let scanned_all = rows.len() < usize::try_from(query.limit).unwrap_or(usize::MAX);
     let last = rows.last().map(|row| row.name.clone());
-    let mut found: Vec<OccurrenceRow> = rows.into_iter().filter(|row| filter.matches(&|field| value(row, field))).collect();
+    let mut found: Vec<OccurrenceRow> = rows
+        .into_iter()
+        .filter(|row| filter.matches(&|field| value(row, field)))
+        .collect();
     // A page may be short (or empty) and still have a successor, as Google's lists do.
     let next = page.cut(&mut found, |row| row.name.clone()).or_else(|| {
-        if scanned_all { None } else { last.map(|name| page.token(&name)) }
+        if scanned_all {
+            None
+        } else {
+            last.map(|name| page.token(&name))
+        }
     });
     let items = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     Ok(Reply::json(listing::reply("occurrences", items, next)))

@@ -16,6 +16,7 @@ use crate::app::App;
 /// Operations kept of each project and API; the oldest makes room for a new one.
 const KEPT: usize = 100;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |template, name, permission, handler: Handler| Route {
         verb: Verb::Get,
@@ -56,9 +57,23 @@ pub(super) async fn new(
     let id = format!("operation-{}-{}", now.as_micros() / 1_000, unique());
     let parent = format!("projects/{}", cluster.project());
     let name = format!("{parent}/locations/{}/operations/{id}", cluster.location());
-    let operation = Operation { id, kind, cluster, time: now };
+    let operation = Operation {
+        id,
+        kind,
+        cluster,
+        time: now,
+    };
     let document = container::write_stored_operation(&operation).to_string();
-    let changes = keep(app, NewResource { kind: Kind::Operation, name, parent, document }).await?;
+    let changes = keep(
+        app,
+        NewResource {
+            kind: Kind::Operation,
+            name,
+            parent,
+            document,
+        },
+    )
+    .await?;
     Ok((operation, changes))
 }
 
@@ -68,15 +83,33 @@ pub(super) async fn new_of_services(
     project: &ProjectId,
     answer: impl FnOnce(&str) -> serde_json::Value,
 ) -> Result<(serde_json::Value, Vec<Change>), ApiError> {
-    let name = format!("operations/acat.p2-{}-{}", super::projects::number(project), uuid::Uuid::new_v4());
+    let name = format!(
+        "operations/acat.p2-{}-{}",
+        super::projects::number(project),
+        uuid::Uuid::new_v4()
+    );
     let answer = answer(&name);
     let (parent, document) = (format!("projects/{project}/services"), answer.to_string());
-    let changes = keep(app, NewResource { kind: Kind::Operation, name, parent, document }).await?;
+    let changes = keep(
+        app,
+        NewResource {
+            kind: Kind::Operation,
+            name,
+            parent,
+            document,
+        },
+    )
+    .await?;
     Ok((answer, changes))
 }
 
 fn unique() -> String {
-    uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect()
+    uuid::Uuid::new_v4()
+        .simple()
+        .to_string()
+        .chars()
+        .take(8)
+        .collect()
 }
 
 /// Keeps an operation and forgets what is too many. Two calls at once may forget the same one, which is why it is
@@ -85,12 +118,23 @@ async fn keep(app: &App, operation: NewResource) -> Result<Vec<Change>, ApiError
     let mut rows = kept(app, operation.parent.clone()).await?;
     rows.sort_by_key(|row| row.created);
     let surplus = (rows.len() + 1).saturating_sub(KEPT);
-    let forget = rows.into_iter().take(surplus).map(|row| Change::Clear { kind: Kind::Operation, name: row.name });
+    let forget = rows.into_iter().take(surplus).map(|row| Change::Clear {
+        kind: Kind::Operation,
+        name: row.name,
+    });
     Ok(forget.chain([Change::Insert(operation)]).collect())
 }
 
 async fn kept(app: &App, parent: String) -> Result<Vec<Resource>, ApiError> {
-    Ok(app.store.list(&ListQuery { kind: Kind::Operation, parent, after: None, limit: MAX_ROWS }).await?)
+    Ok(app
+        .store
+        .list(&ListQuery {
+            kind: Kind::Operation,
+            parent,
+            after: None,
+            limit: MAX_ROWS,
+        })
+        .await?)
 }
 
 /// How the names under the location of the call begin; `-` is every location.
@@ -98,7 +142,10 @@ pub(super) fn prefix(call: &Call) -> Result<String, ApiError> {
     let project = call.project()?;
     match call.param("location") {
         "-" => Ok(format!("projects/{project}/locations/")),
-        location => Ok(format!("projects/{project}/locations/{}/", location.parse::<LocationId>()?)),
+        location => Ok(format!(
+            "projects/{project}/locations/{}/",
+            location.parse::<LocationId>()?
+        )),
     }
 }
 
@@ -106,24 +153,37 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let mut rows = kept(app, format!("projects/{}", call.project()?)).await?;
     let prefix = prefix(&call)?;
     rows.retain(|row| row.name.starts_with(&prefix));
-    let operations = rows.iter().map(|row| describe(&call, row)).collect::<Result<_, _>>()?;
+    let operations = rows
+        .iter()
+        .map(|row| describe(&call, row))
+        .collect::<Result<_, _>>()?;
     Ok(Reply::json(listing::reply("operations", operations, None)))
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
-    let name = format!("projects/{}/locations/{location}/operations/{}", call.project()?, call.param("operation"));
+    let name = format!(
+        "projects/{}/locations/{location}/operations/{}",
+        call.project()?,
+        call.param("operation")
+    );
     Ok(Reply::json(describe(&call, &found(app, name).await?)?))
 }
 
 async fn read_service_operation(app: &App, call: Call) -> Result<Reply, ApiError> {
     let row = found(app, format!("operations/{}", call.param("operation"))).await?;
-    Ok(Reply::json(json::parse(row.document.as_bytes(), Limits::API)?.into()))
+    Ok(Reply::json(
+        json::parse(row.document.as_bytes(), Limits::API)?.into(),
+    ))
 }
 
 async fn found(app: &App, name: String) -> Result<Resource, ApiError> {
     let row = app.store.resource(Kind::Operation, &name).await?;
-    row.ok_or_else(|| ApiError::not_found(format!("`{name}` was not found: the last {KEPT} operations are kept")))
+    row.ok_or_else(|| {
+        ApiError::not_found(format!(
+            "`{name}` was not found: the last {KEPT} operations are kept"
+        ))
+    })
 }
 
 fn describe(call: &Call, row: &Resource) -> Result<serde_json::Value, ApiError> {

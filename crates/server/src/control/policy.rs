@@ -10,9 +10,10 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::etag;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use crate::documents::policy_from;
 use crate::app::App;
+use crate::documents::policy_from;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
@@ -36,10 +37,17 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     let name = format!("projects/{}/policy", call.project()?);
     let Some(row) = app.store.resource(Kind::Policy, &name).await? else {
-        return Ok(Reply::json(write_policy(&name, &Policy::google_default(), &Stamp::default())));
+        return Ok(Reply::json(write_policy(
+            &name,
+            &Policy::google_default(),
+            &Stamp::default(),
+        )));
     };
     let policy = policy_from(&row).map_err(ApiError::failed_precondition)?;
-    let stamp = Stamp { updated: Some(UnixTime::from_micros(row.updated)), etag: etag::of(row.revision) };
+    let stamp = Stamp {
+        updated: Some(UnixTime::from_micros(row.updated)),
+        etag: etag::of(row.revision),
+    };
     Ok(Reply::json(write_policy(&name, &policy, &stamp)))
 }
 
@@ -55,16 +63,28 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
                 "`requireAttestationsBy` names `{attestor}`, which does not exist: create it with `attestors create`"
             )));
         }
-        changes.push(Change::Require { kind: Kind::Attestor, name: attestor, expect: None });
+        changes.push(Change::Require {
+            kind: Kind::Attestor,
+            name: attestor,
+            expect: None,
+        });
     }
     let expect = etag::expected(request.etag.as_deref(), &name)?;
     let document = write_policy(&name, &request.policy, &Stamp::default()).to_string();
     let parent = format!("projects/{project}");
-    let resource = NewResource { kind: Kind::Policy, name: name.clone(), parent, document };
+    let resource = NewResource {
+        kind: Kind::Policy,
+        name: name.clone(),
+        parent,
+        document,
+    };
     changes.insert(0, Change::Put { resource, expect });
     let committed = call.commit(app, changes).await?;
     app.snapshots.invalidate();
-    let stamp = Stamp { updated: Some(call.now), etag: etag::of(committed.revision) };
+    let stamp = Stamp {
+        updated: Some(call.now),
+        etag: etag::of(committed.revision),
+    };
     Ok(Reply::json(write_policy(&name, &request.policy, &stamp)))
 }
 
@@ -72,11 +92,19 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 fn system(call: &Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
     let policy = Policy {
-        description: "Images that a cluster cannot start without; evaluated before a project's own policy.".to_owned(),
+        description: "Images that a cluster cannot start without; evaluated before a project's own policy."
+            .to_owned(),
         global_evaluation: GlobalEvaluation::Disable,
         allowlist: SystemPolicy::shipped().patterns().to_vec(),
         ..Policy::google_default()
     };
-    let stamp = Stamp { updated: None, etag: etag::of(i64::from(SYSTEM_POLICY_VERSION)) };
-    Ok(Reply::json(write_policy(&format!("locations/{location}/policy"), &policy, &stamp)))
+    let stamp = Stamp {
+        updated: None,
+        etag: etag::of(i64::from(SYSTEM_POLICY_VERSION)),
+    };
+    Ok(Reply::json(write_policy(
+        &format!("locations/{location}/policy"),
+        &policy,
+        &stamp,
+    )))
 }

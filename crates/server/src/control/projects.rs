@@ -16,6 +16,7 @@ use crate::app::App;
 /// The longest display name, as Resource Manager has it.
 const MAX_DISPLAY_NAME: usize = 30;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let versions = ApiVersion::V1_ONLY;
     vec![
@@ -66,7 +67,11 @@ pub(crate) fn routes() -> Vec<Route> {
 /// service accounts and guards nothing.
 pub(crate) fn number(project: &ProjectId) -> u64 {
     let hash = digest::digest(&digest::SHA256, project.as_str().as_bytes());
-    let seed = hash.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    let seed = hash
+        .as_ref()
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     100_000_000_000 + seed % 900_000_000_000
 }
 
@@ -76,7 +81,10 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let display_name = body.take_optional_string("displayName")?;
     body.ignore("projectId");
     body.finish()?;
-    if display_name.as_ref().is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME) {
+    if display_name
+        .as_ref()
+        .is_some_and(|name| name.chars().count() > MAX_DISPLAY_NAME)
+    {
         return Err(ApiError::invalid_argument(format!(
             "`displayName` is longer than {MAX_DISPLAY_NAME} characters"
         )));
@@ -102,7 +110,11 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     let project = call.project()?;
     // The wrapper has seen to it that the project exists; with `--dev` it may do so without a row.
-    match app.store.resource(Kind::Project, &format!("projects/{project}")).await? {
+    match app
+        .store
+        .resource(Kind::Project, &format!("projects/{project}"))
+        .await?
+    {
         Some(row) => Ok(Reply::json(from_row(&row)?)),
         None => Ok(Reply::json(describe(&project, project.as_str(), None))),
     }
@@ -111,8 +123,15 @@ async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
 fn from_row(row: &Resource) -> Result<serde_json::Value, ApiError> {
     let project: ProjectId = row.name.strip_prefix("projects/").unwrap_or_default().parse()?;
     let document = json::parse(row.document.as_bytes(), json::Limits::API)?;
-    let display_name = document.member("displayName").and_then(|name| name.as_str()).unwrap_or(project.as_str());
-    Ok(describe(&project, display_name, Some(UnixTime::from_micros(row.created))))
+    let display_name = document
+        .member("displayName")
+        .and_then(|name| name.as_str())
+        .unwrap_or(project.as_str());
+    Ok(describe(
+        &project,
+        display_name,
+        Some(UnixTime::from_micros(row.created)),
+    ))
 }
 
 fn describe(project: &ProjectId, display_name: &str, created: Option<UnixTime>) -> serde_json::Value {

@@ -24,7 +24,11 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => pairs.push((name, value)),
-                _ => return Err(ApiError::invalid_argument("the query string is not valid percent-encoded UTF-8")),
+                _ => {
+                    return Err(ApiError::invalid_argument(
+                        "the query string is not valid percent-encoded UTF-8",
+                    ));
+                }
             }
         }
         Ok(Query(pairs))
@@ -32,10 +36,16 @@ impl Query {
 
     /// The value of a parameter in either spelling (`noteId`, `note_id`); an empty one counts as absent.
     pub(crate) fn string(&self, name: &str) -> Result<Option<&str>, ApiError> {
-        let mut values = self.0.iter().filter(|(key, _)| same_name(key, name)).map(|(_, value)| value.as_str());
+        let mut values = self
+            .0
+            .iter()
+            .filter(|(key, _)| same_name(key, name))
+            .map(|(_, value)| value.as_str());
         let first = values.next();
         if values.next().is_some() {
-            return Err(ApiError::invalid_argument(format!("query parameter `{name}` is given twice, expected once")));
+            return Err(ApiError::invalid_argument(format!(
+                "query parameter `{name}` is given twice, expected once"
+            )));
         }
         Ok(first.filter(|value| !value.is_empty()))
     }
@@ -67,7 +77,11 @@ impl Query {
 
 /// Form decoding: `+` is a blank here, unlike in a path.
 fn decode(text: &str) -> Option<String> {
-    if text.contains('+') { super::template::decode(&text.replace('+', "%20")) } else { super::template::decode(text) }
+    if text.contains('+') {
+        super::template::decode(&text.replace('+', "%20"))
+    } else {
+        super::template::decode(text)
+    }
 }
 
 /// `note_id` is `noteId`: clients write either.
@@ -95,7 +109,10 @@ mod tests {
             "alt=json&filter=has_suffix%28resourceUrl%2C+%22sha256%3Aab%22%29&pageSize=100&force=True&note_id=n&empty=&%24alt=json%3Benum-encoding%3Dint",
         ))
         .unwrap();
-        assert_eq!(query.string("filter").unwrap(), Some("has_suffix(resourceUrl, \"sha256:ab\")"));
+        assert_eq!(
+            query.string("filter").unwrap(),
+            Some("has_suffix(resourceUrl, \"sha256:ab\")")
+        );
         assert_eq!(query.number("pageSize").unwrap(), Some(100));
         assert!(query.boolean("force").unwrap());
         assert!(!query.boolean("other").unwrap());

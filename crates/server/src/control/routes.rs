@@ -89,7 +89,8 @@ impl ApiVersion {
     pub(crate) const BINARY_AUTHORIZATION: &'static [ApiVersion] =
         &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha2];
     /// The tracks of Kubernetes Engine: GA, beta, alpha.
-    pub(crate) const CONTAINER: &'static [ApiVersion] = &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha1];
+    pub(crate) const CONTAINER: &'static [ApiVersion] =
+        &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha1];
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
 
@@ -171,14 +172,26 @@ mod tests {
         for route in table().routes() {
             let at = format!("{} {}", route.verb.as_str(), route.template);
             assert!(seen.insert(at.clone()), "{at} is there twice");
-            assert!(route.permission.split('.').count() >= 3, "{at}: `{}` is no permission", route.permission);
+            assert!(
+                route.permission.split('.').count() >= 3,
+                "{at}: `{}` is no permission",
+                route.permission
+            );
             assert!(!route.name.is_empty() && !route.versions.is_empty(), "{at}");
             // A read leaves no audit row, so it must not be able to change anything.
             let reads = ["Get", "List", "Test", "Validate", "Decide", "Export"];
             let is_read = reads.iter().any(|prefix| route.name.starts_with(prefix));
-            assert_eq!(route.class == Class::Read, is_read, "{at}: {:?} {}", route.class, route.name);
+            assert_eq!(
+                route.class == Class::Read,
+                is_read,
+                "{at}: {:?} {}",
+                route.class,
+                route.name
+            );
             let template = Template::parse(route.template);
-            let known = template.parameters().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            let known = template
+                .parameters()
+                .all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
             assert!(known, "{at}");
         }
         assert!(seen.len() > 60, "only {} rows", seen.len());

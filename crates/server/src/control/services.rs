@@ -15,6 +15,7 @@ use super::operations;
 use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler: Handler| Route {
         verb,
@@ -82,13 +83,24 @@ async fn set(
     answer: Answer,
 ) -> Result<Reply, ApiError> {
     let project = call.project()?;
-    let shown = services.iter().map(|service| serviceusage::write_service(&project, service, state)).collect();
+    let shown = services
+        .iter()
+        .map(|service| serviceusage::write_service(&project, service, state))
+        .collect();
     let answer = |name: &str| serviceusage::write_operation(name, answer, shown);
     let (operation, record) = operations::new_of_services(app, &project, answer).await?;
     let puts = services.iter().map(|service| {
         let (name, parent) = (resource_name(&project, service), format!("projects/{project}"));
         let document = serviceusage::write_stored_service(state).to_string();
-        Change::Put { resource: NewResource { kind: Kind::Service, name, parent, document }, expect: None }
+        Change::Put {
+            resource: NewResource {
+                kind: Kind::Service,
+                name,
+                parent,
+                document,
+            },
+            expect: None,
+        }
     });
     call.commit(app, puts.chain(record).collect()).await?;
     Ok(Reply::json(operation))
@@ -99,41 +111,71 @@ fn resource_name(project: &ProjectId, service: &ServiceName) -> String {
 }
 
 fn state_of(document: &str) -> Result<ServiceState, ApiError> {
-    Ok(serviceusage::read_stored_service(json::parse(document.as_bytes(), Limits::API)?)?)
+    Ok(serviceusage::read_stored_service(json::parse(
+        document.as_bytes(),
+        Limits::API,
+    )?)?)
 }
 
 fn initial(service: &str) -> ServiceState {
-    if SERVED.iter().any(|(name, _)| *name == service) { ServiceState::Enabled } else { ServiceState::Disabled }
+    if SERVED.iter().any(|(name, _)| *name == service) {
+        ServiceState::Enabled
+    } else {
+        ServiceState::Disabled
+    }
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     let (project, service) = (call.project()?, call.param("service").parse::<ServiceName>()?);
-    let state = match app.store.resource(Kind::Service, &resource_name(&project, &service)).await? {
+    let state = match app
+        .store
+        .resource(Kind::Service, &resource_name(&project, &service))
+        .await?
+    {
         Some(row) => state_of(&row.document)?,
         None => initial(service.as_str()),
     };
-    Ok(Reply::json(serviceusage::write_service(&project, &service, state)))
+    Ok(Reply::json(serviceusage::write_service(
+        &project, &service, state,
+    )))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let project = call.project()?;
     let filter = call.query.string("filter")?;
     let wanted = serviceusage::read_filter(filter)?;
-    let page = Page::of(&call, format!("services {project} {}", filter.unwrap_or_default()), 50, 200)?;
+    let page = Page::of(
+        &call,
+        format!("services {project} {}", filter.unwrap_or_default()),
+        50,
+        200,
+    )?;
     let mut states = BTreeMap::new();
     for (name, _) in SERVED {
         states.insert(name.parse::<ServiceName>()?, ServiceState::Enabled);
     }
     let parent = format!("projects/{project}");
-    let query = ListQuery { kind: Kind::Service, parent: parent.clone(), after: None, limit: MAX_ROWS };
+    let query = ListQuery {
+        kind: Kind::Service,
+        parent: parent.clone(),
+        after: None,
+        limit: MAX_ROWS,
+    };
     for row in app.store.list(&query).await? {
-        let name = row.name.rsplit('/').next().unwrap_or_default().parse::<ServiceName>()?;
+        let name = row
+            .name
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .parse::<ServiceName>()?;
         states.insert(name, state_of(&row.document)?);
     }
     let after = page.after().unwrap_or_default();
     let mut services: Vec<(ServiceName, ServiceState)> = states
         .into_iter()
-        .filter(|(service, state)| service.as_str() > after.as_str() && wanted.is_none_or(|wanted| wanted == *state))
+        .filter(|(service, state)| {
+            service.as_str() > after.as_str() && wanted.is_none_or(|wanted| wanted == *state)
+        })
         .collect();
     let next = page.cut(&mut services, |(service, _)| service.as_str().to_owned());
     let shown = services

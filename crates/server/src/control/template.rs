@@ -56,7 +56,12 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(routes: Vec<Route>) -> Table {
-        Table { rows: routes.into_iter().map(|route| (Template::parse(route.template), route)).collect() }
+        Table {
+            rows: routes
+                .into_iter()
+                .map(|route| (Template::parse(route.template), route))
+                .collect(),
+        }
     }
 
     /// Every row, for the tests that walk the table.
@@ -72,10 +77,15 @@ impl Table {
         let mut best: Option<(&Route, Captured)> = None;
         let mut others = Vec::new();
         for (template, route) in &self.rows {
-            let Some(captured) = template.capture(&path, route.versions) else { continue };
+            let Some(captured) = template.capture(&path, route.versions) else {
+                continue;
+            };
             if Some(route.verb) != verb {
                 others.push(route.verb);
-            } else if best.as_ref().is_none_or(|(_, known)| captured.literals > known.literals) {
+            } else if best
+                .as_ref()
+                .is_none_or(|(_, known)| captured.literals > known.literals)
+            {
                 best = Some((route, captured));
             }
         }
@@ -94,14 +104,20 @@ impl Table {
         let mut segments = path.split('/').map(decode).collect::<Option<Vec<String>>>()?;
         let mut custom_verb = None;
         if let Some((before, after)) = segments.last().and_then(|last| last.rsplit_once(':'))
-            && self.rows.iter().any(|(template, _)| template.custom_verb == Some(after))
+            && self
+                .rows
+                .iter()
+                .any(|(template, _)| template.custom_verb == Some(after))
         {
             custom_verb = Some(after.to_owned());
             let before = before.to_owned();
             segments.pop();
             segments.push(before);
         }
-        Some(RequestPath { segments, custom_verb })
+        Some(RequestPath {
+            segments,
+            custom_verb,
+        })
     }
 }
 
@@ -112,7 +128,10 @@ impl Template {
             Some((path, verb)) => (path, Some(verb)),
             None => (text, None),
         };
-        Template { segments: path.split('/').map(segment).collect(), custom_verb }
+        Template {
+            segments: path.split('/').map(segment).collect(),
+            custom_verb,
+        }
     }
 
     #[cfg(test)]
@@ -127,7 +146,11 @@ impl Template {
         if self.segments.len() != path.segments.len() || self.custom_verb != path.custom_verb.as_deref() {
             return None;
         }
-        let mut captured = Captured { version: ApiVersion::V1, params: Vec::new(), literals: 0 };
+        let mut captured = Captured {
+            version: ApiVersion::V1,
+            params: Vec::new(),
+            literals: 0,
+        };
         for (segment, text) in self.segments.iter().zip(&path.segments) {
             match segment {
                 Segment::Version => {
@@ -194,8 +217,14 @@ mod tests {
         Table::new(vec![
             route(Verb::Get, "/{version}/projects/{project}/attestors/{attestor}"),
             route(Verb::Put, "/{version}/projects/{project}/attestors/{attestor}"),
-            route(Verb::Get, "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy"),
-            route(Verb::Get, "/{version}/projects/{project}/occurrences:vulnerabilitySummary"),
+            route(
+                Verb::Get,
+                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+            ),
+            route(
+                Verb::Get,
+                "/{version}/projects/{project}/occurrences:vulnerabilitySummary",
+            ),
             route(Verb::Get, "/{version}/projects/{project}/special/{id}"),
             route(Verb::Get, "/{version}/projects/{project}/special/literal"),
             route(Verb::Get, "/own/v1/things"),
@@ -205,27 +234,81 @@ mod tests {
     #[test]
     fn paths_find_their_rows() {
         let table = table();
-        type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+        type Case = (
+            &'static str,
+            &'static str,
+            &'static [(&'static str, &'static str)],
+        );
         let cases: &[Case] = &[
-            ("/v1/projects/p/attestors/a", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "a")]),
-            ("/v1beta1/projects/p/attestors/a/", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "a")]),
-            ("/v1/projects/p/attestors/sha256:ab", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "sha256:ab")]),
-            ("/v1/projects/p/attestors/a:getIamPolicy", "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy", &[("project", "p"), ("attestor", "a")]),
-            ("/v1/projects/p/attestors/a%3AgetIamPolicy", "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy", &[("project", "p"), ("attestor", "a")]),
-            ("/v1/projects/p/attestors/x:y:getIamPolicy", "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy", &[("project", "p"), ("attestor", "x:y")]),
-            ("/v1/projects/p/occurrences:vulnerabilitySummary", "/{version}/projects/{project}/occurrences:vulnerabilitySummary", &[("project", "p")]),
-            ("/v1/projects/p/attestors/..%2f..%2fp2%2fattestors%2fx", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "../../p2/attestors/x")]),
-            ("/v1/projects/p/attestors/foo%252Fbar", "/{version}/projects/{project}/attestors/{attestor}", &[("project", "p"), ("attestor", "foo%2Fbar")]),
-            ("/v1/projects/p/special/literal", "/{version}/projects/{project}/special/literal", &[("project", "p")]),
+            (
+                "/v1/projects/p/attestors/a",
+                "/{version}/projects/{project}/attestors/{attestor}",
+                &[("project", "p"), ("attestor", "a")],
+            ),
+            (
+                "/v1beta1/projects/p/attestors/a/",
+                "/{version}/projects/{project}/attestors/{attestor}",
+                &[("project", "p"), ("attestor", "a")],
+            ),
+            (
+                "/v1/projects/p/attestors/sha256:ab",
+                "/{version}/projects/{project}/attestors/{attestor}",
+                &[("project", "p"), ("attestor", "sha256:ab")],
+            ),
+            (
+                "/v1/projects/p/attestors/a:getIamPolicy",
+                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+                &[("project", "p"), ("attestor", "a")],
+            ),
+            (
+                "/v1/projects/p/attestors/a%3AgetIamPolicy",
+                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+                &[("project", "p"), ("attestor", "a")],
+            ),
+            (
+                "/v1/projects/p/attestors/x:y:getIamPolicy",
+                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+                &[("project", "p"), ("attestor", "x:y")],
+            ),
+            (
+                "/v1/projects/p/occurrences:vulnerabilitySummary",
+                "/{version}/projects/{project}/occurrences:vulnerabilitySummary",
+                &[("project", "p")],
+            ),
+            (
+                "/v1/projects/p/attestors/..%2f..%2fp2%2fattestors%2fx",
+                "/{version}/projects/{project}/attestors/{attestor}",
+                &[("project", "p"), ("attestor", "../../p2/attestors/x")],
+            ),
+            (
+                "/v1/projects/p/attestors/foo%252Fbar",
+                "/{version}/projects/{project}/attestors/{attestor}",
+                &[("project", "p"), ("attestor", "foo%2Fbar")],
+            ),
+            (
+                "/v1/projects/p/special/literal",
+                "/{version}/projects/{project}/special/literal",
+                &[("project", "p")],
+            ),
             ("/own/v1/things", "/own/v1/things", &[]),
         ];
         for (path, template, params) in cases {
-            let (route, captured) = table.find(Some(Verb::Get), path).unwrap_or_else(|error| panic!("{path}: {error:?}"));
+            let (route, captured) = table
+                .find(Some(Verb::Get), path)
+                .unwrap_or_else(|error| panic!("{path}: {error:?}"));
             assert_eq!(route.template, *template, "{path}");
-            let params: Vec<(&'static str, String)> = params.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            let params: Vec<(&'static str, String)> = params
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect();
             assert_eq!(captured.params, params, "{path}");
         }
-        assert_eq!(table.find(Some(Verb::Get), "/v1beta1/projects/p/attestors/a").map(|found| found.1.version), Ok(ApiVersion::V1Beta1));
+        assert_eq!(
+            table
+                .find(Some(Verb::Get), "/v1beta1/projects/p/attestors/a")
+                .map(|found| found.1.version),
+            Ok(ApiVersion::V1Beta1)
+        );
     }
 
     #[test]
@@ -236,21 +319,37 @@ mod tests {
             (Verb::Get, "/", Unmatched::UnknownPath),
             (Verb::Get, "//projects/p/attestors/a", Unmatched::UnknownPath),
             (Verb::Get, "/v1/projects//attestors/a", Unmatched::UnknownPath),
-            (Verb::Get, "/v1/projects/p/attestors/:getIamPolicy", Unmatched::UnknownPath),
+            (
+                Verb::Get,
+                "/v1/projects/p/attestors/:getIamPolicy",
+                Unmatched::UnknownPath,
+            ),
             (Verb::Get, "/v1/projects/p/attestors/a/b", Unmatched::UnknownPath),
             (Verb::Get, "/v1/projects/p/attestors/../a", Unmatched::UnknownPath),
             (Verb::Get, "/v1/projects/p/attestors/%zz", Unmatched::Undecodable),
             (Verb::Get, "/v1/projects/p/attestors/%ff", Unmatched::Undecodable),
             (Verb::Get, "/v1/projects/p/attestors/%2", Unmatched::Undecodable),
-            (Verb::Put, "/v1/projects/p/attestors/a:getIamPolicy", Unmatched::OtherMethods(vec![Verb::Get])),
-            (Verb::Delete, "/v1/projects/p/attestors/a", Unmatched::OtherMethods(vec![Verb::Get, Verb::Put])),
+            (
+                Verb::Put,
+                "/v1/projects/p/attestors/a:getIamPolicy",
+                Unmatched::OtherMethods(vec![Verb::Get]),
+            ),
+            (
+                Verb::Delete,
+                "/v1/projects/p/attestors/a",
+                Unmatched::OtherMethods(vec![Verb::Get, Verb::Put]),
+            ),
         ];
         for (verb, path, expected) in cases {
-            assert_eq!(table.find(Some(*verb), path).map(|found| found.0.template), Err(match expected {
-                Unmatched::Undecodable => Unmatched::Undecodable,
-                Unmatched::UnknownPath => Unmatched::UnknownPath,
-                Unmatched::OtherMethods(verbs) => Unmatched::OtherMethods(verbs.clone()),
-            }), "{path}");
+            assert_eq!(
+                table.find(Some(*verb), path).map(|found| found.0.template),
+                Err(match expected {
+                    Unmatched::Undecodable => Unmatched::Undecodable,
+                    Unmatched::UnknownPath => Unmatched::UnknownPath,
+                    Unmatched::OtherMethods(verbs) => Unmatched::OtherMethods(verbs.clone()),
+                }),
+                "{path}"
+            );
         }
     }
 }

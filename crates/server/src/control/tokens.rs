@@ -17,6 +17,7 @@ const MAX_DESCRIPTION: usize = 256;
 /// The longest life a token may be given: ten years. One without an end is asked for by leaving `ttl` out.
 const MAX_SECONDS: u64 = 10 * 366 * 24 * 3600;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let versions = ApiVersion::V1_ONLY;
     vec![
@@ -68,10 +69,13 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         })?,
     };
     if description.chars().count() > MAX_DESCRIPTION {
-        return Err(ApiError::invalid_argument(format!("`description` is longer than {MAX_DESCRIPTION} characters")));
+        return Err(ApiError::invalid_argument(format!(
+            "`description` is longer than {MAX_DESCRIPTION} characters"
+        )));
     }
     let expires = life.map(|life| expiry(call.now, life.as_secs())).transpose()?;
-    let token = Token::generate().map_err(|_| ApiError::unavailable("the system gave no random bytes; try again"))?;
+    let token =
+        Token::generate().map_err(|_| ApiError::unavailable("the system gave no random bytes; try again"))?;
     let row = TokenRow {
         principal: format!("token:{id}"),
         id,
@@ -93,13 +97,18 @@ fn expiry(now: UnixTime, seconds: u64) -> Result<i64, ApiError> {
             "`ttl` is `{seconds}s`, expected `1s` to `{MAX_SECONDS}s` (ten years); leave it out for a token without an end"
         )));
     }
-    let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let micros = i64::try_from(seconds)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000);
     Ok(now.as_micros().saturating_add(micros))
 }
 
 async fn list(app: &App, _call: Call) -> Result<Reply, ApiError> {
     let rows = app.store.list_tokens().await?;
-    let tokens = rows.iter().map(|row| describe(row).map(Into::into)).collect::<Result<Vec<_>, ApiError>>()?;
+    let tokens = rows
+        .iter()
+        .map(|row| describe(row).map(Into::into))
+        .collect::<Result<Vec<_>, ApiError>>()?;
     Ok(Reply::json(super::listing::reply("tokens", tokens, None)))
 }
 
@@ -123,7 +132,13 @@ fn token_id(text: &str) -> Result<String, ApiError> {
 
 fn describe(row: &TokenRow) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
     let document = json::parse(row.document.as_bytes(), json::Limits::API)?;
-    let text = |name: &str| document.member(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        document
+            .member(name)
+            .and_then(|value| value.as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut answer = serde_json::Map::new();
     answer.insert("name".to_owned(), format!("tokens/{}", row.id).into());
     answer.insert("principal".to_owned(), row.principal.clone().into());
@@ -131,7 +146,11 @@ fn describe(row: &TokenRow) -> Result<serde_json::Map<String, serde_json::Value>
     if !text("description").is_empty() {
         answer.insert("description".to_owned(), text("description").into());
     }
-    let times = [("createTime", Some(row.created)), ("expireTime", row.expires), ("revokeTime", row.revoked)];
+    let times = [
+        ("createTime", Some(row.created)),
+        ("expireTime", row.expires),
+        ("revokeTime", row.revoked),
+    ];
     for (name, time) in times {
         if let Some(time) = time {
             answer.insert(name.to_owned(), timestamp_out(UnixTime::from_micros(time)).into());

@@ -30,12 +30,17 @@ async fn what_was_learned_is_known_until_it_is_forgotten() {
     let proofs = Proofs::new();
     let (ours, other) = (key(1, 1), key(1, 2));
     for key in [&ours, &other] {
-        assert!(is_found(&proofs.learn(key.clone(), NOW, async { nothing_proven() }).await));
+        assert!(is_found(
+            &proofs.learn(key.clone(), NOW, async { nothing_proven() }).await
+        ));
     }
     assert!(proofs.known(&ours, NOW).is_some());
     proofs.invalidate(&ours.note, &ours.digest);
     assert!(proofs.known(&ours, NOW).is_none());
-    assert!(proofs.known(&other, NOW).is_some(), "only what was said to have changed");
+    assert!(
+        proofs.known(&other, NOW).is_some(),
+        "only what was said to have changed"
+    );
 }
 
 #[tokio::test]
@@ -44,9 +49,18 @@ async fn another_revision_note_attestor_or_digest_is_another_key() {
     let known = key(1, 1);
     proofs.learn(known.clone(), NOW, async { nothing_proven() }).await;
     let others = [
-        ProofKey { revision: 8, ..known.clone() },
-        ProofKey { note: "projects/p/notes/m".parse().unwrap(), ..known.clone() },
-        ProofKey { attestor: "projects/q/attestors/a".parse().unwrap(), ..known.clone() },
+        ProofKey {
+            revision: 8,
+            ..known.clone()
+        },
+        ProofKey {
+            note: "projects/p/notes/m".parse().unwrap(),
+            ..known.clone()
+        },
+        ProofKey {
+            attestor: "projects/q/attestors/a".parse().unwrap(),
+            ..known.clone()
+        },
         key(1, 3),
     ];
     for other in others {
@@ -57,10 +71,15 @@ async fn another_revision_note_attestor_or_digest_is_another_key() {
 #[tokio::test]
 async fn a_failure_is_not_kept() {
     let proofs = Proofs::new();
-    let failed = proofs.learn(key(1, 1), NOW, async { Answer::Unavailable("down".to_owned()) }).await;
+    let failed = proofs
+        .learn(key(1, 1), NOW, async { Answer::Unavailable("down".to_owned()) })
+        .await;
     assert!(matches!(failed, Answer::Unavailable(_)));
     assert!(proofs.known(&key(1, 1), NOW).is_none());
-    assert!(is_found(&proofs.learn(key(1, 1), NOW, async { nothing_proven() }).await), "tried again");
+    assert!(
+        is_found(&proofs.learn(key(1, 1), NOW, async { nothing_proven() }).await),
+        "tried again"
+    );
 }
 
 #[tokio::test]
@@ -70,7 +89,10 @@ async fn nothing_proven_is_looked_at_again_after_its_time() {
     let later = UnixTime::from_micros(NOW.as_micros() + UNPROVEN_LIFETIME_MICROS);
     assert!(proofs.known(&key(1, 1), later).is_none());
     let before = UnixTime::from_micros(NOW.as_micros() - 1);
-    assert!(proofs.known(&key(1, 1), before).is_none(), "a clock that went back does not prolong it");
+    assert!(
+        proofs.known(&key(1, 1), before).is_none(),
+        "a clock that went back does not prolong it"
+    );
 }
 
 #[tokio::test]
@@ -92,10 +114,15 @@ async fn a_reading_begun_before_a_change_is_neither_kept_nor_joined() {
     begun.await.unwrap();
     proofs.invalidate(&key(1, 1).note, &key(1, 1).digest);
     // A question after the change has a reading of its own although the old one is still under way.
-    let fresh = proofs.learn(key(1, 1), NOW, async { Answer::Unavailable("fresh".to_owned()) }).await;
+    let fresh = proofs
+        .learn(key(1, 1), NOW, async { Answer::Unavailable("fresh".to_owned()) })
+        .await;
     assert!(matches!(fresh, Answer::Unavailable(why) if why == "fresh"));
     release.send(()).unwrap();
-    assert!(is_found(&old.await.unwrap()), "who asked before the change gets the answer of before");
+    assert!(
+        is_found(&old.await.unwrap()),
+        "who asked before the change gets the answer of before"
+    );
     assert!(proofs.known(&key(1, 1), NOW).is_none(), "but it is not kept");
 }
 
@@ -123,16 +150,32 @@ async fn questions_at_the_same_time_share_one_reading() {
         assert!(is_found(&asker.await.unwrap()));
     }
     assert_eq!(readings.load(Ordering::SeqCst), 1);
-    assert!(proofs.shards.iter().all(|shard| shard.lock().unwrap().flights.is_empty()));
+    assert!(
+        proofs
+            .shards
+            .iter()
+            .all(|shard| shard.lock().unwrap().flights.is_empty())
+    );
 }
 
 #[tokio::test]
 async fn a_cancelled_reading_leaves_nothing_behind() {
     let proofs = Proofs::new();
     let never = proofs.learn(key(1, 1), NOW, std::future::pending());
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(1), never).await.is_err());
-    assert!(proofs.shards.iter().all(|shard| shard.lock().unwrap().flights.is_empty()));
-    assert!(is_found(&proofs.learn(key(1, 1), NOW, async { nothing_proven() }).await));
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(1), never)
+            .await
+            .is_err()
+    );
+    assert!(
+        proofs
+            .shards
+            .iter()
+            .all(|shard| shard.lock().unwrap().flights.is_empty())
+    );
+    assert!(is_found(
+        &proofs.learn(key(1, 1), NOW, async { nothing_proven() }).await
+    ));
 }
 
 #[tokio::test]
@@ -140,7 +183,9 @@ async fn digests_nobody_attested_have_a_bound_of_their_own() {
     let proofs = Proofs::new();
     for number in 0..=255 {
         for first_byte in [0, 64] {
-            proofs.learn(key(first_byte, number), NOW, async { nothing_proven() }).await;
+            proofs
+                .learn(key(first_byte, number), NOW, async { nothing_proven() })
+                .await;
         }
     }
     assert_eq!(proofs.len(), (0, UNPROVEN_PER_SHARD));

@@ -17,6 +17,7 @@ use super::super::routes::{Class, Route, Verb};
 use super::{damaged, key_rings, key_versions, refuse_filters, row, stored};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys";
     const ONE: &str = "/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}";

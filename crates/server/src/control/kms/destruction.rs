@@ -165,7 +165,14 @@ mod tests {
         let shown = Version::of(row).unwrap().shown(day_later);
         assert_eq!(shown["state"], "DESTROYED");
         assert_eq!(shown["destroyEventTime"], "2027-01-16T08:00:00Z");
-        let audit = store.audit_rows(&AuditQuery { order: AuditOrder::NewestFirst, beyond: None, limit: 10 }).await.unwrap();
+        let audit = store
+            .audit_rows(&AuditQuery {
+                order: AuditOrder::NewestFirst,
+                beyond: None,
+                limit: 10,
+            })
+            .await
+            .unwrap();
         assert!(
             audit
                 .iter()

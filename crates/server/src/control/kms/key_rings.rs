@@ -17,6 +17,7 @@ use crate::app::App;
 /// Always there: the tutorial's location, and the one of a registry in the same tutorial.
 const LOCATIONS: [&str; 2] = ["global", "us-central1"];
 
+#[rustfmt::skip] // A table: one route a line.
 pub(super) fn routes() -> Vec<Route> {
     const LOCATIONS: &str = "/{version}/projects/{project}/locations";
     const LOCATION: &str = "/{version}/projects/{project}/locations/{location}";

@@ -21,6 +21,7 @@ use crate::app::App;
 /// How long a request waits for its turn to have an RSA key made: one takes up to 2.4 s, so a dozen may be ahead.
 const GENERATION_WAIT: Duration = Duration::from_secs(30);
 
+#[rustfmt::skip] // A table: one route a line.
 pub(super) fn routes() -> Vec<Route> {
     macro_rules! path {
         ($rest:literal) => {

@@ -13,6 +13,7 @@ use super::version::{Version, version_of};
 use super::{damaged, row};
 use crate::app::App;
 
+#[rustfmt::skip] // A table: one route a line.
 pub(super) fn routes() -> Vec<Route> {
     macro_rules! path {
         ($rest:literal) => {
