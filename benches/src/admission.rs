@@ -43,8 +43,16 @@ pub(crate) async fn measure() -> Outcome<bool> {
             }
         }
         let (full, empty) = (median(full), median(empty));
-        println!("{name:<9} bare {empty:6.1} µs   admission {full:6.1} µs   median wait {:.2} ms", median(waits));
-        kept &= line(&format!("{name}: admission against the bare handler"), full / empty, "×", PROMISED_RATIO);
+        println!(
+            "{name:<9} bare {empty:6.1} µs   admission {full:6.1} µs   median wait {:.2} ms",
+            median(waits)
+        );
+        kept &= line(
+            &format!("{name}: admission against the bare handler"),
+            full / empty,
+            "×",
+            PROMISED_RATIO,
+        );
     }
     Ok(kept)
 }

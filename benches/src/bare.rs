@@ -19,9 +19,17 @@ const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
 
 pub(crate) async fn serve(folder: PathBuf) -> Outcome<bool> {
     let certificates = Arc::new(Certificates::open(&folder, &[], SystemTime::now())?);
-    let listener = Listener::bind("127.0.0.1:0".parse()?, Some(server_config(certificates)?), Limits::default()).await?;
+    let listener = Listener::bind(
+        "127.0.0.1:0".parse()?,
+        Some(server_config(certificates)?),
+        Limits::default(),
+    )
+    .await?;
     let address = listener.local_address()?;
-    std::fs::write(folder.join("addresses.new"), format!(r#"{{"webhook":"https://{address}"}}"#))?;
+    std::fs::write(
+        folder.join("addresses.new"),
+        format!(r#"{{"webhook":"https://{address}"}}"#),
+    )?;
     std::fs::rename(folder.join("addresses.new"), folder.join("addresses.json"))?;
     let (_trigger, shutdown) = listen::shutdown();
     listen::serve(listener, |_| service_fn(answer), shutdown).await;
@@ -35,6 +43,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         Err(why) => why.to_string(),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }

@@ -15,15 +15,28 @@ pub(crate) async fn measure() -> Outcome<bool> {
     let signer = inputs::Signer::new()?;
     inputs::prepare(&server, &signer).await?;
     inputs::attest(&server, &signer, 0..IMAGES).await?;
-    println!("cold decisions: {IMAGES} images never asked for before, one P-256 attestation each, one container per Pod\n");
-    let bodies = (0..IMAGES).map(|number| inputs::review(&[number])).collect::<Outcome<Vec<_>>>()?;
+    println!(
+        "cold decisions: {IMAGES} images never asked for before, one P-256 attestation each, one container per Pod\n"
+    );
+    let bodies = (0..IMAGES)
+        .map(|number| inputs::review(&[number]))
+        .collect::<Outcome<Vec<_>>>()?;
     let url = format!("{}{}", server.url("webhook")?, inputs::WEBHOOK_PATH);
     let client = server.client(false)?;
     let size = (bodies.len(), 8);
     let bodies = Arc::new(bodies);
     let cold = load::post(&server, (&client, &url), &bodies, size).await?;
     let warm = load::post(&server, (&client, &url), &bodies, size).await?;
-    println!("the same again, warm: {:.1} µs of server CPU, median wait {:.2} ms", warm.cpu_micros, warm.median.as_secs_f64() * 1e3);
+    println!(
+        "the same again, warm: {:.1} µs of server CPU, median wait {:.2} ms",
+        warm.cpu_micros,
+        warm.median.as_secs_f64() * 1e3
+    );
     println!("cold: median wait {:.2} ms", cold.median.as_secs_f64() * 1e3);
-    Ok(line("server CPU per cold decision (HTTP and record included)", cold.cpu_micros / 1e3, "ms", PROMISED_MILLISECONDS))
+    Ok(line(
+        "server CPU per cold decision (HTTP and record included)",
+        cold.cpu_micros / 1e3,
+        "ms",
+        PROMISED_MILLISECONDS,
+    ))
 }

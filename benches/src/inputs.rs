@@ -15,7 +15,8 @@ use crate::process::Server;
 pub(crate) const NOTE: &str = "projects/bench/notes/signed";
 const KEY_ID: &str = "//binauthz/bench/key";
 const REPOSITORY: &str = "us-central1-docker.pkg.dev/bench/app/service";
-pub(crate) const WEBHOOK_PATH: &str = "/admit/projects/bench/locations/us-central1-a/clusters/bench?timeout=10s";
+pub(crate) const WEBHOOK_PATH: &str =
+    "/admit/projects/bench/locations/us-central1-a/clusters/bench?timeout=10s";
 
 /// A Pod as the API server sends it for a Deployment, recorded from version 1.36.2.
 const RECORDED: &str = include_str!(
@@ -27,14 +28,16 @@ pub(crate) struct Signer(EcdsaKeyPair);
 
 impl Signer {
     pub(crate) fn new() -> Outcome<Self> {
-        Ok(Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| "no key")?))
+        Ok(Self(
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| "no key")?,
+        ))
     }
 
     /// SubjectPublicKeyInfo: a constant head for P-256, then the point.
     fn public_pem(&self) -> String {
         const HEAD: [u8; 26] = [
-            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-            0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+            0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
         ];
         let encoded = STANDARD.encode([&HEAD, self.0.public_key().as_ref()].concat());
         let (first, second) = encoded.split_at(64);
@@ -44,7 +47,10 @@ impl Signer {
     /// The occurrence that attests image `number`, as the API takes it.
     pub(crate) fn occurrence(&self, number: u32) -> Outcome<Value> {
         let payload = payload::build(REPOSITORY, &digest(number));
-        let signature = self.0.sign(&SystemRandom::new(), &payload).map_err(|_| "cannot sign")?;
+        let signature = self
+            .0
+            .sign(&SystemRandom::new(), &payload)
+            .map_err(|_| "cannot sign")?;
         Ok(json!({
             "noteName": NOTE,
             "resourceUri": format!("https://{}", image(number)),
@@ -80,8 +86,10 @@ pub(crate) fn review(numbers: &[u32]) -> Outcome<Bytes> {
             let mut container = model.clone();
             container["name"] = format!("container-{index}").into();
             container["image"] = image(*number).into();
-            container["env"] = json!([{ "name": "GREETING", "value": "hello" }, { "name": "LEVEL", "value": "info" }]);
-            container["resources"] = json!({ "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "memory": "128Mi" } });
+            container["env"] =
+                json!([{ "name": "GREETING", "value": "hello" }, { "name": "LEVEL", "value": "info" }]);
+            container["resources"] =
+                json!({ "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "memory": "128Mi" } });
             container["livenessProbe"] = json!({
                 "httpGet": { "path": "/healthz", "port": 8080, "scheme": "HTTP" },
                 "timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3,
@@ -90,7 +98,10 @@ pub(crate) fn review(numbers: &[u32]) -> Outcome<Bytes> {
         })
         .collect();
     let managed = &mut review["request"]["object"]["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:containers"];
-    let entry = managed.as_object().and_then(|map| map.values().next().cloned()).unwrap_or_default();
+    let entry = managed
+        .as_object()
+        .and_then(|map| map.values().next().cloned())
+        .unwrap_or_default();
     *managed = numbers
         .iter()
         .enumerate()
@@ -106,15 +117,23 @@ pub(crate) async fn prepare(server: &Server, signer: &Signer) -> Outcome<()> {
     let cluster = json!({ "cluster": {
         "name": "bench", "binaryAuthorization": { "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" },
     } });
-    api.send("POST", "/v1/projects/bench/locations/us-central1-a/clusters", &cluster).await?;
+    api.send(
+        "POST",
+        "/v1/projects/bench/locations/us-central1-a/clusters",
+        &cluster,
+    )
+    .await?;
     let note = json!({ "attestation": { "hint": { "humanReadableName": "bench" } } });
-    api.send("POST", "/v1/projects/bench/notes?noteId=signed", &note).await?;
+    api.send("POST", "/v1/projects/bench/notes?noteId=signed", &note)
+        .await?;
     let attestor = "projects/bench/attestors/signer";
     let key = json!({ "id": KEY_ID, "pkixPublicKey": {
         "publicKeyPem": signer.public_pem(), "signatureAlgorithm": "ECDSA_P256_SHA256",
     } });
-    let body = json!({ "name": attestor, "userOwnedGrafeasNote": { "noteReference": NOTE, "publicKeys": [key] } });
-    api.send("POST", "/v1/projects/bench/attestors?attestorId=signer", &body).await?;
+    let body =
+        json!({ "name": attestor, "userOwnedGrafeasNote": { "noteReference": NOTE, "publicKeys": [key] } });
+    api.send("POST", "/v1/projects/bench/attestors?attestorId=signer", &body)
+        .await?;
     let policy = json!({ "defaultAdmissionRule": {
         "evaluationMode": "REQUIRE_ATTESTATION", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
         "requireAttestationsBy": [attestor],
@@ -127,9 +146,12 @@ pub(crate) async fn attest(server: &Server, signer: &Signer, numbers: std::ops::
     let api = Api::of(server)?;
     for start in numbers.clone().step_by(500) {
         let batch = start..(start + 500).min(numbers.end);
-        let occurrences = batch.map(|number| signer.occurrence(number)).collect::<Outcome<Vec<_>>>()?;
+        let occurrences = batch
+            .map(|number| signer.occurrence(number))
+            .collect::<Outcome<Vec<_>>>()?;
         let body = json!({ "occurrences": occurrences });
-        api.send("POST", "/v1/projects/bench/occurrences:batchCreate", &body).await?;
+        api.send("POST", "/v1/projects/bench/occurrences:batchCreate", &body)
+            .await?;
     }
     Ok(())
 }
@@ -142,12 +164,20 @@ struct Api {
 
 impl Api {
     fn of(server: &Server) -> Outcome<Self> {
-        Ok(Self { client: reqwest::Client::new(), url: server.url("api")?, token: server.token()? })
+        Ok(Self {
+            client: reqwest::Client::new(),
+            url: server.url("api")?,
+            token: server.token()?,
+        })
     }
 
     async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
         let url = format!("{}{path}", self.url);
-        let request = self.client.request(method.parse()?, url).bearer_auth(&self.token).json(body);
+        let request = self
+            .client
+            .request(method.parse()?, url)
+            .bearer_auth(&self.token)
+            .json(body);
         let answer = request.send().await?;
         match answer.status().is_success() {
             true => Ok(()),

@@ -28,8 +28,15 @@ pub(crate) async fn post(
     let before = server.cpu()?;
     let mut workers = Vec::new();
     for _ in 0..concurrency {
-        let (client, url, bodies, next) = (client.clone(), url.to_owned(), Arc::clone(bodies), Arc::clone(&next));
-        workers.push(tokio::spawn(async move { worker(&client, &url, &bodies, (&next, requests)).await }));
+        let (client, url, bodies, next) = (
+            client.clone(),
+            url.to_owned(),
+            Arc::clone(bodies),
+            Arc::clone(&next),
+        );
+        workers.push(tokio::spawn(async move {
+            worker(&client, &url, &bodies, (&next, requests)).await
+        }));
     }
     let mut latencies = Vec::with_capacity(requests);
     for worker in workers {
@@ -38,7 +45,10 @@ pub(crate) async fn post(
     let used = server.cpu()? - before;
     latencies.sort_unstable();
     let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
-    Ok(Round { cpu_micros: used.as_secs_f64() * 1e6 / requests as f64, median })
+    Ok(Round {
+        cpu_micros: used.as_secs_f64() * 1e6 / requests as f64,
+        median,
+    })
 }
 
 async fn worker(
@@ -50,9 +60,14 @@ async fn worker(
     let mut latencies = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let Some(body) = bodies.get(number % bodies.len()).filter(|_| number < requests) else { return Ok(latencies) };
+        let Some(body) = bodies.get(number % bodies.len()).filter(|_| number < requests) else {
+            return Ok(latencies);
+        };
         let began = std::time::Instant::now();
-        let request = client.post(url).header("content-type", "application/json").body(body.clone());
+        let request = client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body.clone());
         let answer = request.send().await?.bytes().await?;
         latencies.push(began.elapsed());
         if !answer.windows(14).any(|part| part == br#""allowed":true"#) {

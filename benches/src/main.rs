@@ -10,7 +10,11 @@
 //! It exits with 1 when a promise is not kept.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for a terminal"
+)]
 
 mod admission;
 mod bare;
@@ -55,7 +59,10 @@ fn main() -> ExitCode {
 }
 
 fn run(measure: impl Future<Output = Outcome<bool>>) -> Outcome<bool> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure)
 }
 
 /// The product, on free ports.
@@ -76,6 +83,9 @@ async fn serve(data_dir: PathBuf) -> Outcome<bool> {
 /// One line of a report: what, how much, how much was promised.
 pub(crate) fn line(what: &str, value: f64, unit: &str, most: f64) -> bool {
     let kept = value <= most;
-    println!("{what:<58} {value:>9.2} {unit:<4} promised ≤ {most} {}", if kept { "✓" } else { "✗" });
+    println!(
+        "{what:<58} {value:>9.2} {unit:<4} promised ≤ {most} {}",
+        if kept { "✓" } else { "✗" }
+    );
     kept
 }

@@ -30,7 +30,11 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
-        let mut server = Self { child, folder: folder.to_owned(), ready_after: Duration::ZERO };
+        let mut server = Self {
+            child,
+            folder: folder.to_owned(),
+            ready_after: Duration::ZERO,
+        };
         while !addresses.exists() {
             if let Some(status) = server.child.try_wait()? {
                 return Err(format!("the server ended with {status}: {}", server.log()).into());
@@ -46,18 +50,22 @@ impl Server {
 
     /// The URL of `api`, `webhook` or `health`.
     pub(crate) fn url(&self, port: &str) -> Outcome<String> {
-        let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(self.folder.join("addresses.json"))?)?;
+        let addresses: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(self.folder.join("addresses.json"))?)?;
         Ok(addresses[port].as_str().ok_or("no such port")?.to_owned())
     }
 
     pub(crate) fn token(&self) -> Outcome<String> {
-        Ok(std::fs::read_to_string(self.folder.join("admin.token"))?.trim().to_owned())
+        Ok(std::fs::read_to_string(self.folder.join("admin.token"))?
+            .trim()
+            .to_owned())
     }
 
     /// A client that trusts this server's authority.
     pub(crate) fn client(&self, http2: bool) -> Outcome<reqwest::Client> {
         let authority = std::fs::read(self.folder.join("webhook-ca.pem"))?;
-        let builder = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&authority)?]);
+        let builder =
+            reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&authority)?]);
         let builder = if http2 { builder } else { builder.http1_only() };
         Ok(builder.build()?)
     }
@@ -67,14 +75,22 @@ impl Server {
         const TICKS_PER_SECOND: f64 = 100.0;
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let fields = stat.rsplit(')').next().ok_or("no stat")?;
-        let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        let ticks: f64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<f64>().ok())
+            .sum();
         Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
     }
 
     /// Resident memory in megabytes.
     pub(crate) fn resident_megabytes(&self) -> Outcome<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .ok_or("no VmRSS")?;
         let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?;
         Ok(kilobytes / 1024.0)
     }

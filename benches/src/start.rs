@@ -30,12 +30,31 @@ pub(crate) async fn measure() -> Outcome<bool> {
         ready.push(server.ready_after.as_secs_f64() * 1e3);
         let url = format!("{}{}", server.url("webhook")?, inputs::WEBHOOK_PATH);
         let body = inputs::review(&[u32::try_from(number)? * 1_000])?;
-        load::post(&server, (&server.client(false)?, &url), &vec![body].into(), (1, 1)).await?;
+        load::post(
+            &server,
+            (&server.client(false)?, &url),
+            &vec![body].into(),
+            (1, 1),
+        )
+        .await?;
         resident.push(server.resident_megabytes()?);
     }
-    println!("slowest start {:.0} ms", ready.iter().copied().fold(0.0, f64::max));
-    let quick = line("start to ready, median", median(ready), "ms", PROMISED_MILLISECONDS);
-    let small = line("resident memory after the first verdict, median", median(resident), "MB", PROMISED_MEGABYTES);
+    println!(
+        "slowest start {:.0} ms",
+        ready.iter().copied().fold(0.0, f64::max)
+    );
+    let quick = line(
+        "start to ready, median",
+        median(ready),
+        "ms",
+        PROMISED_MILLISECONDS,
+    );
+    let small = line(
+        "resident memory after the first verdict, median",
+        median(resident),
+        "MB",
+        PROMISED_MEGABYTES,
+    );
     Ok(quick && small)
 }
 
@@ -46,7 +65,12 @@ async fn fill(folder: &Path, signer: &inputs::Signer) -> Outcome<()> {
         let changes = (start..start + 2_000)
             .map(|number| Ok(Change::InsertOccurrence(row(signer, number)?)))
             .collect::<Outcome<Vec<_>>>()?;
-        store.commit(Commit { audit: audit(), changes }).await?;
+        store
+            .commit(Commit {
+                audit: audit(),
+                changes,
+            })
+            .await?;
     }
     Ok(())
 }

@@ -22,20 +22,33 @@ fn serve(folder: &Path) -> Command {
 
 /// Starts a server and waits until it says that it is ready.
 fn start(folder: &Path) -> Server {
-    let mut process = serve(folder).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut process = serve(folder)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut log = BufReader::new(process.stderr.take().expect("its log"));
     let mut line = String::new();
     while !line.contains("\"ready\"") {
         line.clear();
-        assert_ne!(log.read_line(&mut line).expect("its log"), 0, "it ended before it was ready");
+        assert_ne!(
+            log.read_line(&mut line).expect("its log"),
+            0,
+            "it ended before it was ready"
+        );
     }
     // Nobody reads on: the few lines that follow fit into the pipe.
     process.stderr = Some(log.into_inner());
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the data directory");
     let addresses = read("addresses.json");
-    let (_, rest) = addresses.split_once("\"api\":\"http://").expect("the API's address");
+    let (_, rest) = addresses
+        .split_once("\"api\":\"http://")
+        .expect("the API's address");
     let api = rest.split('"').next().expect("the API's address").to_owned();
-    Server { process, api, token: read("admin.token").trim().to_owned() }
+    Server {
+        process,
+        api,
+        token: read("admin.token").trim().to_owned(),
+    }
 }
 
 impl Server {
@@ -56,7 +69,10 @@ impl Server {
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().expect("kill");
+        let status = Command::new("kill")
+            .args([name, &self.process.id().to_string()])
+            .status()
+            .expect("kill");
         assert!(status.success());
     }
 
@@ -75,7 +91,10 @@ fn it_ends_well_when_it_is_asked_to() {
         server.signal(signal);
         let output = server.wait();
         assert_eq!(output.status.code(), Some(0), "{signal}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("shutting down"), "{signal}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("shutting down"),
+            "{signal}"
+        );
         drop(idle);
     }
 }
@@ -91,7 +110,11 @@ fn what_was_answered_is_there_after_it_was_killed() {
             let answer = server.call("GET", &cluster(number), "");
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
-        let answer = server.call("POST", CLUSTERS, &format!("{{\"cluster\":{{\"name\":\"c{round}\"}}}}"));
+        let answer = server.call(
+            "POST",
+            CLUSTERS,
+            &format!("{{\"cluster\":{{\"name\":\"c{round}\"}}}}"),
+        );
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         server.signal("-KILL");
         assert_eq!(server.wait().status.code(), None);
@@ -104,11 +127,21 @@ fn check_prints_what_is_in_effect_and_starts_nothing() {
     let config = folder.path().join("binauthz.yaml");
     std::fs::write(&config, "requirePolicy: true\n").expect("a file");
     let data = folder.path().join("data");
-    let check = || serve(&data).arg("--check").arg("--config").arg(&config).output().expect("the program starts");
+    let check = || {
+        serve(&data)
+            .arg("--check")
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .expect("the program starts")
+    };
     let output = check();
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("requirePolicy: true\n") && text.contains("apiListen: 127.0.0.1:0\n"), "{text}");
+    assert!(
+        text.contains("requirePolicy: true\n") && text.contains("apiListen: 127.0.0.1:0\n"),
+        "{text}"
+    );
     assert!(!data.exists());
 
     std::fs::write(&config, "requirePolici: true\n").expect("a file");

@@ -1,6 +1,9 @@
 //! Every available algorithm: made, used, exported, read back, and judged by a verifier that is not ours.
 
-#![expect(clippy::disallowed_methods, reason = "the other verifier is a program that reads files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the other verifier is a program that reads files"
+)]
 #![expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
 
 use std::path::Path;
