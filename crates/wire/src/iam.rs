@@ -60,13 +60,27 @@ fn read_policy_object(mut object: Object) -> Result<SetRequest, InvalidField> {
         return Err(object.refused("version", "must be 1 or 3"));
     }
     let etag = object.take_optional_bytes("etag")?;
-    let bindings =
-        object.take_objects("bindings")?.into_iter().map(read_binding).collect::<Result<Vec<_>, _>>()?;
-    if bindings.iter().map(|binding| binding.members.len()).sum::<usize>() > MAX_MEMBERS {
-        return Err(object.refused("bindings", format_args!("have more than {MAX_MEMBERS} members in all")));
+    let bindings = object
+        .take_objects("bindings")?
+        .into_iter()
+        .map(read_binding)
+        .collect::<Result<Vec<_>, _>>()?;
+    if bindings
+        .iter()
+        .map(|binding| binding.members.len())
+        .sum::<usize>()
+        > MAX_MEMBERS
+    {
+        return Err(object.refused(
+            "bindings",
+            format_args!("have more than {MAX_MEMBERS} members in all"),
+        ));
     }
     if object.has("auditConfigs") {
-        return Err(object.refused("auditConfigs", "are not supported: every call that changes something is recorded"));
+        return Err(object.refused(
+            "auditConfigs",
+            "are not supported: every call that changes something is recorded",
+        ));
     }
     object.ignore("auditConfigs");
     object.finish()?;
@@ -77,20 +91,35 @@ fn read_binding(mut object: Object) -> Result<Binding, InvalidField> {
     let role = object.take_string("role")?;
     let custom = role.starts_with("projects/") || role.starts_with("organizations/");
     if role.len() > MAX_TEXT || !(role.starts_with("roles/") || custom) {
-        return Err(object.refused("role", "must be of the form `roles/NAME` or `projects/PROJECT/roles/NAME`"));
+        return Err(object.refused(
+            "role",
+            "must be of the form `roles/NAME` or `projects/PROJECT/roles/NAME`",
+        ));
     }
     let members = object.take_strings("members")?;
     for (index, member) in members.iter().enumerate() {
         let known = matches!(member.as_str(), "allUsers" | "allAuthenticatedUsers")
-            || member.split_once(':').is_some_and(|(kind, id)| !kind.is_empty() && !id.is_empty());
+            || member
+                .split_once(':')
+                .is_some_and(|(kind, id)| !kind.is_empty() && !id.is_empty());
         if member.len() > MAX_TEXT || !known {
             let path = format!("{}[{index}]", object.path_of("members"));
-            return Err(InvalidField::refused(path, "must be of the form `KIND:ID`, for example `user:jane@example.com`"));
+            return Err(InvalidField::refused(
+                path,
+                "must be of the form `KIND:ID`, for example `user:jane@example.com`",
+            ));
         }
     }
-    let condition = object.take_optional_object("condition")?.map(read_condition).transpose()?;
+    let condition = object
+        .take_optional_object("condition")?
+        .map(read_condition)
+        .transpose()?;
     object.finish()?;
-    Ok(Binding { role, members, condition })
+    Ok(Binding {
+        role,
+        members,
+        condition,
+    })
 }
 
 fn read_condition(mut object: Object) -> Result<Condition, InvalidField> {
@@ -99,7 +128,11 @@ fn read_condition(mut object: Object) -> Result<Condition, InvalidField> {
     let description = object.take_optional_string("description")?.unwrap_or_default();
     object.ignore("location");
     object.finish()?;
-    Ok(Condition { expression, title, description })
+    Ok(Condition {
+        expression,
+        title,
+        description,
+    })
 }
 
 /// Reads `TestIamPermissionsRequest`.
@@ -118,7 +151,10 @@ pub fn read_test_request(value: Value) -> Result<Vec<String>, InvalidField> {
 pub fn write_policy(bindings: &[Binding], etag: &[u8]) -> serde_json::Value {
     let mut policy = Map::new();
     if !bindings.is_empty() {
-        policy.insert("bindings".to_owned(), bindings.iter().map(write_binding).collect());
+        policy.insert(
+            "bindings".to_owned(),
+            bindings.iter().map(write_binding).collect(),
+        );
         policy.insert("version".to_owned(), json!(3));
     }
     if !etag.is_empty() {
@@ -170,10 +206,22 @@ mod tests {
         let table = [
             (r#"{}"#, "policy"),
             (r#"{"policy":{"version":2}}"#, "policy.version"),
-            (r#"{"policy":{"bindings":[{"members":["user:a"]}]}}"#, "policy.bindings[0].role"),
-            (r#"{"policy":{"bindings":[{"role":"viewer"}]}}"#, "policy.bindings[0].role"),
-            (r#"{"policy":{"bindings":[{"role":"roles/viewer","members":["jane"]}]}}"#, "policy.bindings[0].members[0]"),
-            (r#"{"policy":{"bindings":[{"role":"roles/viewer","condition":{}}]}}"#, "policy.bindings[0].condition.expression"),
+            (
+                r#"{"policy":{"bindings":[{"members":["user:a"]}]}}"#,
+                "policy.bindings[0].role",
+            ),
+            (
+                r#"{"policy":{"bindings":[{"role":"viewer"}]}}"#,
+                "policy.bindings[0].role",
+            ),
+            (
+                r#"{"policy":{"bindings":[{"role":"roles/viewer","members":["jane"]}]}}"#,
+                "policy.bindings[0].members[0]",
+            ),
+            (
+                r#"{"policy":{"bindings":[{"role":"roles/viewer","condition":{}}]}}"#,
+                "policy.bindings[0].condition.expression",
+            ),
             (r#"{"policy":{"auditConfigs":[{}]}}"#, "policy.auditConfigs"),
             (r#"{"policy":{"bindingz":[]}}"#, "policy.bindingz"),
         ];
