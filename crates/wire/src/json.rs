@@ -13,6 +13,7 @@ mod object;
 mod scalar;
 
 pub use object::{Element, InvalidField, Object, Problem};
+pub(crate) use scalar::same_field;
 pub use scalar::{
     EnumRow, bytes_from, bytes_out, duration_from, duration_out, enum_name, timestamp_from, timestamp_out,
 };

@@ -75,7 +75,7 @@ fn mistakes_in_a_policy_are_named() {
         ),
         (
             rule(&good.replace("enforcementMode", "enforcmentMode")),
-            "defaultAdmissionRule.enforcementMode",
+            "defaultAdmissionRule.enforcmentMode",
         ),
         (
             rule(&good.replace("ALWAYS_ALLOW", "REQUIRE_ATTESTATION")),
@@ -96,7 +96,7 @@ fn mistakes_in_a_policy_are_named() {
             format!(
                 r#"{{"admissionWhitelistPatterns":[{{"namePatern":"x"}}],"defaultAdmissionRule":{{{good}}}}}"#
             ),
-            "admissionWhitelistPatterns[0].namePattern",
+            "admissionWhitelistPatterns[0].namePatern",
         ),
         (
             format!(

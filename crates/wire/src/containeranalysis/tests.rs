@@ -43,7 +43,7 @@ fn what_cannot_be_kept_is_refused_with_its_path() {
         (OCCURRENCE.replace("projects/p/notes/n", "n"), "noteName"),
         (
             OCCURRENCE.replace("publicKeyId", "publicKeyID"),
-            "attestation.signatures[0].publicKeyId",
+            "attestation.signatures[0].publicKeyID",
         ),
         (
             OCCURRENCE.replace("_-8=", "_+8="),

@@ -124,7 +124,7 @@ fn whole(number: f64) -> Option<i64> {
 }
 
 /// Whether `key` is `field` in camelCase or in the snake_case of its proto name.
-pub(super) fn same_field(key: &str, field: &str) -> bool {
+pub(crate) fn same_field(key: &str, field: &str) -> bool {
     key == field || (key.contains('_') && snake_equals(key, field))
 }
 
