@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use binauthz_core::decision::{Decision, Effect, Finding};
 use serde::Serialize;
 
-use crate::strict::{self, Text, strict_struct};
+use crate::strict::{self, List, Text, strict_struct};
 use crate::workload::{self, InvalidWorkload, Kind, Workload};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -80,7 +80,7 @@ strict_struct! {
 strict_struct! {
     struct UserInfo<'a> {
         username: Text<'a> = "username",
-        groups: Vec<Text<'a>> = "groups",
+        groups: List<Text<'a>> = "groups",
     }
 }
 
@@ -102,7 +102,10 @@ pub struct Review<'a> {
 
 /// What a question is about, once it is understood.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once per request and taken apart at once")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per request and taken apart at once"
+)]
 pub enum Matter<'a> {
     /// An object that would run images, and what it was before, if this is an update of something readable.
     Judge {
@@ -145,7 +148,7 @@ pub fn read(body: &[u8]) -> Result<Review<'_>, InvalidReview> {
         namespace: request.namespace.unwrap_or_default().0,
         operation: request.operation.unwrap_or_default().0,
         username: user.username.unwrap_or_default().0,
-        groups: user.groups.unwrap_or_default(),
+        groups: user.groups.unwrap_or_default().0,
         dry_run: request.dry_run.unwrap_or(false),
         object: request.object,
         old_object: request.old_object,

@@ -7,7 +7,7 @@ use binauthz_core::decision::Decision;
 use binauthz_core::workload::{BREAK_GLASS_ANNOTATION, BreakGlass, RequestedImage};
 
 use crate::admission_review::audit_annotations;
-use crate::strict::{self, Pairs, Text, strict_struct};
+use crate::strict::{self, List, Pairs, Text, strict_struct};
 use crate::workload::MAX_IMAGES;
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
@@ -45,7 +45,7 @@ strict_struct! {
 
 strict_struct! {
     struct Spec<'a> {
-        containers: Vec<Container<'a>> = "containers",
+        containers: List<Container<'a>> = "containers",
         annotations: Pairs<'a> = "annotations",
         namespace: Text<'a> = "namespace",
     }
@@ -78,7 +78,7 @@ pub fn read(body: &[u8]) -> Result<ImageReview<'_>, InvalidImageReview> {
         });
     }
     let spec = envelope.spec.unwrap_or_default();
-    let containers = spec.containers.unwrap_or_default();
+    let containers = spec.containers.unwrap_or_default().0;
     match containers.len() {
         0 => return Err(InvalidImageReview::NoImages),
         1..=MAX_IMAGES => {}

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -120,6 +121,50 @@ impl<'de> Deserialize<'de> for Skipped {
     }
 }
 
+/// A list that is given up while it is read once it is longer than anything real: a body full of `{}` must not become
+/// a hundred times as much memory.
+#[derive(Debug)]
+pub(crate) struct List<T>(pub(crate) Vec<T>);
+
+/// Containers or volumes of one Pod, groups of one user: an object may have 1.5 MiB, real ones stay far below this.
+const LONGEST_LIST: usize = 4_096;
+
+impl<T> Default for List<T> {
+    fn default() -> List<T> {
+        List(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
+        struct Collect<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Collect<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<List<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = sequence.next_element()? {
+                    if items.len() >= LONGEST_LIST {
+                        return Err(de::Error::custom(format_args!(
+                            "a list has more than {LONGEST_LIST} items"
+                        )));
+                    }
+                    items.push(item);
+                }
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(Collect(PhantomData))
+    }
+}
+
+/// Labels or annotations of one object; Kubernetes allows 256 KiB of annotations in all.
+const MOST_PAIRS: usize = 10_000;
+
 /// A map from text to text: labels, annotations. `null` as a value is the empty text, as in Go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pairs<'a>(pub(crate) Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -149,6 +194,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
                 while let Some(Text(key)) = map.next_key()? {
                     keys.insert(key.clone())?;
                     let value: Option<Text<'de>> = map.next_value()?;
+                    if pairs.len() >= MOST_PAIRS {
+                        return Err(de::Error::custom(format_args!(
+                            "an object has more than {MOST_PAIRS} members"
+                        )));
+                    }
                     pairs.push((key, value.unwrap_or_default().0));
                 }
                 Ok(Pairs(pairs))

@@ -9,7 +9,7 @@ use std::fmt;
 
 use binauthz_core::workload::{BREAK_GLASS_ANNOTATION, BREAK_GLASS_LABEL, BreakGlass, RequestedImage};
 
-use crate::strict::{Pairs, Text, strict_struct};
+use crate::strict::{List, Pairs, Text, strict_struct};
 
 /// Images one workload may name. Kubernetes has no limit of its own, but an object of 1.5 MiB (etcd's limit) with
 /// more containers than this is no workload anybody runs.
@@ -117,7 +117,7 @@ strict_struct! {
         metadata: Metadata<'a> = "metadata",
         spec: Spec<'a> = "spec",
         template: Box<Template<'a>> = "template",
-        ephemeral_containers: Vec<Container<'a>> = "ephemeralContainers",
+        ephemeral_containers: List<Container<'a>> = "ephemeralContainers",
     }
 }
 
@@ -134,10 +134,10 @@ strict_struct! {
 strict_struct! {
     /// The spec of a Pod and of everything around one: a Pod has no templates, the others have no containers.
     struct Spec<'a> {
-        containers: Vec<Container<'a>> = "containers",
-        init_containers: Vec<Container<'a>> = "initContainers",
-        ephemeral_containers: Vec<Container<'a>> = "ephemeralContainers",
-        volumes: Vec<Volume<'a>> = "volumes",
+        containers: List<Container<'a>> = "containers",
+        init_containers: List<Container<'a>> = "initContainers",
+        ephemeral_containers: List<Container<'a>> = "ephemeralContainers",
+        volumes: List<Volume<'a>> = "volumes",
         service_account_name: Text<'a> = "serviceAccountName",
         service_account: Text<'a> = "serviceAccount",
         template: Box<Template<'a>> = "template",
@@ -427,18 +427,18 @@ impl Shape {
     }
 }
 
-type Containers<'a> = (ImageList, Option<Vec<Container<'a>>>);
+type Containers<'a> = (ImageList, Option<List<Container<'a>>>);
 
 /// Every image-bearing field there is in a pod spec.
 fn images<'a>(
     within: &'static str,
     lists: [Containers<'a>; 3],
-    volumes: Option<Vec<Volume<'a>>>,
+    volumes: Option<List<Volume<'a>>>,
 ) -> Result<Vec<NamedImage<'a>>, InvalidWorkload> {
     let written = |text: Option<Text<'a>>| text.unwrap_or_default().0;
     let mut images = Vec::with_capacity(4);
     for (list, containers) in lists {
-        for (index, container) in containers.into_iter().flatten().enumerate() {
+        for (index, container) in containers.unwrap_or_default().0.into_iter().enumerate() {
             let (name, image) = (written(container.name), written(container.image));
             images.push(NamedImage {
                 within,
@@ -449,7 +449,7 @@ fn images<'a>(
             });
         }
     }
-    for (index, volume) in volumes.into_iter().flatten().enumerate() {
+    for (index, volume) in volumes.unwrap_or_default().0.into_iter().enumerate() {
         if let Some(source) = volume.image {
             let (name, image) = (written(volume.name), written(source.reference));
             images.push(NamedImage {
