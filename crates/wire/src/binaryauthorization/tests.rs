@@ -206,3 +206,112 @@ fn mistakes_in_a_key_are_named() {
         );
     }
 }
+
+mod properties {
+    use std::collections::BTreeMap;
+    use std::fmt::Debug;
+    use std::str::FromStr;
+
+    use binauthz_core::policy::{
+        AdmissionRule, Attestors, Enforcement, GlobalEvaluation, Policy, Rule, Scoped,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule() -> impl Strategy<Value = AdmissionRule> {
+        let attestors = prop::collection::btree_set("[a-z][a-z0-9-]{0,8}", 1..4).prop_map(|names| {
+            let names = names
+                .iter()
+                .map(|name| format!("projects/p/attestors/{name}").parse().unwrap());
+            Rule::RequireAttestations(Attestors::new(names.collect()).unwrap())
+        });
+        let rule = prop_oneof![Just(Rule::AlwaysAllow), Just(Rule::AlwaysDeny), attestors];
+        let enforcement = prop_oneof![Just(Enforcement::Block), Just(Enforcement::DryRun)];
+        (rule, enforcement).prop_map(|(rule, enforcement)| AdmissionRule { rule, enforcement })
+    }
+
+    fn rules<K>(keys: &'static str) -> impl Strategy<Value = BTreeMap<K, AdmissionRule>>
+    where
+        K: FromStr<Err: Debug> + Ord + Debug,
+    {
+        let entry = (keys, rule()).prop_map(|(key, rule)| (key.parse().unwrap(), rule));
+        prop::collection::vec(entry, 1..5).prop_map(|entries| entries.into_iter().collect())
+    }
+
+    fn policy() -> impl Strategy<Value = Policy> {
+        // Names that YAML would read as something else belong among the keys.
+        let scoped = prop_oneof![
+            Just(Scoped::None),
+            rules("[a-z][a-z0-9-]{0,9}\\.[a-z0-9][a-z0-9-]{0,5}").prop_map(Scoped::ByCluster),
+            rules("[a-z0-9]{1,9}|no|on|true|null|1e3|0x1f|12").prop_map(Scoped::ByNamespace),
+            rules("[a-z0-9]{1,9}:[a-z0-9]{1,9}").prop_map(Scoped::ByServiceAccount),
+            rules("(spiffe://)?p\\.svc\\.id\\.goog/ns/[a-z]{1,5}/sa/[a-z]{1,5}")
+                .prop_map(Scoped::ByMeshIdentity),
+        ];
+        let pattern =
+            "gcr\\.io/[a-z0-9]{1,9}(/|:v1\\.|@sha256:ab)?\\*{1,2}".prop_map(|text| text.parse().unwrap());
+        let global = prop_oneof![Just(GlobalEvaluation::Enable), Just(GlobalEvaluation::Disable)];
+        let description = prop_oneof![Just(String::new()), "\\PC{1,60}", "( |#|- |: |'|\"|\n|a){1,20}"];
+        (
+            description,
+            global,
+            prop::collection::vec(pattern, 0..4),
+            scoped,
+            rule(),
+        )
+            .prop_map(
+                |(description, global_evaluation, allowlist, scoped, default_rule)| Policy {
+                    description,
+                    global_evaluation,
+                    allowlist,
+                    scoped,
+                    default_rule,
+                },
+            )
+    }
+
+    fn any_json() -> impl Strategy<Value = serde_json::Value> {
+        const NAMES: &str = "name|description|etag|defaultAdmissionRule|evaluationMode|enforcementMode|admissionWhitelistPatterns|\
+            namePattern|clusterAdmissionRules|requireAttestationsBy|userOwnedGrafeasNote|noteReference|publicKeys|pkixPublicKey|\
+            publicKeyPem|signatureAlgorithm|id|attestation|hint|serializedPayload|signatures|resourceUri|noteName|kind|x";
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i32>().prop_map(Into::into),
+            "ALWAYS_ALLOW|ALWAYS_DENY|REQUIRE_ATTESTATION|projects/p/notes/n|ATTESTATION|YQ==|\\PC{0,9}"
+                .prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 60, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
+                prop::collection::hash_map(NAMES, inner, 0..6)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn export_and_import_lose_nothing(policy in policy(), etag in "\"[A-Za-z0-9+/]{0,12}\"") {
+            let stamp = Stamp { updated: Some(UnixTime::from_seconds(1)), etag: etag.clone() };
+            let exported = yaml::write(&write_policy("projects/p/policy", &policy, &stamp));
+            let imported = read_policy(yaml::parse(exported.as_bytes()).unwrap()).unwrap();
+            prop_assert_eq!(&imported.policy, &policy, "{}", exported);
+            prop_assert_eq!(imported.etag, Some(etag));
+            let again = yaml::write(&write_policy("projects/p/policy", &imported.policy, &stamp));
+            prop_assert_eq!(again, exported);
+        }
+
+        #[test]
+        fn no_message_makes_a_reader_panic(message in any_json()) {
+            let message = Value::from(message);
+            let _ = read_policy(message.clone());
+            let _ = read_attestor(message.clone(), NoteView::Grafeas);
+            let _ = read_validate_request(message.clone());
+            let _ = crate::containeranalysis::read_note(message.clone());
+            let _ = crate::containeranalysis::read_occurrence(message.clone());
+            let _ = crate::iam::read_set_request(message);
+        }
+    }
+}
