@@ -185,7 +185,8 @@ impl Server {
     }
 }
 
-fn build(settings: Settings) -> Result<App, StartError> {
+/// The collaborators, from what is in the data directory.
+pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;

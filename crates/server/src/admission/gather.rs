@@ -74,8 +74,10 @@ fn check(rows: &[OccurrenceRow], attestor: &Attestor, digest: &Digest, now: Unix
         match verify(&attestation, attestor, now) {
             Ok(proof) if proof.digest() == digest => {
                 evidence.proofs.push(proof);
-                // One is enough; the rest would only be carried around.
-                return Answer::Found(Arc::new(evidence));
+                // One is enough, unless each counts for the repository it names only.
+                if !attestor.match_identity() {
+                    return Answer::Found(Arc::new(evidence));
+                }
             }
             Ok(proof) => {
                 let other = binauthz_core::attestation::Rejected::OtherDigest(*proof.digest());
@@ -84,7 +86,7 @@ fn check(rows: &[OccurrenceRow], attestor: &Attestor, digest: &Digest, now: Unix
             Err(why) => evidence.rejected.push((attestation.occurrence().clone(), why)),
         }
     }
-    if rows.len() > most {
+    if rows.len() > most && evidence.proofs.is_empty() {
         return Answer::Unavailable(format!(
             "more than {MAX_ATTESTATIONS} attestations, and none of the first is good"
         ));

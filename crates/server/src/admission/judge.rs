@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use binauthz_core::decide::{decide, plan, refuse};
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::deadline::Deadlines;
 use super::gather::gather;
 use super::request::Target;
+use super::snapshot::Known;
 use crate::app::App;
 
 /// What is asked, whatever the dialect.
@@ -48,8 +50,23 @@ impl From<&ImageReview<'_>> for Question {
     }
 }
 
+/// A decision and what it was decided from, if that was found out.
+pub(super) struct Judged {
+    pub(super) decision: Decision,
+    pub(super) known: Option<Arc<Known>>,
+}
+
+impl From<Decision> for Judged {
+    fn from(decision: Decision) -> Self {
+        Self {
+            decision,
+            known: None,
+        }
+    }
+}
+
 /// The verdict on a question for the cluster of the path.
-pub(super) async fn judge(app: &App, target: &Target, question: Question, deadlines: &Deadlines) -> Decision {
+pub(super) async fn judge(app: &App, target: &Target, question: Question, deadlines: &Deadlines) -> Judged {
     let until = deadlines.gather(question.break_glass.is_some());
     judge_until(app, &target.cluster, question, until).await
 }
@@ -62,10 +79,12 @@ pub(crate) async fn judge_workload(
     namespace: &str,
 ) -> Decision {
     let until = Instant::now() + std::time::Duration::from_secs(10);
-    judge_until(app, cluster, Question::of(workload, namespace), until).await
+    judge_until(app, cluster, Question::of(workload, namespace), until)
+        .await
+        .decision
 }
 
-async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until: Instant) -> Decision {
+async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until: Instant) -> Judged {
     let Question {
         namespace,
         service_account,
@@ -84,7 +103,7 @@ async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until
     });
     let subject = match subject {
         Ok(subject) => subject,
-        Err(why) => return refuse(Reason::Unreviewable(why.to_string()), break_glass.as_ref()),
+        Err(why) => return refuse(Reason::Unreviewable(why.to_string()), break_glass.as_ref()).into(),
     };
     let plan = plan(
         &known.standing,
@@ -95,7 +114,10 @@ async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until
         },
     );
     let answers = gather(app, &plan, until).await;
-    decide(plan, &answers, (app.clock)())
+    Judged {
+        decision: decide(plan, &answers, (app.clock)()),
+        known: Some(known),
+    }
 }
 
 /// The future's output, or nothing if it panicked.

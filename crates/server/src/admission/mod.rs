@@ -5,11 +5,12 @@
 //! ```
 //!
 //! After `review` nothing leaves by an error: a missing policy, a slow store, a panic or a full disk all end as a
-//! [`Decision`], and a reply takes only what was recorded.
+//! [`Decision`](binauthz_core::decision::Decision), and a reply takes only what was recorded.
 
 mod clock_cache;
 mod counters;
 mod deadline;
+mod entry;
 mod gather;
 mod judge;
 mod proofs;
@@ -18,15 +19,15 @@ mod request;
 mod snapshot;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
+pub(crate) use entry::describe;
 pub(crate) use judge::judge_workload;
 pub(crate) use proofs::Proofs;
-pub(crate) use record::describe;
 pub(crate) use snapshot::{Snapshots, enforces_anything};
 
 use std::sync::Arc;
 
 use binauthz_core::decide::refuse;
-use binauthz_core::decision::{Decision, Reason};
+use binauthz_core::decision::Reason;
 use binauthz_core::workload::{BREAK_GLASS_ANNOTATION, BreakGlass};
 use binauthz_wire::admission_review::{self, Matter, Review};
 use binauthz_wire::image_review;
@@ -37,13 +38,25 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::deadline::Deadlines;
-use self::judge::{caught, judge};
+use self::judge::{Judged, caught, judge};
 use self::record::{About, Recorded, record};
 use self::request::{Dialect, Refused, Target};
 use crate::app::App;
 
 /// Answers one request of the webhook port.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match caught(answer(app, request)).await {
+        Some(response) => response,
+        // Before there was a question or after there was a verdict: only the API server's failure policy is left.
+        None => {
+            app.counters.panicked();
+            tracing::error!("a panic outside of the judging; answered with an error");
+            reply(StatusCode::INTERNAL_SERVER_ERROR, Vec::new())
+        }
+    }
+}
+
+async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let deadlines = Deadlines::new(request.uri().query(), Instant::now());
     let answered = match Target::of(&request) {
         Ok(target) => match request::body(request, &deadlines).await {
@@ -94,8 +107,8 @@ async fn respond(
             let about = About::image_review(target, &review);
             let break_glass = review.break_glass();
             let judged = judge(app, target, judge::Question::from(&review), deadlines);
-            let decision = bounded(app, judged, break_glass.as_ref(), deadlines).await;
-            let recorded = record(app, &about, decision, deadlines).await;
+            let judged = bounded(app, judged, break_glass.as_ref(), deadlines).await;
+            let recorded = record(app, &about, judged, deadlines).await;
             Ok(image_review::verdict(recorded.decision()))
         }
     }
@@ -113,42 +126,47 @@ async fn admit(app: &Arc<App>, target: &Target, review: Review<'_>, deadlines: &
         Ok(Matter::Judge { workload, old }) => (workload, old),
         Err(why) => {
             let decision = refuse(Reason::Unreviewable(why.to_string()), None);
-            return address.verdict(record(app, &about, decision, deadlines).await.decision());
+            return address.verdict(record(app, &about, decision.into(), deadlines).await.decision());
         }
     };
     // Nothing starts that was not judged when it came in; labels and finalizers stay editable.
     if old.is_some_and(|old| workload.adds_nothing_to(&old)) {
         return address.nothing_to_judge();
     }
-    let about = about.named(workload.name());
+    let advice = app.settings.warn_only_for_workloads && !workload.is_pod();
+    let about = About {
+        advice,
+        ..about.named(workload.name())
+    };
     let break_glass = workload.break_glass();
     let judged = judge(app, target, judge::Question::of(&workload, &namespace), deadlines);
-    let decision = bounded(app, judged, break_glass.as_ref(), deadlines).await;
-    let recorded: Recorded = record(app, &about, decision, deadlines).await;
-    if app.settings.warn_only_for_workloads && !workload.is_pod() {
-        return address.advice(recorded.decision());
+    let judged = bounded(app, judged, break_glass.as_ref(), deadlines).await;
+    let recorded: Recorded = record(app, &about, judged, deadlines).await;
+    if advice {
+        address.advice(recorded.decision())
+    } else {
+        address.verdict(recorded.decision())
     }
-    address.verdict(recorded.decision())
 }
 
 /// A decision whatever happens to the judging: a panic, an overload and the end of the time are denials.
 async fn bounded(
     app: &Arc<App>,
-    judged: impl Future<Output = Decision>,
+    judged: impl Future<Output = Judged>,
     break_glass: Option<&BreakGlass>,
     deadlines: &Deadlines,
-) -> Decision {
+) -> Judged {
     let Ok(_permit) = app.admissions.try_acquire() else {
-        return refuse(Reason::Overloaded, break_glass);
+        return refuse(Reason::Overloaded, break_glass).into();
     };
     match tokio::time::timeout_at(deadlines.judged(), caught(judged)).await {
-        Ok(Some(decision)) => decision,
+        Ok(Some(judged)) => judged,
         Ok(None) => {
             app.counters.panicked();
             tracing::error!("a panic while judging; denied");
-            refuse(Reason::Internal, break_glass)
+            refuse(Reason::Internal, break_glass).into()
         }
-        Err(_) => refuse(Reason::Deadline, break_glass),
+        Err(_) => refuse(Reason::Deadline, break_glass).into(),
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod cloudkms;
 mod clusters;
+mod court;
 mod images;
 mod services;
 mod start;
 mod support;
+mod webhook;
+mod webhook_hostile;

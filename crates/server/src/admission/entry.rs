@@ -1,0 +1,459 @@
+//! One verdict as one JSON object, of bounded length whatever the request holds.
+//!
+//! Every text has a limit in *written* bytes, escapes counted. They add up to less than 10 KiB; images take what is
+//! left of the 16 KiB, those that were objected to first when not all fit. What was cut says `truncated` and leaves
+//! the SHA-256 of the whole.
+
+use std::fmt::Display;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use binauthz_core::attestor::Attestor;
+use binauthz_core::decision::{Decision, Effect, Finding, Reason};
+use binauthz_core::name::AttestorName;
+use binauthz_core::policy::{PolicyLabel, Snapshot, Standing};
+use binauthz_core::time::UnixTime;
+use binauthz_wire::json::timestamp_out;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use super::record::About;
+use crate::audit::{MAXIMUM_RECORD, escape};
+
+const WORD: usize = 256;
+const LINE: usize = 1_024;
+const PARAGRAPH: usize = 2_048;
+const IMAGE: usize = 768;
+/// `],"imageCount":500,"truncated":true,"sha256":"…64…"}` and some.
+const TAIL: usize = 160;
+/// Attestors of one record: a rule requires at most 50, but names can be long.
+const MOST_ATTESTORS: usize = 8;
+
+/// What one record says, borrowed from where it is.
+pub(super) struct Entry<'a> {
+    pub(super) about: &'a About,
+    pub(super) decision: &'a Decision,
+    pub(super) standing: Option<&'a Standing>,
+    pub(super) time: UnixTime,
+    pub(super) latency_micros: u64,
+}
+
+impl Entry<'_> {
+    /// The record, one line, at most [`MAXIMUM_RECORD`] bytes.
+    pub(super) fn render(&self) -> Vec<u8> {
+        let id = uuid::Uuid::now_v7();
+        let (mut bytes, cut) = self.head(&id, Scale::Bounded);
+        let findings = self.decision.findings();
+        let room = MAXIMUM_RECORD - TAIL;
+        let start = bytes.len();
+        let all = append_images(&mut bytes, findings.iter(), room);
+        if all && !cut {
+            bytes.extend_from_slice(b"]}");
+            return bytes;
+        }
+        if !all {
+            bytes.truncate(start);
+            let objected = findings.iter().filter(|finding| !finding.conforms());
+            let others = findings.iter().filter(|finding| finding.conforms());
+            append_images(&mut bytes, objected.chain(others), room);
+        }
+        let whole = hex::encode(digest(&SHA256, &self.whole(&id)));
+        let tail = format!(
+            r#"],"imageCount":{},"truncated":true,"sha256":"{whole}"}}"#,
+            findings.len()
+        );
+        bytes.extend_from_slice(tail.as_bytes());
+        bytes
+    }
+
+    /// Everything, without any limit: only to be hashed.
+    fn whole(&self, id: &uuid::Uuid) -> Vec<u8> {
+        let mut bytes = self.head(id, Scale::Whole).0;
+        append_images(&mut bytes, self.decision.findings().iter(), usize::MAX);
+        bytes
+    }
+
+    /// All but the images, which are left open: `{…,"images":[`. Says whether anything was cut.
+    fn head(&self, id: &uuid::Uuid, scale: Scale) -> (Vec<u8>, bool) {
+        let Self { about, decision, .. } = self;
+        let short = |text, limit| Short::new(text, scale.limit(limit));
+        let denial = decision.denial();
+        let parts = Parts {
+            time: timestamp_out(self.time),
+            id: id.to_string(),
+            cluster: short(&about.cluster, LINE),
+            dialect: about.dialect,
+            uid: short(&about.uid, WORD),
+            operation: short(&about.operation, WORD),
+            kind: short(&about.kind, WORD),
+            sub_resource: short(&about.sub_resource, WORD),
+            namespace: short(&about.namespace, WORD),
+            name: short(&about.name, LINE),
+            user: short(&about.user, LINE),
+            dry_run: about.dry_run,
+            advice: about.advice,
+            latency_micros: self.latency_micros,
+            verdict: Outline::new(decision, short(&denial, PARAGRAPH), |text| short(text, PARAGRAPH)),
+            attestors: Revisions {
+                decision,
+                standing: self.standing,
+            },
+        };
+        let texts = [
+            &parts.cluster,
+            &parts.uid,
+            &parts.operation,
+            &parts.kind,
+            &parts.sub_resource,
+            &parts.namespace,
+        ];
+        let more = [&parts.name, &parts.user, &parts.verdict.message];
+        let cut = texts.iter().chain(&more).any(|text| text.cut)
+            || parts.verdict.justification.as_ref().is_some_and(|text| text.cut);
+        let mut bytes = Vec::with_capacity(2_048);
+        // Strings, numbers and maps with string keys: nothing to fail on.
+        let _ = serde_json::to_writer(&mut bytes, &parts);
+        let mut bytes = escape(bytes);
+        bytes.pop();
+        bytes.extend_from_slice(br#","images":["#);
+        (bytes, cut)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Scale {
+    Bounded,
+    Whole,
+}
+
+impl Scale {
+    fn limit(self, limit: usize) -> usize {
+        match self {
+            Self::Bounded => limit,
+            Self::Whole => usize::MAX,
+        }
+    }
+}
+
+/// Appends images while they end before `room`; says whether all did.
+fn append_images<'a>(bytes: &mut Vec<u8>, findings: impl Iterator<Item = &'a Finding>, room: usize) -> bool {
+    let limit = if room == usize::MAX { usize::MAX } else { IMAGE };
+    for (index, finding) in findings.enumerate() {
+        let before = bytes.len();
+        if index > 0 {
+            bytes.push(b',');
+        }
+        let mut image = Vec::with_capacity(512);
+        let _ = serde_json::to_writer(&mut image, &Image { finding, limit });
+        bytes.extend_from_slice(&escape(image));
+        if bytes.len() > room {
+            bytes.truncate(before);
+            return false;
+        }
+    }
+    true
+}
+
+/// A decision for people and programs who ask first; the same words as in a record.
+pub(crate) fn describe(decision: &Decision) -> serde_json::Value {
+    #[derive(Serialize)]
+    struct Described<'a> {
+        #[serde(flatten)]
+        outline: Outline<'a>,
+        images: Vec<Image<'a>>,
+    }
+    let denial = decision.denial();
+    let whole = |text| Short::new(text, usize::MAX);
+    let outline = Outline::new(decision, whole(&denial), whole);
+    let images = decision
+        .findings()
+        .iter()
+        .map(|finding| Image {
+            finding,
+            limit: usize::MAX,
+        })
+        .collect();
+    serde_json::to_value(Described { outline, images }).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Parts<'a> {
+    time: String,
+    id: String,
+    cluster: Short<'a>,
+    dialect: &'static str,
+    uid: Short<'a>,
+    operation: Short<'a>,
+    kind: Short<'a>,
+    sub_resource: Short<'a>,
+    namespace: Short<'a>,
+    name: Short<'a>,
+    user: Short<'a>,
+    dry_run: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    advice: bool,
+    latency_micros: u64,
+    #[serde(flatten)]
+    verdict: Outline<'a>,
+    attestors: Revisions<'a>,
+}
+
+/// The verdict without its images.
+#[derive(Serialize)]
+struct Outline<'a> {
+    verdict: &'static str,
+    conforms: bool,
+    reason: &'static str,
+    effect: &'static str,
+    message: Short<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    justification: Option<Short<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Policy<'a>>,
+}
+
+impl<'a> Outline<'a> {
+    fn new(decision: &'a Decision, message: Short<'a>, short: impl Fn(&'a str) -> Short<'a>) -> Self {
+        Self {
+            verdict: word(decision.admitted()),
+            conforms: decision.conforms(),
+            reason: decision.reason_code(),
+            effect: decision.effect().code(),
+            message,
+            justification: match decision.effect() {
+                Effect::BrokenGlass { justification } => Some(short(justification)),
+                Effect::Enforced | Effect::DryRun => None,
+            },
+            rule: decision.rule().map(|rule| Shown(rule)),
+            policy: decision.policy().map(Policy),
+        }
+    }
+}
+
+fn word(admitted: bool) -> &'static str {
+    if admitted { "ALLOW" } else { "DENY" }
+}
+
+struct Policy<'a>(&'a PolicyLabel);
+
+impl Serialize for Policy<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("name", &self.0.name)?;
+        map.serialize_entry("etag", &self.0.etag)?;
+        map.end()
+    }
+}
+
+/// Names that follow a grammar, and so are short and printable.
+struct Shown<'a>(&'a (dyn Display + 'a));
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+/// The revision each attestor had that was asked: which keys were trusted.
+struct Revisions<'a> {
+    decision: &'a Decision,
+    standing: Option<&'a Standing>,
+}
+
+impl Serialize for Revisions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(Standing::Registered(snapshot)) = self.standing {
+            for attestor in asked(self.decision, snapshot) {
+                map.serialize_entry(&Shown(attestor.name()), &attestor.revision())?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn asked<'a>(decision: &'a Decision, snapshot: &'a Snapshot) -> Vec<&'a Attestor> {
+    let mut asked: Vec<&Attestor> = Vec::new();
+    for name in decision
+        .findings()
+        .iter()
+        .flat_map(Finding::reasons)
+        .filter_map(attestor_of)
+    {
+        let known = asked.iter().any(|attestor| attestor.name() == name);
+        if let (false, Some(attestor)) = (
+            known || asked.len() >= MOST_ATTESTORS,
+            snapshot.attestors.get(name),
+        ) {
+            asked.push(attestor);
+        }
+    }
+    asked
+}
+
+fn attestor_of(reason: &Reason) -> Option<&AttestorName> {
+    match reason {
+        Reason::Attested { attestor, .. }
+        | Reason::NotPinned(attestor)
+        | Reason::NoAttestations(attestor)
+        | Reason::NoValidAttestations { attestor, .. }
+        | Reason::AttestorWithoutKeys(attestor)
+        | Reason::EvidenceUnavailable { attestor, .. } => Some(attestor),
+        _ => None,
+    }
+}
+
+struct Image<'a> {
+    finding: &'a Finding,
+    limit: usize,
+}
+
+impl Serialize for Image<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { finding, limit } = self;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("field", finding.location())?;
+        map.serialize_entry("image", &Short::new(finding.image(), *limit))?;
+        map.serialize_entry("verdict", word(finding.conforms()))?;
+        map.serialize_entry("reasons", &Reasons(self))?;
+        map.end()
+    }
+}
+
+struct Reasons<'a>(&'a Image<'a>);
+
+impl Serialize for Reasons<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Image { finding, limit } = self.0;
+        serializer.collect_seq(finding.reasons().iter().map(|reason| Why {
+            reason,
+            image: finding.image(),
+            limit: *limit,
+        }))
+    }
+}
+
+struct Why<'a> {
+    reason: &'a Reason,
+    image: &'a str,
+    limit: usize,
+}
+
+impl Serialize for Why<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("code", self.reason.code())?;
+        map.serialize_entry(
+            "message",
+            &Short::new(&self.reason.sentence(self.image), self.limit),
+        )?;
+        map.end()
+    }
+}
+
+/// A text cut to a number of written bytes.
+struct Short<'a> {
+    text: &'a str,
+    cut: bool,
+}
+
+impl<'a> Short<'a> {
+    fn new(text: &'a str, limit: usize) -> Self {
+        // No byte of UTF-8 is written as more than six.
+        if text.len() <= limit / 6 {
+            return Self { text, cut: false };
+        }
+        let mut written = 0_usize;
+        let end = text.char_indices().find(|(_, character)| {
+            written = written.saturating_add(written_length(*character));
+            written > limit
+        });
+        match end {
+            Some((end, _)) => Self {
+                text: text.get(..end).unwrap_or_default(),
+                cut: true,
+            },
+            None => Self { text, cut: false },
+        }
+    }
+}
+
+impl Serialize for Short<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text)
+    }
+}
+
+fn written_length(character: char) -> usize {
+    match character {
+        '"' | '\\' => 2,
+        ' '..='~' => 1,
+        // Perhaps escaped as `\uXXXX`, never longer.
+        _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use binauthz_core::decide::refuse;
+    use binauthz_core::workload::BreakGlass;
+
+    use super::*;
+
+    fn about(filler: &str) -> About {
+        About {
+            name: filler.to_owned(),
+            user: filler.to_owned(),
+            kind: filler.to_owned(),
+            ..About::default()
+        }
+    }
+
+    fn rendered(filler: &str) -> (Vec<u8>, serde_json::Value) {
+        let opened = BreakGlass::read(None, Some(&format!("why {filler}")));
+        let decision = refuse(Reason::Unreviewable(filler.to_owned()), opened.as_ref());
+        let about = about(filler);
+        let entry = Entry {
+            about: &about,
+            decision: &decision,
+            standing: None,
+            time: UnixTime::from_seconds(0),
+            latency_micros: 1,
+        };
+        let bytes = entry.render();
+        let value = serde_json::from_slice(&bytes).unwrap();
+        (bytes, value)
+    }
+
+    #[test]
+    fn no_filler_makes_a_record_too_long_or_too_many_lines() {
+        for character in [
+            "x", "\"", "\\", "\n", "\u{1b}", "\u{7f}", "\u{9b}", "é", "\u{202e}", "\u{feff}", "💣",
+        ] {
+            let (bytes, value) = rendered(&character.repeat(100_000));
+            assert!(bytes.len() <= MAXIMUM_RECORD, "{character:?} {}", bytes.len());
+            assert_eq!(escape(bytes.clone()), bytes, "{character:?}");
+            assert_eq!(value["truncated"], true);
+            assert_eq!(value["sha256"].as_str().unwrap().len(), 64);
+        }
+    }
+
+    #[test]
+    fn what_fits_is_not_cut() {
+        let (_, value) = rendered("INC-1");
+        assert!(value.get("truncated").is_none());
+        assert_eq!(
+            (&value["name"], &value["justification"]),
+            (&"INC-1".into(), &"why INC-1".into())
+        );
+    }
+
+    #[test]
+    fn a_cut_is_at_a_character() {
+        assert_eq!(Short::new("ab💣💣", 9).text, "ab💣");
+        assert_eq!(Short::new("a\"b", 3).text, "a\"");
+        assert!(!Short::new("abc", 3).cut);
+    }
+}

@@ -1,0 +1,546 @@
+//! The webhook's verdicts over real TLS.
+
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::court::{
+    ATTESTOR, CLUSTER, Court, KEY_ID, always, client, created, pod, require_attestation, updated,
+};
+use crate::support::{Desk, flags};
+
+const BREAK_GLASS: &str = "image-policy.k8s.io/break-glass";
+const BREAK_GLASS_REASON: &str = "alpha.image-policy.k8s.io/break-glass";
+
+#[tokio::test]
+async fn an_unsigned_image_is_denied_with_the_sentence_people_know() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let verdict = court.pod(&[&image]).await;
+    assert_eq!(
+        verdict.denial(),
+        format!("Image {image} denied by attestor {ATTESTOR}: No attestations found")
+    );
+    let cause = &verdict.0["response"]["status"]["details"]["causes"][0];
+    assert_eq!(cause["field"], "spec.containers[0]");
+
+    let tag = "us-central1-docker.pkg.dev/p/app/unattested-image:latest";
+    let verdict = court.pod(&[tag]).await;
+    let sentence = format!("Image {tag} denied by attestor {ATTESTOR}: No attestations found");
+    assert!(verdict.denial().starts_with(&sentence), "{}", verdict.denial());
+
+    let record = court.record().await;
+    assert_eq!(
+        (&record["verdict"], &record["reason"]),
+        (&json!("DENY"), &json!("NOT_PINNED"))
+    );
+    assert_eq!(record["user"], "alice@example.com");
+    assert_eq!(record["cluster"], CLUSTER);
+}
+
+#[tokio::test]
+async fn the_same_image_is_admitted_once_it_is_signed() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    court.pod(&[&image]).await.denial();
+    let occurrence = court.attest(&image).await;
+    for (http2, version) in [(true, "HTTP/2.0"), (false, "HTTP/1.1")] {
+        let url = court.url(&format!("/admit/{CLUSTER}"));
+        let answer = client(&court.desk, http2)
+            .post(url)
+            .json(&created(pod(&[&image])))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(format!("{:?}", answer.version()), version);
+        assert_eq!(answer.json::<Value>().await.unwrap()["response"]["allowed"], true);
+    }
+    // Cold, then warm: the same verdict.
+    for _ in 0..2 {
+        court.pod(&[&image]).await.admitted();
+        let record = court.record().await;
+        assert_eq!(
+            (&record["verdict"], &record["reason"]),
+            (&json!("ALLOW"), &json!("ATTESTED"))
+        );
+        assert!(
+            record["images"][0]["reasons"][0]["message"]
+                .as_str()
+                .unwrap()
+                .contains(&occurrence),
+            "{record}"
+        );
+        assert!(
+            record["images"][0]["reasons"][0]["message"]
+                .as_str()
+                .unwrap()
+                .contains(KEY_ID),
+            "{record}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn break_glass_opens_and_is_recorded_with_the_verdict_it_overrode() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let opened = |kind: &str, key: &str, value: &str| {
+        let mut pod = pod(&[&image]);
+        pod["metadata"][kind] = json!({ key: value });
+        created(pod)
+    };
+    let doors = [
+        ("labels", BREAK_GLASS, "true", ""),
+        (
+            "annotations",
+            BREAK_GLASS_REASON,
+            "INC-1234: payments are down",
+            "INC-1234: payments are down",
+        ),
+    ];
+    for (kind, key, value, justification) in doors {
+        let verdict = court.admit(&opened(kind, key, value)).await;
+        verdict.admitted();
+        let annotations = &verdict.0["response"]["auditAnnotations"];
+        assert_eq!(annotations["break-glass"], "true");
+        assert!(
+            annotations["overridden-verification-result"]
+                .as_str()
+                .unwrap()
+                .contains("No attestations found")
+        );
+        let record = court.record().await;
+        assert_eq!(
+            (&record["verdict"], &record["effect"]),
+            (&json!("ALLOW"), &json!("BREAK_GLASS"))
+        );
+        assert_eq!(
+            (&record["conforms"], &record["reason"]),
+            (&json!(false), &json!("NO_ATTESTATIONS"))
+        );
+        assert_eq!(record["justification"], justification);
+    }
+    for (kind, key, value) in [
+        ("labels", BREAK_GLASS, "false"),
+        ("labels", BREAK_GLASS, "TRUE"),
+        ("labels", BREAK_GLASS, ""),
+        ("labels", BREAK_GLASS_REASON, "true"),
+        ("annotations", BREAK_GLASS, "true"),
+        ("annotations", BREAK_GLASS_REASON, "false"),
+        ("annotations", BREAK_GLASS_REASON, " "),
+    ] {
+        court.admit(&opened(kind, key, value)).await.denial();
+    }
+    // A Pod that conforms is recorded as opened all the same, with nothing overridden.
+    let signed = court.signed().await;
+    let mut conforming = pod(&[&signed]);
+    conforming["metadata"]["labels"] = json!({ BREAK_GLASS: "true" });
+    court.admit(&created(conforming)).await.admitted();
+    let record = court.record().await;
+    assert_eq!(
+        (&record["effect"], &record["conforms"]),
+        (&json!("BREAK_GLASS"), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn dry_run_lets_through_warns_and_records() {
+    let court = Court::new().await;
+    court.policy(require_attestation("DRYRUN_AUDIT_LOG_ONLY")).await;
+    let verdict = court.pod(&[&court.unsigned()]).await;
+    verdict.admitted();
+    assert!(
+        verdict.0["response"]["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("No attestations found"),
+        "{}",
+        verdict.0
+    );
+    assert_eq!(verdict.0["response"]["auditAnnotations"]["dry-run"], "true");
+    let record = court.record().await;
+    assert_eq!(
+        (&record["effect"], &record["conforms"]),
+        (&json!("DRY_RUN"), &json!(false))
+    );
+    assert_eq!(record["dryRun"], false, "that is the request's own dry run");
+}
+
+#[tokio::test]
+async fn a_request_that_is_itself_a_dry_run_is_judged_flagged_and_counted_nowhere() {
+    let court = Court::new().await;
+    let mut opened = pod(&[&court.unsigned()]);
+    opened["metadata"]["labels"] = json!({ BREAK_GLASS: "true" });
+    let mut review = created(opened);
+    review["request"]["dryRun"] = true.into();
+    court.admit(&review).await.admitted();
+    assert_eq!(court.record().await["dryRun"], true);
+    let metrics = court.desk.health("/metrics").await.1;
+    let counted = metrics
+        .lines()
+        .any(|line| line.contains("BREAK_GLASS") && !line.starts_with('#') && !line.ends_with(" 0"));
+    assert!(!counted, "{metrics}");
+}
+
+#[tokio::test]
+async fn every_change_takes_effect_on_the_next_request() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let occurrence = court.attest(&image).await;
+    court.pod(&[&image]).await.admitted();
+
+    court.desk.delete(&format!("/v1/{occurrence}")).await.ok();
+    court.pod(&[&image]).await.denial();
+    court.attest(&image).await;
+    court.pod(&[&image]).await.admitted();
+
+    court
+        .desk
+        .put(&format!("/v1/{ATTESTOR}"), court.attestor(false))
+        .await
+        .ok();
+    assert!(
+        court
+            .pod(&[&image])
+            .await
+            .denial()
+            .contains("the attestor has no public keys")
+    );
+    court
+        .desk
+        .put(&format!("/v1/{ATTESTOR}"), court.attestor(true))
+        .await
+        .ok();
+    court.pod(&[&image]).await.admitted();
+
+    court.policy(always("ALWAYS_DENY")).await;
+    assert!(
+        court
+            .pod(&[&image])
+            .await
+            .denial()
+            .contains("default admission rule")
+    );
+    court
+        .policy(require_attestation("ENFORCED_BLOCK_AND_AUDIT_LOG"))
+        .await;
+    court.pod(&[&image]).await.admitted();
+
+    court.desk.delete(&format!("/v1/{CLUSTER}")).await.ok();
+    assert!(court.pod(&[&image]).await.denial().contains("is not registered"));
+    assert_eq!(court.record().await["reason"], "CLUSTER_NOT_REGISTERED");
+}
+
+/// A thousand changes, each followed at once by a question, while others keep asking and filling the caches.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_verdict_is_older_than_the_last_answered_change() {
+    let court = Arc::new(Court::new().await);
+    let done = Arc::new(AtomicBool::new(false));
+    let others: Vec<_> = (0..3)
+        .map(|_| {
+            let (court, done) = (Arc::clone(&court), Arc::clone(&done));
+            tokio::spawn(async move {
+                while !done.load(Ordering::Relaxed) {
+                    court.pod(&["nginx"]).await.allowed();
+                }
+            })
+        })
+        .collect();
+    for flip in 0..1_000 {
+        let allow = flip % 2 == 0;
+        court
+            .policy(always(if allow { "ALWAYS_ALLOW" } else { "ALWAYS_DENY" }))
+            .await;
+        assert_eq!(court.pod(&["nginx"]).await.allowed(), allow, "flip {flip}");
+    }
+    done.store(true, Ordering::Relaxed);
+    for other in others {
+        other.await.unwrap();
+    }
+}
+
+/// The same for evidence: attested, asked, deleted, asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_proof_outlives_its_occurrence() {
+    let court = Arc::new(Court::new().await);
+    let image = court.unsigned();
+    let done = Arc::new(AtomicBool::new(false));
+    let other = {
+        let (court, done, image) = (Arc::clone(&court), Arc::clone(&done), image.clone());
+        tokio::spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                court.pod(&[&image]).await.allowed();
+            }
+        })
+    };
+    for _ in 0..150 {
+        let occurrence = court.attest(&image).await;
+        court.pod(&[&image]).await.admitted();
+        court.desk.delete(&format!("/v1/{occurrence}")).await.ok();
+        court.pod(&[&image]).await.denial();
+    }
+    done.store(true, Ordering::Relaxed);
+    other.await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_journal_enforced_verdicts_deny_and_break_glass_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    symlink("/dev/full", journal.join("verdicts-0000000001.jsonl")).unwrap();
+    let flags = flags(folder.path());
+    let court = Court::on(Desk::with(folder, flags).await).await;
+    // The full disk is found by the first record; without a folder there is no second segment either.
+    std::fs::remove_dir_all(&journal).unwrap();
+    let image = court.signed().await;
+    for _ in 0..2 {
+        let verdict = court.pod(&[&image]).await;
+        assert!(
+            verdict.denial().contains("could not be recorded"),
+            "{}",
+            verdict.denial()
+        );
+        let mut opened = pod(&[&image]);
+        opened["metadata"]["labels"] = json!({ BREAK_GLASS: "true" });
+        court.admit(&created(opened)).await.admitted();
+    }
+    let metrics = court.desk.health("/metrics").await.1;
+    let shouted = metrics
+        .lines()
+        .any(|line| line.contains("unrecorded") && line.contains("break_glass") && line.ends_with(" 2"));
+    assert!(shouted, "{metrics}");
+}
+
+#[tokio::test]
+async fn evidence_that_cannot_be_read_denies_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = flags(folder.path());
+    let court = Court::on(Desk::with(folder, flags.clone()).await).await;
+    let image = court.signed().await;
+    let (court_image, folder) = (image.clone(), court.desk.stop().await);
+    damage(folder.path(), &court_image).await;
+    let desk = Desk::with(folder, flags).await;
+    let webhook = client(&desk, true);
+    let url = format!("https://{}/admit/{CLUSTER}", desk.addresses().webhook);
+    let answer: Value = webhook
+        .post(url)
+        .json(&created(pod(&[&image])))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(answer["response"]["allowed"], false);
+    let causes = &answer["response"]["status"]["details"]["causes"];
+    assert_eq!(causes[0]["reason"], "EVIDENCE_UNAVAILABLE", "{answer}");
+}
+
+/// Overwrites the one stored attestation with something that is none.
+async fn damage(folder: &std::path::Path, image: &str) {
+    use binauthz_store::{Change, Commit, Store};
+    let store = Store::open(&folder.join("binauthz.db")).unwrap();
+    let digest: binauthz_core::image::Digest = image.split_once('@').unwrap().1.parse().unwrap();
+    let mut rows = store
+        .occurrences_of("projects/p/notes/signed", digest.as_bytes(), 10)
+        .await
+        .unwrap();
+    let mut row = rows.remove(0);
+    row.document = "{}".to_owned();
+    let audit = binauthz_store::AuditRow {
+        sequence: 0,
+        time: 0,
+        principal: "test".to_owned(),
+        method: "damage".to_owned(),
+        resource: row.name.clone(),
+        status_code: 0,
+        request_id: String::new(),
+        detail: "{}".to_owned(),
+    };
+    store
+        .commit(Commit {
+            audit,
+            changes: vec![Change::ReplaceOccurrence(row)],
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_update_that_changes_no_image_and_a_deletion_pass_and_nothing_else_does() {
+    let court = Court::new().await;
+    let (signed, unsigned) = (court.signed().await, court.unsigned());
+    // Unsigned when it was admitted, so that only the narrowing can let the update pass.
+    let mut labelled = pod(&[&unsigned]);
+    labelled["metadata"]["labels"] = json!({ "team": "a" });
+    court
+        .admit(&updated(pod(&[&unsigned]), labelled))
+        .await
+        .admitted();
+    court
+        .admit(&updated(pod(&[&signed]), pod(&[&unsigned])))
+        .await
+        .denial();
+    court
+        .admit(&updated(pod(&[&signed]), pod(&[&signed, &unsigned])))
+        .await
+        .denial();
+    court
+        .admit(&updated(json!(null), pod(&[&unsigned])))
+        .await
+        .denial();
+    let mut dying = pod(&[&unsigned]);
+    dying["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z".into();
+    court
+        .admit(&updated(dying.clone(), dying.clone()))
+        .await
+        .admitted();
+    court.admit(&created(dying)).await.denial();
+
+    let mut deletion = created(pod(&[&unsigned]));
+    deletion["request"]["operation"] = "DELETE".into();
+    deletion["request"]["oldObject"] = deletion["request"]["object"].take();
+    court.admit(&deletion).await.admitted();
+    let mut other = created(pod(&[&unsigned]));
+    other["request"]["operation"] = "CONNECT".into();
+    court.admit(&other).await.denial();
+    let mut scale =
+        created(json!({ "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": { "name": "web" } }));
+    scale["request"]["subResource"] = "scale".into();
+    court.admit(&scale).await.admitted();
+}
+
+#[tokio::test]
+async fn the_mutating_webhook_carries_an_opened_door_to_the_pods() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let deployment = |own: Value, template: Value| {
+        created(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "annotations": own },
+            "spec": { "template": { "metadata": { "annotations": template }, "spec": { "containers": [{ "name": "c", "image": image }] } } },
+        }))
+    };
+    let reason = "Emergency fix for incident INC-1234";
+    let review = deployment(json!({ BREAK_GLASS_REASON: reason }), json!({ "a": "b" }));
+    court.admit(&review).await.admitted();
+    let reply = court.ask("mutate", &review).await;
+    assert_eq!(
+        (&reply["response"]["allowed"], &reply["response"]["patchType"]),
+        (&json!(true), &json!("JSONPatch"))
+    );
+    let patch = base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD,
+        reply["response"]["patch"].as_str().unwrap(),
+    )
+    .unwrap();
+    let patch: Value = serde_json::from_slice(&patch).unwrap();
+    assert_eq!(
+        patch,
+        json!([{
+            "op": "add", "path": "/spec/template/metadata/annotations/alpha.image-policy.k8s.io~1break-glass", "value": reason,
+        }])
+    );
+    let untouched = [
+        deployment(json!({}), json!({})),
+        deployment(
+            json!({ BREAK_GLASS_REASON: reason }),
+            json!({ BREAK_GLASS_REASON: "INC-1" }),
+        ),
+        deployment(json!({ BREAK_GLASS_REASON: "false" }), json!({})),
+        created(pod(&[&image])),
+    ];
+    for review in untouched {
+        let reply = court.ask("mutate", &review).await;
+        assert_eq!(reply["response"]["allowed"], true);
+        assert!(reply["response"].get("patch").is_none(), "{reply}");
+    }
+    assert_eq!(
+        court.records().await.len(),
+        1,
+        "it decides nothing, so it records nothing"
+    );
+}
+
+#[tokio::test]
+async fn an_image_review_is_judged_by_the_same_policy() {
+    let court = Court::new().await;
+    let (signed, unsigned) = (court.signed().await, court.unsigned());
+    let review = |images: &[&str], annotations: Value| {
+        let containers: Vec<Value> = images.iter().map(|image| json!({ "image": image })).collect();
+        json!({
+            "apiVersion": "imagepolicy.k8s.io/v1alpha1", "kind": "ImageReview", "metadata": {},
+            "spec": { "containers": containers, "annotations": annotations, "namespace": "default" },
+            "status": { "allowed": false },
+        })
+    };
+    let reply = court.ask("imagepolicy", &review(&[&signed], json!({}))).await;
+    assert_eq!(reply["status"]["allowed"], true, "{reply}");
+    let reply = court
+        .ask("imagepolicy", &review(&[&signed, &unsigned], json!({})))
+        .await;
+    let expected = format!("Image {unsigned} denied by attestor {ATTESTOR}: No attestations found");
+    assert_eq!(
+        (&reply["status"]["allowed"], &reply["status"]["reason"]),
+        (&json!(false), &json!(expected))
+    );
+    let reply = court
+        .ask(
+            "imagepolicy",
+            &review(&[&unsigned], json!({ BREAK_GLASS_REASON: "INC-1" })),
+        )
+        .await;
+    assert_eq!(
+        (
+            &reply["status"]["allowed"],
+            &reply["status"]["auditAnnotations"]["break-glass"]
+        ),
+        (&json!(true), &json!("true"))
+    );
+    assert_eq!(court.record().await["dialect"], "ImageReview");
+
+    let policy = json!({
+        "defaultAdmissionRule": always("ALWAYS_ALLOW"),
+        "kubernetesServiceAccountAdmissionRules": { "default:default": always("ALWAYS_DENY") },
+    });
+    court.desk.put("/v1/projects/p/policy", policy).await.ok();
+    let reply = court.ask("imagepolicy", &review(&[&signed], json!({}))).await;
+    assert_eq!(
+        reply["status"]["allowed"], false,
+        "an ImageReview carries no service account: {reply}"
+    );
+}
+
+#[tokio::test]
+async fn workloads_can_be_warned_about_only_and_their_pods_are_denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, "warnOnlyForWorkloads: true\n").unwrap();
+    let flags = binauthz_server::Flags {
+        config: Some(config),
+        ..flags(folder.path())
+    };
+    let court = Court::on(Desk::with(folder, flags).await).await;
+    let image = court.unsigned();
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": { "template": { "spec": { "containers": [{ "name": "c", "image": image }] } } },
+    });
+    let verdict = court.admit(&created(deployment)).await;
+    verdict.admitted();
+    assert!(
+        verdict.0["response"]["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("its Pods will be denied")
+    );
+    assert_eq!(
+        court.record().await["advice"],
+        true,
+        "the record says that it was advice"
+    );
+    court.pod(&[&image]).await.denial();
+    assert!(court.record().await.get("advice").is_none());
+}
