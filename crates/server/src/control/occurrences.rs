@@ -23,7 +23,14 @@ use super::notes;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 
-const FIELDS: &[&str] = &["kind", "resourceUri", "noteId", "noteProjectId"];
+const FIELDS: &[&str] = &[
+    "kind",
+    "resourceUri",
+    "noteId",
+    "noteProjectId",
+    "createTime",
+    "updateTime",
+];
 /// Rows looked at for one page of a filtered list.
 const MAX_SCANNED: u32 = 5_000;
 const MAX_BATCH: usize = 1_000;
@@ -318,6 +325,8 @@ fn value(row: &OccurrenceRow, field: &str) -> String {
     match field {
         "kind" => row.kind.clone(),
         "resourceUri" => row.resource_uri.clone(),
+        "createTime" => json::timestamp_out(UnixTime::from_micros(row.created)),
+        "updateTime" => json::timestamp_out(UnixTime::from_micros(row.updated)),
         "noteId" => note.map(|note| note.note().to_string()).unwrap_or_default(),
         _ => note.map(|note| note.project().to_string()).unwrap_or_default(),
     }
