@@ -180,11 +180,11 @@ fn step(snapshot: &Snapshot, source: &RuleSource, rule: &AdmissionRule, image: &
         Rule::RequireAttestations(attestors) => attestors,
     };
     match &image.reference {
-        Err(why) => Step::Settled(Reason::InvalidReference(why.clone())),
-        Ok(ImageRef::Tagged(_)) => {
-            let first = attestors.iter().next().cloned();
-            Step::Settled(first.map_or(Reason::Internal, Reason::NotPinned))
-        }
+        Err(why) => Step::Settled(Reason::InvalidReference {
+            why: why.clone(),
+            attestor: attestors.first().clone(),
+        }),
+        Ok(ImageRef::Tagged(_)) => Step::Settled(Reason::NotPinned(attestors.first().clone())),
         Ok(ImageRef::Pinned(pinned)) => {
             let asked = attestors
                 .iter()

@@ -28,8 +28,13 @@ pub enum Reason {
     },
     /// The rule denies everything.
     AlwaysDeny(RuleSource),
-    /// What is written is no image reference.
-    InvalidReference(InvalidImageRef),
+    /// What is written is no image reference, where an attestation is required.
+    InvalidReference {
+        /// What is wrong with it.
+        why: InvalidImageRef,
+        /// The first attestor required.
+        attestor: AttestorName,
+    },
     /// A tag where attestations are required.
     NotPinned(AttestorName),
     /// The attestor has not attested the digest.
@@ -96,7 +101,7 @@ impl Reason {
             Self::EvaluationDisabled => "EVALUATION_DISABLED",
             Self::Attested { .. } => "ATTESTED",
             Self::AlwaysDeny(_) => "ALWAYS_DENY",
-            Self::InvalidReference(_) => "INVALID_REFERENCE",
+            Self::InvalidReference { .. } => "INVALID_REFERENCE",
             Self::NotPinned(_) => "NOT_PINNED",
             Self::NoAttestations(_) => "NO_ATTESTATIONS",
             Self::NoValidAttestations { .. } => "NO_VALID_ATTESTATIONS",
@@ -173,8 +178,8 @@ impl Reason {
                     "Image {image} denied by Binary Authorization {rule}. Denied by always_deny admission rule"
                 )
             }
-            Self::InvalidReference(why) => format!("Image {image} denied by Binary Authorization: {why}"),
-            Self::NotPinned(_)
+            Self::InvalidReference { .. }
+            | Self::NotPinned(_)
             | Self::NoAttestations(_)
             | Self::NoValidAttestations { .. }
             | Self::AttestorMissing(_)
@@ -212,6 +217,12 @@ impl Reason {
                 attestor,
                 format!(
                     "No attestations found. Expected digest with sha256 scheme, but got tag or malformed digest; find the digest with `binauthz images describe {image}` and deploy IMAGE@sha256:DIGEST"
+                ),
+            ),
+            Self::InvalidReference { why, attestor } => (
+                attestor,
+                format!(
+                    "No attestations found. Expected digest with sha256 scheme, but got tag or malformed digest: {why}"
                 ),
             ),
             Self::NoAttestations(attestor) => (attestor, "No attestations found".to_owned()),
@@ -420,5 +431,87 @@ pub fn unrecorded(decision: &Decision) -> Decision {
             rule: decision.rule.clone(),
             policy: decision.policy.clone(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ATTESTOR: &str = "projects/YOUR_PROJECT/attestors/image-signing-attestor";
+    const IMAGE: &str = "us-central1-docker.pkg.dev/YOUR_PROJECT/app/unattested-image";
+
+    /// The refusal that the tutorial prints. People search their logs for it, so it does not change.
+    #[test]
+    fn the_tutorials_sentence_is_ours() {
+        let attestor: AttestorName = ATTESTOR.parse().unwrap();
+        let tagged = format!("{IMAGE}:latest");
+        let printed = format!("Image {tagged} denied by attestor {ATTESTOR}: No attestations found");
+        for reason in [
+            Reason::NotPinned(attestor.clone()),
+            // With the placeholder in it the name is no reference: paths have no capitals.
+            Reason::InvalidReference {
+                why: InvalidImageRef::Path,
+                attestor: attestor.clone(),
+            },
+        ] {
+            let sentence = reason.sentence(&tagged);
+            assert!(sentence.starts_with(&format!("{printed}. ")), "{sentence}");
+        }
+        let pinned = format!("{IMAGE}@sha256:{}", "0".repeat(64));
+        assert_eq!(
+            Reason::NoAttestations(attestor).sentence(&pinned),
+            format!("Image {pinned} denied by attestor {ATTESTOR}: No attestations found")
+        );
+    }
+
+    fn objecting(reasons: Vec<Reason>) -> Decision {
+        let finding = Finding::new("spec.containers[0]".to_owned(), "a".to_owned(), reasons);
+        Decision::new(vec![finding], Effect::Enforced, None, None)
+    }
+
+    #[test]
+    fn nothing_found_is_not_conforming() {
+        assert!(!Decision::new(Vec::new(), Effect::Enforced, None, None).conforms());
+        assert!(!objecting(Vec::new()).conforms());
+        assert!(objecting(vec![Reason::AlwaysAllow]).conforms());
+        assert!(!objecting(vec![Reason::AlwaysAllow, Reason::Internal]).conforms());
+    }
+
+    #[test]
+    fn without_a_record_only_broken_glass_stays_open() {
+        let effects = [
+            (Effect::Enforced, false),
+            (Effect::DryRun, false),
+            (
+                Effect::BrokenGlass {
+                    justification: String::new(),
+                },
+                true,
+            ),
+        ];
+        for (effect, admitted) in effects {
+            for reason in [Reason::AlwaysAllow, Reason::Internal] {
+                let finding = Finding::new(String::new(), "a".to_owned(), vec![reason]);
+                let decision = Decision::new(vec![finding], effect.clone(), None, None);
+                assert_eq!(unrecorded(&decision).admitted(), admitted, "{effect:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_cannot_be_made_of_a_reason_to_admit() {
+        assert_eq!(Reason::AlwaysAllow.into_refusal(), Reason::Internal);
+        assert_eq!(Reason::Deadline.into_refusal(), Reason::Deadline);
+    }
+
+    #[test]
+    fn the_overridden_result_has_a_line_per_objection() {
+        let always = Reason::AlwaysDeny(RuleSource::Default);
+        let decision = objecting(vec![always, Reason::AlwaysAllow, Reason::Overloaded]);
+        assert_eq!(
+            decision.overridden_result(),
+            "'a' : Denied by an ALWAYS_DENY admission rule\n'a' : Denied by Binary Authorization: too many requests at once\n"
+        );
     }
 }

@@ -139,6 +139,11 @@ impl Attestors {
         })
     }
 
+    /// The first one written.
+    pub fn first(&self) -> &AttestorName {
+        &self.first
+    }
+
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &AttestorName> {
         std::iter::once(&self.first).chain(&self.rest)
