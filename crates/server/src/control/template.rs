@@ -231,68 +231,71 @@ mod tests {
         ])
     }
 
+    /// A path, its row, and what it captures.
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+    );
+
+    const CASES: &[Case] = &[
+        (
+            "/v1/projects/p/attestors/a",
+            "/{version}/projects/{project}/attestors/{attestor}",
+            &[("project", "p"), ("attestor", "a")],
+        ),
+        (
+            "/v1beta1/projects/p/attestors/a/",
+            "/{version}/projects/{project}/attestors/{attestor}",
+            &[("project", "p"), ("attestor", "a")],
+        ),
+        (
+            "/v1/projects/p/attestors/sha256:ab",
+            "/{version}/projects/{project}/attestors/{attestor}",
+            &[("project", "p"), ("attestor", "sha256:ab")],
+        ),
+        (
+            "/v1/projects/p/attestors/a:getIamPolicy",
+            "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+            &[("project", "p"), ("attestor", "a")],
+        ),
+        (
+            "/v1/projects/p/attestors/a%3AgetIamPolicy",
+            "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+            &[("project", "p"), ("attestor", "a")],
+        ),
+        (
+            "/v1/projects/p/attestors/x:y:getIamPolicy",
+            "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
+            &[("project", "p"), ("attestor", "x:y")],
+        ),
+        (
+            "/v1/projects/p/occurrences:vulnerabilitySummary",
+            "/{version}/projects/{project}/occurrences:vulnerabilitySummary",
+            &[("project", "p")],
+        ),
+        (
+            "/v1/projects/p/attestors/..%2f..%2fp2%2fattestors%2fx",
+            "/{version}/projects/{project}/attestors/{attestor}",
+            &[("project", "p"), ("attestor", "../../p2/attestors/x")],
+        ),
+        (
+            "/v1/projects/p/attestors/foo%252Fbar",
+            "/{version}/projects/{project}/attestors/{attestor}",
+            &[("project", "p"), ("attestor", "foo%2Fbar")],
+        ),
+        (
+            "/v1/projects/p/special/literal",
+            "/{version}/projects/{project}/special/literal",
+            &[("project", "p")],
+        ),
+        ("/own/v1/things", "/own/v1/things", &[]),
+    ];
+
     #[test]
     fn paths_find_their_rows() {
         let table = table();
-        type Case = (
-            &'static str,
-            &'static str,
-            &'static [(&'static str, &'static str)],
-        );
-        let cases: &[Case] = &[
-            (
-                "/v1/projects/p/attestors/a",
-                "/{version}/projects/{project}/attestors/{attestor}",
-                &[("project", "p"), ("attestor", "a")],
-            ),
-            (
-                "/v1beta1/projects/p/attestors/a/",
-                "/{version}/projects/{project}/attestors/{attestor}",
-                &[("project", "p"), ("attestor", "a")],
-            ),
-            (
-                "/v1/projects/p/attestors/sha256:ab",
-                "/{version}/projects/{project}/attestors/{attestor}",
-                &[("project", "p"), ("attestor", "sha256:ab")],
-            ),
-            (
-                "/v1/projects/p/attestors/a:getIamPolicy",
-                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
-                &[("project", "p"), ("attestor", "a")],
-            ),
-            (
-                "/v1/projects/p/attestors/a%3AgetIamPolicy",
-                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
-                &[("project", "p"), ("attestor", "a")],
-            ),
-            (
-                "/v1/projects/p/attestors/x:y:getIamPolicy",
-                "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
-                &[("project", "p"), ("attestor", "x:y")],
-            ),
-            (
-                "/v1/projects/p/occurrences:vulnerabilitySummary",
-                "/{version}/projects/{project}/occurrences:vulnerabilitySummary",
-                &[("project", "p")],
-            ),
-            (
-                "/v1/projects/p/attestors/..%2f..%2fp2%2fattestors%2fx",
-                "/{version}/projects/{project}/attestors/{attestor}",
-                &[("project", "p"), ("attestor", "../../p2/attestors/x")],
-            ),
-            (
-                "/v1/projects/p/attestors/foo%252Fbar",
-                "/{version}/projects/{project}/attestors/{attestor}",
-                &[("project", "p"), ("attestor", "foo%2Fbar")],
-            ),
-            (
-                "/v1/projects/p/special/literal",
-                "/{version}/projects/{project}/special/literal",
-                &[("project", "p")],
-            ),
-            ("/own/v1/things", "/own/v1/things", &[]),
-        ];
-        for (path, template, params) in cases {
+        for (path, template, params) in CASES {
             let (route, captured) = table
                 .find(Some(Verb::Get), path)
                 .unwrap_or_else(|error| panic!("{path}: {error:?}"));

@@ -8,7 +8,12 @@ const CLUSTERS: &str = "/v1/projects/demo/locations/us-central1-a/clusters";
 const CLUSTER: &str = "/v1/projects/demo/locations/us-central1-a/clusters/my-cluster";
 
 async fn create(desk: &Desk, cluster: Value) -> Value {
-    desk.post(CLUSTERS, json!({ "cluster": cluster, "parent": "projects/demo/locations/us-central1-a" })).await.ok()
+    desk.post(
+        CLUSTERS,
+        json!({ "cluster": cluster, "parent": "projects/demo/locations/us-central1-a" }),
+    )
+    .await
+    .ok()
 }
 
 fn desired(mode: &str) -> Value {
@@ -18,33 +23,53 @@ fn desired(mode: &str) -> Value {
 #[tokio::test]
 async fn the_life_of_a_cluster() {
     let desk = Desk::new().await;
-    let operation = create(&desk, json!({ "name": "my-cluster", "nodePools": [{ "name": "p" }] })).await;
+    let operation = create(
+        &desk,
+        json!({ "name": "my-cluster", "nodePools": [{ "name": "p" }] }),
+    )
+    .await;
     assert_eq!(operation["operationType"], "CREATE_CLUSTER");
     assert_eq!(operation["status"], "DONE");
     let again = json!({ "cluster": { "name": "my-cluster" } });
-    desk.post(CLUSTERS, again).await.refused("ALREADY_EXISTS", "locations/us-central1-a/clusters/my-cluster");
+    desk.post(CLUSTERS, again)
+        .await
+        .refused("ALREADY_EXISTS", "locations/us-central1-a/clusters/my-cluster");
 
     let cluster = desk.get(CLUSTER).await.ok();
     assert_eq!(cluster["name"], "my-cluster");
     assert_eq!(cluster["status"], "RUNNING");
     assert_eq!(cluster["binaryAuthorization"]["evaluationMode"], "DISABLED");
-    assert_eq!(cluster["workloadIdentityConfig"]["workloadPool"], "demo.svc.id.goog");
+    assert_eq!(
+        cluster["workloadIdentityConfig"]["workloadPool"],
+        "demo.svc.id.goog"
+    );
     assert_eq!(cluster["endpoint"], "my-cluster.us-central1-a.demo.invalid");
     assert_eq!(cluster["nodePools"], json!([{ "name": "p" }]));
 
-    let operation = desk.put(CLUSTER, desired("PROJECT_SINGLETON_POLICY_ENFORCE")).await.ok();
+    let operation = desk
+        .put(CLUSTER, desired("PROJECT_SINGLETON_POLICY_ENFORCE"))
+        .await
+        .ok();
     assert_eq!(operation["operationType"], "UPDATE_CLUSTER");
     let changed = desk.get(CLUSTER).await.ok();
-    assert_eq!(changed["binaryAuthorization"], json!({ "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" }));
+    assert_eq!(
+        changed["binaryAuthorization"],
+        json!({ "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" })
+    );
     assert_ne!(changed["etag"], cluster["etag"]);
     for kept in ["id", "nodePools", "createTime", "workloadIdentityConfig"] {
         assert_eq!(changed[kept], cluster[kept], "{kept}");
     }
 
     desk.delete(CLUSTER).await.ok();
-    desk.get(CLUSTER).await.refused("NOT_FOUND", "binauthz clusters create my-cluster --location=us-central1-a");
+    desk.get(CLUSTER).await.refused(
+        "NOT_FOUND",
+        "binauthz clusters create my-cluster --location=us-central1-a",
+    );
     desk.delete(CLUSTER).await.refused("NOT_FOUND", "my-cluster");
-    desk.put(CLUSTER, desired("DISABLED")).await.refused("NOT_FOUND", "my-cluster");
+    desk.put(CLUSTER, desired("DISABLED"))
+        .await
+        .refused("NOT_FOUND", "my-cluster");
 }
 
 #[tokio::test]
@@ -56,12 +81,19 @@ async fn every_version_and_both_forms_of_the_address_show_one_cluster() {
         for place in ["locations", "zones"] {
             let path = format!("/{version}/projects/demo/{place}/us-central1-a/clusters/my-cluster");
             let mut cluster = desk.get(&path).await.ok();
-            assert!(cluster["selfLink"].as_str().unwrap().contains(&format!("/{version}/")));
+            assert!(
+                cluster["selfLink"]
+                    .as_str()
+                    .unwrap()
+                    .contains(&format!("/{version}/"))
+            );
             cluster["selfLink"] = reference["selfLink"].clone();
             assert_eq!(cluster, reference, "{path}");
         }
     }
-    desk.get(&CLUSTER.replace("v1", "v2")).await.refused("NOT_FOUND", "is not an address of this server");
+    desk.get(&CLUSTER.replace("v1", "v2"))
+        .await
+        .refused("NOT_FOUND", "is not an address of this server");
 }
 
 #[tokio::test]
@@ -69,19 +101,37 @@ async fn lists_are_of_one_location_or_of_all() {
     let desk = Desk::new().await;
     create(&desk, json!({ "name": "a" })).await;
     create(&desk, json!({ "name": "b" })).await;
-    desk.post("/v1/projects/demo/zones/europe-west1/clusters", json!({ "cluster": { "name": "c" } })).await.ok();
-    desk.post("/v1/projects/other/locations/europe-west1/clusters", json!({ "cluster": { "name": "d" } })).await.ok();
+    desk.post(
+        "/v1/projects/demo/zones/europe-west1/clusters",
+        json!({ "cluster": { "name": "c" } }),
+    )
+    .await
+    .ok();
+    desk.post(
+        "/v1/projects/other/locations/europe-west1/clusters",
+        json!({ "cluster": { "name": "d" } }),
+    )
+    .await
+    .ok();
     for (path, expected) in [
         ("/v1/projects/demo/locations/-/clusters", vec!["c", "a", "b"]),
         ("/v1/projects/demo/zones/-/clusters", vec!["c", "a", "b"]),
-        ("/v1/projects/demo/locations/us-central1-a/clusters", vec!["a", "b"]),
+        (
+            "/v1/projects/demo/locations/us-central1-a/clusters",
+            vec!["a", "b"],
+        ),
         ("/v1/projects/demo/locations/us-central1/clusters", vec![]),
         ("/v1/projects/other/locations/-/clusters", vec!["d"]),
     ] {
         let list = desk.get(path).await.ok();
         let names: Vec<&str> = list["clusters"]
             .as_array()
-            .map(|clusters| clusters.iter().map(|cluster| cluster["name"].as_str().unwrap()).collect())
+            .map(|clusters| {
+                clusters
+                    .iter()
+                    .map(|cluster| cluster["name"].as_str().unwrap())
+                    .collect()
+            })
             .unwrap_or_default();
         assert_eq!(names, expected, "{path}");
     }
@@ -101,7 +151,9 @@ async fn operations_are_found_again_and_done() {
         let path = path.replace("us-central1-a", elsewhere);
         desk.get(&path).await.refused("NOT_FOUND", name);
     }
-    desk.get(&path.replace("demo", "other")).await.refused("NOT_FOUND", name);
+    desk.get(&path.replace("demo", "other"))
+        .await
+        .refused("NOT_FOUND", name);
 }
 
 #[tokio::test]
@@ -124,7 +176,10 @@ async fn mistakes_change_nothing_and_say_what_to_do() {
     create(&desk, json!({ "name": "my-cluster" })).await;
     let before = desk.get(CLUSTER).await.ok();
     for (body, message) in [
-        (json!({ "update": { "desiredNodeVersion": "1" } }), "`update.desiredNodeVersion`: is not changed here"),
+        (
+            json!({ "update": { "desiredNodeVersion": "1" } }),
+            "`update.desiredNodeVersion`: is not changed here",
+        ),
         (desired("ENFORCE"), "is `ENFORCE`, which is not one of"),
         (json!({}), "update"),
         (json!([]), "object"),
@@ -134,10 +189,20 @@ async fn mistakes_change_nothing_and_say_what_to_do() {
     assert_eq!(desk.get(CLUSTER).await.ok(), before);
     for (path, cluster, message) in [
         (CLUSTERS, json!({ "name": "bad/name" }), "cluster.name"),
-        (CLUSTERS, json!({ "name": "x", "binaryAuthorisation": {} }), "did you mean `binaryAuthorization`?"),
-        ("/v1/projects/demo/locations/US/clusters", json!({ "name": "x" }), "LOCATION"),
+        (
+            CLUSTERS,
+            json!({ "name": "x", "binaryAuthorisation": {} }),
+            "did you mean `binaryAuthorization`?",
+        ),
+        (
+            "/v1/projects/demo/locations/US/clusters",
+            json!({ "name": "x" }),
+            "LOCATION",
+        ),
     ] {
-        desk.post(path, json!({ "cluster": cluster })).await.refused("INVALID_ARGUMENT", message);
+        desk.post(path, json!({ "cluster": cluster }))
+            .await
+            .refused("INVALID_ARGUMENT", message);
     }
     let list = desk.get("/v1/projects/demo/locations/-/clusters").await.ok();
     assert_eq!(list["clusters"].as_array().unwrap().len(), 1);
@@ -148,7 +213,9 @@ async fn changes_leave_audit_rows_and_readings_none() {
     let desk = Desk::new().await;
     create(&desk, json!({ "name": "my-cluster" })).await;
     desk.get(CLUSTER).await.ok();
-    desk.put(CLUSTER, desired("NONSENSE")).await.refused("INVALID_ARGUMENT", "NONSENSE");
+    desk.put(CLUSTER, desired("NONSENSE"))
+        .await
+        .refused("INVALID_ARGUMENT", "NONSENSE");
     let entries = desk.get("/binauthz/v1/audit").await.ok();
     let rows: Vec<(&str, &str)> = entries["entries"]
         .as_array()
@@ -159,13 +226,22 @@ async fn changes_leave_audit_rows_and_readings_none() {
     let name = "projects/demo/locations/us-central1-a/clusters/my-cluster";
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows.contains(&("container.CreateCluster", name)), "{rows:?}");
-    assert!(rows.iter().any(|(method, _)| *method == "container.UpdateCluster"), "{rows:?}");
+    assert!(
+        rows.iter()
+            .any(|(method, _)| *method == "container.UpdateCluster"),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
 async fn get_server_config_offers_no_versions() {
     let desk = Desk::new().await;
-    let config = desk.get("/v1/projects/demo/locations/us-central1-a/serverConfig").await.ok();
+    let config = desk
+        .get("/v1/projects/demo/locations/us-central1-a/serverConfig")
+        .await
+        .ok();
     assert_eq!(config["validMasterVersions"], json!([]));
-    desk.get("/v1/projects/demo/zones/us-central1-a/serverconfig").await.ok();
+    desk.get("/v1/projects/demo/zones/us-central1-a/serverconfig")
+        .await
+        .ok();
 }

@@ -20,7 +20,10 @@ async fn when_it_is_ready_its_files_say_where_and_how() {
     });
     assert_eq!(addresses, expected);
     assert!(read("webhook-ca.pem").starts_with("-----BEGIN CERTIFICATE-----"));
-    let mode = std::fs::metadata(desk.folder().join("admin.token")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(desk.folder().join("admin.token"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     desk.get("/v1/projects/demo/policy").await.ok();
 }
@@ -35,7 +38,9 @@ async fn the_health_port_answers_everybody() {
     assert_eq!(desk.health("/").await.0.as_u16(), 404);
 
     desk.get("/v1/projects/demo/policy").await.ok();
-    desk.get("/v1/projects/demo/attestors/nobody").await.refused("NOT_FOUND", "nobody");
+    desk.get("/v1/projects/demo/attestors/nobody")
+        .await
+        .refused("NOT_FOUND", "nobody");
     let (_, metrics) = desk.health("/metrics").await;
     for line in [
         "binauthz_enforcement_state 0\n",
@@ -45,7 +50,10 @@ async fn the_health_port_answers_everybody() {
     ] {
         assert!(metrics.contains(line), "{line}{metrics}");
     }
-    assert!(!metrics.contains("nobody") && !metrics.contains("demo"), "{metrics}");
+    assert!(
+        !metrics.contains("nobody") && !metrics.contains("demo"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -53,7 +61,10 @@ async fn every_metric_is_in_the_reference() {
     let reference = include_str!("../../../../docs/reference/configuration.md");
     let desk = Desk::new().await;
     let (_, metrics) = desk.health("/metrics").await;
-    let names: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let names: Vec<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
     assert!(names.len() > 10, "{names:?}");
     for name in names {
         assert!(reference.contains(&format!("`{name}`")), "{name}");
@@ -63,26 +74,44 @@ async fn every_metric_is_in_the_reference() {
 #[tokio::test]
 async fn what_is_enforced_shows() {
     let desk = Desk::new().await;
-    let rule = |mode: &str, enforcement: &str| {
-        json!({ "defaultAdmissionRule": { "evaluationMode": mode, "enforcementMode": enforcement } })
-    };
+    let rule = |mode: &str, enforcement: &str| json!({ "defaultAdmissionRule": { "evaluationMode": mode, "enforcementMode": enforcement } });
     for (mode, enforcement, expected) in [
-        ("ALWAYS_ALLOW", "ENFORCED_BLOCK_AND_AUDIT_LOG", "binauthz_enforcement_state 0\n"),
-        ("ALWAYS_DENY", "DRYRUN_AUDIT_LOG_ONLY", "binauthz_enforcement_state 0\n"),
-        ("ALWAYS_DENY", "ENFORCED_BLOCK_AND_AUDIT_LOG", "binauthz_enforcement_state 1\n"),
+        (
+            "ALWAYS_ALLOW",
+            "ENFORCED_BLOCK_AND_AUDIT_LOG",
+            "binauthz_enforcement_state 0\n",
+        ),
+        (
+            "ALWAYS_DENY",
+            "DRYRUN_AUDIT_LOG_ONLY",
+            "binauthz_enforcement_state 0\n",
+        ),
+        (
+            "ALWAYS_DENY",
+            "ENFORCED_BLOCK_AND_AUDIT_LOG",
+            "binauthz_enforcement_state 1\n",
+        ),
     ] {
-        desk.put("/v1/projects/demo/policy", rule(mode, enforcement)).await.ok();
-        assert!(desk.health("/metrics").await.1.contains(expected), "{mode} {enforcement}");
+        desk.put("/v1/projects/demo/policy", rule(mode, enforcement))
+            .await
+            .ok();
+        assert!(
+            desk.health("/metrics").await.1.contains(expected),
+            "{mode} {enforcement}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_was_done_and_who_may_call_outlive_a_restart() {
     let desk = Desk::new().await;
-    desk.put("/v1/projects/demo/policy", json!({ "defaultAdmissionRule": {
-        "evaluationMode": "ALWAYS_DENY", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG" } }))
-        .await
-        .ok();
+    desk.put(
+        "/v1/projects/demo/policy",
+        json!({ "defaultAdmissionRule": {
+        "evaluationMode": "ALWAYS_DENY", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG" } }),
+    )
+    .await
+    .ok();
     let before = desk.get("/v1/projects/demo/policy").await.ok();
     let folder = desk.stop().await;
     let token = std::fs::read(folder.path().join("admin.token")).unwrap();
@@ -98,7 +127,12 @@ async fn a_data_directory_has_one_server_at_a_time() {
     let desk = Desk::new().await;
     let second = Settings::new(flags(desk.folder())).unwrap();
     let error = Server::start(second.clone()).await.unwrap_err();
-    assert!(error.to_string().contains("another server uses this data directory"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("another server uses this data directory"),
+        "{error}"
+    );
     desk.get("/v1/projects/demo/policy").await.ok();
     let _folder = desk.stop().await;
     Server::start(second).await.unwrap().stop().await;
@@ -109,20 +143,35 @@ async fn an_address_that_is_taken_is_named() {
     let desk = Desk::new().await;
     let folder = tempfile::tempdir().unwrap();
     let taken = desk.addresses().api;
-    let settings = Settings::new(Flags { webhook_listen: Some(taken), ..flags(folder.path()) }).unwrap();
+    let settings = Settings::new(Flags {
+        webhook_listen: Some(taken),
+        ..flags(folder.path())
+    })
+    .unwrap();
     let error = Server::start(settings).await.unwrap_err().to_string();
-    assert!(error.contains(&format!("cannot listen on `{taken}` for the webhook")), "{error}");
-    assert!(!folder.path().join("addresses.json").exists(), "nobody is told of a server that is not there");
+    assert!(
+        error.contains(&format!("cannot listen on `{taken}` for the webhook")),
+        "{error}"
+    );
+    assert!(
+        !folder.path().join("addresses.json").exists(),
+        "nobody is told of a server that is not there"
+    );
 }
 
 #[tokio::test]
 async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
     install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::new(Flags { dev: false, ..flags(folder.path()) }).unwrap();
+    let settings = Settings::new(Flags {
+        dev: false,
+        ..flags(folder.path())
+    })
+    .unwrap();
     let server = Server::start(settings).await.unwrap();
     let addresses: Value =
-        serde_json::from_str(&std::fs::read_to_string(folder.path().join("addresses.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder.path().join("addresses.json")).unwrap())
+            .unwrap();
     let api = addresses["api"].as_str().unwrap();
     assert_eq!(api, format!("https://{}", server.addresses().api));
 
@@ -132,11 +181,19 @@ async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
         .build()
         .unwrap();
     let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap();
-    let get = |path: &'static str| client.get(format!("{api}{path}")).bearer_auth(token.trim()).send();
+    let get = |path: &'static str| {
+        client
+            .get(format!("{api}{path}"))
+            .bearer_auth(token.trim())
+            .send()
+    };
     let answer = get("/v1/projects/demo/policy").await.unwrap();
     assert_eq!(answer.status().as_u16(), 404);
     let text = answer.text().await.unwrap();
-    assert!(text.contains("create it with `binauthz projects create demo`"), "{text}");
+    assert!(
+        text.contains("create it with `binauthz projects create demo`"),
+        "{text}"
+    );
     let created = client
         .post(format!("{api}/binauthz/v1/projects?projectId=demo"))
         .bearer_auth(token.trim())
@@ -145,9 +202,18 @@ async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
         .await
         .unwrap();
     assert_eq!(created.status().as_u16(), 200);
-    assert_eq!(get("/v1/projects/demo/policy").await.unwrap().status().as_u16(), 200);
+    assert_eq!(
+        get("/v1/projects/demo/policy").await.unwrap().status().as_u16(),
+        200
+    );
     // A client that does not know the authority gets nothing.
-    assert!(reqwest::Client::new().get(format!("{api}/v1/projects/demo/policy")).send().await.is_err());
+    assert!(
+        reqwest::Client::new()
+            .get(format!("{api}/v1/projects/demo/policy"))
+            .send()
+            .await
+            .is_err()
+    );
     server.stop().await;
 }
 
@@ -155,7 +221,12 @@ async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
 async fn without_a_token_every_address_says_the_same() {
     let desk = Desk::new().await;
     let client = reqwest::Client::new();
-    for path in ["/v1/projects/demo/policy", "/v1/projects/demo/nonsense", "/", "/v1/operations/x"] {
+    for path in [
+        "/v1/projects/demo/policy",
+        "/v1/projects/demo/nonsense",
+        "/",
+        "/v1/operations/x",
+    ] {
         for token in [None, Some(""), Some("wrong")] {
             let mut request = client.get(format!("http://{}{path}", desk.addresses().api));
             if let Some(token) = token {

@@ -53,8 +53,16 @@ impl Desk {
     pub(crate) async fn with(folder: TempDir, flags: Flags) -> Desk {
         install_crypto_provider();
         let server = Server::start(Settings::new(flags).unwrap()).await.unwrap();
-        let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap().trim().to_owned();
-        Desk { server, folder, client: reqwest::Client::new(), token }
+        let token = std::fs::read_to_string(folder.path().join("admin.token"))
+            .unwrap()
+            .trim()
+            .to_owned();
+        Desk {
+            server,
+            folder,
+            client: reqwest::Client::new(),
+            token,
+        }
     }
 
     pub(crate) fn addresses(&self) -> Addresses {
@@ -95,7 +103,10 @@ impl Desk {
             request = request.json(&body);
         }
         let response = request.send().await.unwrap();
-        Answer { status: response.status(), body: response.json().await.unwrap() }
+        Answer {
+            status: response.status(),
+            body: response.json().await.unwrap(),
+        }
     }
 
     /// A page of the health port.
@@ -120,6 +131,10 @@ impl Answer {
         let error = &self.body["error"];
         assert_eq!(error["code"], self.status.as_u16(), "{}", self.body);
         assert_eq!(error["status"], status, "{}", self.body);
-        assert!(error["message"].as_str().unwrap().contains(message), "{}", self.body);
+        assert!(
+            error["message"].as_str().unwrap().contains(message),
+            "{}",
+            self.body
+        );
     }
 }
