@@ -56,7 +56,35 @@ impl Attestation {
 
 /// Proof that a key of an attestor signed a statement about a digest.
 ///
-/// Its fields are private and [`verify`] is the only function that makes one.
+/// Its fields are private and [`verify`] is the only function that makes one. Writing one down does
+/// not compile (E0451), so no caller can skip the check:
+///
+/// ```compile_fail,E0451
+/// use binauthz_core::attestation::VerifiedAttestation;
+/// use binauthz_core::attestor::Attestor;
+/// use binauthz_core::image::Digest;
+///
+/// fn forge(attestor: &Attestor, digest: Digest) -> VerifiedAttestation {
+///     VerifiedAttestation {
+///         attestor: attestor.name().clone(),
+///         attestor_revision: attestor.revision(),
+///         occurrence: "projects/p/occurrences/o".parse().unwrap(),
+///         digest,
+///         repository: None,
+///         key_id: String::new(),
+///         until: None,
+///     }
+/// }
+/// ```
+///
+/// Neither has it a default to start from:
+///
+/// ```compile_fail,E0277
+/// fn default_of<T: Default>() -> T {
+///     T::default()
+/// }
+/// let _ = default_of::<binauthz_core::attestation::VerifiedAttestation>();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedAttestation {
     attestor: AttestorName,
@@ -71,14 +99,31 @@ pub struct VerifiedAttestation {
 impl VerifiedAttestation {
     /// Whether this proves, at `now`, that `attestor` as it stands vouches for `image`.
     pub fn covers(&self, attestor: &Attestor, image: &PinnedImage, now: UnixTime) -> bool {
-        self.attestor == *attestor.name()
-            && self.attestor_revision == attestor.revision()
-            && self.digest == *image.digest()
-            && self.until.is_none_or(|until| now < until)
-            && self
-                .repository
-                .as_deref()
-                .is_none_or(|repository| repository == image.repository())
+        self.shortfall(attestor, image, now).is_none()
+    }
+
+    /// What it lacks for that, if anything.
+    pub(crate) fn shortfall(
+        &self,
+        attestor: &Attestor,
+        image: &PinnedImage,
+        now: UnixTime,
+    ) -> Option<Rejected> {
+        if self.attestor != *attestor.name() || self.attestor_revision != attestor.revision() {
+            return Some(Rejected::OtherAttestor);
+        }
+        if self.digest != *image.digest() {
+            return Some(Rejected::OtherDigest(self.digest));
+        }
+        if self.until.is_some_and(|until| now >= until) {
+            return Some(Rejected::Ended);
+        }
+        match &self.repository {
+            Some(repository) if repository != image.repository() => {
+                Some(Rejected::OtherRepository(repository.chars().take(300).collect()))
+            }
+            _ => None,
+        }
     }
 
     /// The occurrence that carried the signature.
@@ -129,6 +174,15 @@ pub enum Rejected {
     /// The signature is good, what it signs is not a statement.
     #[error("signature verified, but unexpected message was signed: {0}")]
     Payload(#[from] InvalidPayload),
+    /// The proof is for another attestor, or for this one as it was before a change.
+    #[error("it was verified for another state of the attestor")]
+    OtherAttestor,
+    /// The key or the signature has expired since it was verified.
+    #[error("the key that made it, or the signature itself, is expired")]
+    Ended,
+    /// The attestor binds the repository, and the statement is about another one.
+    #[error("it was signed for repository `{0}`, and the attestor binds the repository")]
+    OtherRepository(String),
     /// The statement is about another digest than the one asked for.
     #[error("it was signed for `{0}`")]
     OtherDigest(Digest),

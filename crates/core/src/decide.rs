@@ -3,11 +3,12 @@
 //! `decide` walks the questions, never the answers, so a forgotten answer denies. Break-glass and
 //! dry run never skip the evaluation: they change what the verdict does, not whether it is computed.
 
+use crate::attestation::Rejected;
 use crate::attestor::Attestor;
 use crate::decision::{Decision, Effect, Finding, Reason};
-use crate::evidence::{Answer, Answers, Question};
+use crate::evidence::{Answer, Answers, Evidence, Question};
 use crate::image::{ImageRef, PinnedImage};
-use crate::name::AttestorName;
+use crate::name::{AttestorName, OccurrenceName};
 use crate::policy::{
     AdmissionRule, Enforcement, Evaluation, GlobalEvaluation, PolicyLabel, Rule, RuleSource, Snapshot,
     Standing,
@@ -78,32 +79,29 @@ pub fn plan(standing: &Standing, request: Request) -> Plan {
     if snapshot.evaluation == Evaluation::Disabled {
         return settled(request, &Reason::EvaluationDisabled, label);
     }
-    let (source, rule) = match snapshot.policy.scoped.rule_for(&request.subject) {
-        Ok(Some(found)) => found,
-        Ok(None) => (RuleSource::Default, &snapshot.policy.default_rule),
-        Err(_) => return settled(request, &Reason::SubjectUnknown, label),
+    let chosen = match snapshot.policy.scoped.rule_for(&request.subject) {
+        Ok(Some(found)) => Some(found),
+        Ok(None) => Some((RuleSource::Default, &snapshot.policy.default_rule)),
+        // Exempt images are exempt whoever asks; the others are refused.
+        Err(_) => None,
     };
-    let effect = effect(request.break_glass.as_ref(), rule.enforcement);
-    if request.images.is_empty() {
-        return Plan {
-            images: vec![no_image(Reason::NoImages)],
-            effect,
-            rule: Some(source),
-            policy: label,
-        };
-    }
-    let images = request
-        .images
-        .into_iter()
-        .map(|image| {
-            let step = step(snapshot, &source, rule, &image);
+    let enforcement = chosen
+        .as_ref()
+        .map_or(Enforcement::Block, |(_, rule)| rule.enforcement);
+    let effect = effect(request.break_glass.as_ref(), enforcement);
+    let images = if request.images.is_empty() {
+        vec![no_image(Reason::NoImages)]
+    } else {
+        let steps = request.images.into_iter().map(|image| {
+            let step = step(snapshot, chosen.as_ref(), &image);
             (image, step)
-        })
-        .collect();
+        });
+        steps.collect()
+    };
     Plan {
         images,
         effect,
-        rule: Some(source),
+        rule: chosen.map(|(source, _)| source),
         policy: label,
     }
 }
@@ -168,12 +166,15 @@ fn no_image(reason: Reason) -> (RequestedImage, Step) {
     (RequestedImage::new("", ""), Step::Settled(reason))
 }
 
-fn step(snapshot: &Snapshot, source: &RuleSource, rule: &AdmissionRule, image: &RequestedImage) -> Step {
+fn step(snapshot: &Snapshot, chosen: Option<&(RuleSource, &AdmissionRule)>, image: &RequestedImage) -> Step {
     if let Ok(reference) = &image.reference
         && let Some(reason) = exemption(snapshot, reference)
     {
         return Step::Settled(reason);
     }
+    let Some((source, rule)) = chosen else {
+        return Step::Settled(Reason::SubjectUnknown);
+    };
     let attestors = match &rule.rule {
         Rule::AlwaysAllow => return Step::Settled(Reason::AlwaysAllow),
         Rule::AlwaysDeny => return Step::Settled(Reason::AlwaysDeny(source.clone())),
@@ -246,7 +247,7 @@ fn testimony(attestor: &Attestor, image: &PinnedImage, answer: Option<&Answer>, 
             }
             None => Reason::NoValidAttestations {
                 attestor: name,
-                rejected: evidence.rejected.clone(),
+                rejected: rejections(evidence, attestor, image, now),
             },
         },
         Some(Answer::Unavailable(why)) => Reason::EvidenceUnavailable {
@@ -259,4 +260,18 @@ fn testimony(attestor: &Attestor, image: &PinnedImage, answer: Option<&Answer>, 
             why: "the question was not asked".to_owned(),
         },
     }
+}
+
+/// What is wrong with each attestation, those that were proven for something else among them.
+fn rejections(
+    evidence: &Evidence,
+    attestor: &Attestor,
+    image: &PinnedImage,
+    now: UnixTime,
+) -> Vec<(OccurrenceName, Rejected)> {
+    let proofs = evidence.proofs.iter().filter_map(|proof| {
+        let shortfall = proof.shortfall(attestor, image, now)?;
+        Some((proof.occurrence().clone(), shortfall))
+    });
+    evidence.rejected.iter().cloned().chain(proofs).collect()
 }

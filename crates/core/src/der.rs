@@ -102,3 +102,118 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     }
     Some(rest.split_at(length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = match content.len() {
+            length @ 0..=0x7f => vec![u8::try_from(length).unwrap()],
+            length @ 0x80..=0xff => vec![0x81, u8::try_from(length).unwrap()],
+            length => [&[0x82][..], &u16::try_from(length).unwrap().to_be_bytes()].concat(),
+        };
+        [&[tag][..], &length, content].concat()
+    }
+
+    fn rsa(modulus: &[u8], exponent: &[u8], parameters: &[u8]) -> Vec<u8> {
+        let key = wrap(
+            SEQUENCE,
+            &[wrap(INTEGER, modulus), wrap(INTEGER, exponent)].concat(),
+        );
+        let algorithm = [wrap(OBJECT_IDENTIFIER, RSA_ENCRYPTION), parameters.to_vec()].concat();
+        let bits = [&[0][..], &key].concat();
+        wrap(
+            SEQUENCE,
+            &[wrap(SEQUENCE, &algorithm), wrap(BIT_STRING, &bits)].concat(),
+        )
+    }
+
+    fn modulus(bytes: usize) -> Vec<u8> {
+        [&[0][..], &vec![0xff; bytes]].concat()
+    }
+
+    #[test]
+    fn sizes_are_read_to_the_bit() {
+        let table = [
+            (modulus(256), 2048),
+            (modulus(512), 4096),
+            ([&[0x7f][..], &[0xff; 255]].concat(), 2047),
+            ([&[0x01][..], &[0; 256]].concat(), 2049),
+            (vec![1], 1),
+        ];
+        for (modulus, bits) in table {
+            let expected = SpkiKey::Rsa {
+                modulus_bits: bits,
+                exponent: 65537,
+            };
+            assert_eq!(
+                read_spki(&rsa(&modulus, &[1, 0, 1], &[NULL, 0])),
+                Some(expected),
+                "{bits}"
+            );
+        }
+    }
+
+    #[test]
+    fn hostile_structures_are_refused() {
+        let good = rsa(&modulus(256), &[1, 0, 1], &[NULL, 0]);
+        assert!(read_spki(&good).is_some());
+        let mut longer_length = good.clone();
+        longer_length[1] = 0x83;
+        longer_length.insert(2, 0);
+        let bad = [
+            Vec::new(),
+            vec![SEQUENCE],
+            vec![SEQUENCE, 0x80],
+            vec![SEQUENCE, 0x82, 0xff],
+            vec![SEQUENCE, 0x84, 0xff, 0xff, 0xff, 0xff],
+            vec![SEQUENCE, 0],
+            longer_length,
+            [&good[..], &[0]].concat(),
+            good[..good.len() - 1].to_vec(),
+            // Without the parameters, and with others.
+            rsa(&modulus(256), &[1, 0, 1], &[]),
+            rsa(&modulus(256), &[1, 0, 1], &[NULL, 1, 0]),
+            rsa(&modulus(256), &[1, 0, 1], &[NULL, 0, NULL, 0]),
+            // Zero, negative and padded integers, an exponent beyond 64 bits.
+            rsa(&[0], &[1, 0, 1], &[NULL, 0]),
+            rsa(&[], &[1, 0, 1], &[NULL, 0]),
+            rsa(&[0xff; 256], &[1, 0, 1], &[NULL, 0]),
+            rsa(&[&[0, 0][..], &[0xff; 256]].concat(), &[1, 0, 1], &[NULL, 0]),
+            rsa(&modulus(256), &[0, 1, 0, 1], &[NULL, 0]),
+            rsa(&modulus(256), &[0x81], &[NULL, 0]),
+            rsa(&modulus(256), &[1; 9], &[NULL, 0]),
+        ];
+        for der in bad {
+            assert_eq!(read_spki(&der), None, "{:02x?}", &der[..der.len().min(40)]);
+        }
+        for index in 0..good.len() {
+            // No cut and no flipped bit may panic; a flip outside the numbers may not be read at all.
+            assert_eq!(read_spki(&good[..index]), None, "{index}");
+            let mut flipped = good.clone();
+            flipped[index] ^= 0x80;
+            let _ = read_spki(&flipped);
+        }
+    }
+
+    #[test]
+    fn unused_bits_and_other_curves_are_refused() {
+        let ec = |parameters: &[u8], unused: u8| {
+            let algorithm = [wrap(OBJECT_IDENTIFIER, EC_PUBLIC_KEY), parameters.to_vec()].concat();
+            let bits = wrap(BIT_STRING, &[unused, 4, 1, 2]);
+            wrap(SEQUENCE, &[wrap(SEQUENCE, &algorithm), bits].concat())
+        };
+        let curve = wrap(OBJECT_IDENTIFIER, PRIME256V1);
+        assert_eq!(read_spki(&ec(&curve, 0)), Some(SpkiKey::Ec(Curve::P256)));
+        assert_eq!(read_spki(&ec(&curve, 1)), None);
+        // secp256k1, no curve, a curve with something behind it, explicit parameters.
+        assert_eq!(
+            read_spki(&ec(&wrap(OBJECT_IDENTIFIER, &[0x2b, 0x81, 4, 0, 0x0a]), 0)),
+            None
+        );
+        assert_eq!(read_spki(&ec(&[], 0)), None);
+        assert_eq!(read_spki(&ec(&[&curve[..], &[NULL, 0]].concat(), 0)), None);
+        assert_eq!(read_spki(&ec(&wrap(SEQUENCE, &[2, 1, 1]), 0)), None);
+    }
+}

@@ -345,7 +345,9 @@ fn check_tag(tag: &str) -> Result<(), InvalidImageRef> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImagePattern {
     text: Box<str>,
+    prefix_len: usize,
     wildcard: Wildcard,
+    names_tag: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -390,6 +392,8 @@ pub enum PatternWarning {
     WholeRegistry,
     /// Tags can be moved to other content.
     ExemptsMutableTag,
+    /// A tag and a digest: such a reference is never exempt by its tag.
+    ExemptsNothing,
 }
 
 impl PatternWarning {
@@ -406,6 +410,9 @@ impl PatternWarning {
                 "`*` does not match a `/`: images in sub-directories are not exempt (use `**` for those)"
             }
             Self::WholeRegistry => "exempts everything in this registry",
+            Self::ExemptsNothing => {
+                "exempts nothing: the runtime ignores a tag beside a digest, so a pattern with a tag never exempts such an image (leave the tag out)"
+            }
             Self::ExemptsMutableTag => {
                 "exempts a tag, and a tag can be moved to other content; a reference with tag and digest is not exempt"
             }
@@ -421,17 +428,15 @@ impl ImagePattern {
 
     /// Whether `image` is exempt.
     pub fn matches(&self, image: &ImageRef) -> bool {
-        if self.names_tag() && image.has_tag_and_digest() {
-            return false;
-        }
-        let written = image.as_written();
-        match self.wildcard {
-            Wildcard::None => written == self.prefix(),
-            Wildcard::WithinComponent => written
-                .strip_prefix(self.prefix())
-                .is_some_and(|rest| !rest.contains('/')),
-            Wildcard::Across => written.starts_with(self.prefix()),
-        }
+        let matched = match image.as_written().strip_prefix(self.prefix()) {
+            None => false,
+            Some(rest) => match self.wildcard {
+                Wildcard::None => rest.is_empty(),
+                Wildcard::WithinComponent => !rest.contains('/'),
+                Wildcard::Across => true,
+            },
+        };
+        matched && !(self.names_tag && image.has_tag_and_digest())
     }
 
     /// What the pattern's author may not have meant.
@@ -454,22 +459,26 @@ impl ImagePattern {
             }
             Wildcard::Across => {}
         }
-        if self.names_tag() {
-            warnings.push(PatternWarning::ExemptsMutableTag);
+        if self.names_tag {
+            warnings.push(if self.text.contains('@') {
+                PatternWarning::ExemptsNothing
+            } else {
+                PatternWarning::ExemptsMutableTag
+            });
         }
         warnings
     }
 
     fn prefix(&self) -> &str {
-        self.text.trim_end_matches('*')
+        self.text.get(..self.prefix_len).unwrap_or_default()
     }
+}
 
-    fn names_tag(&self) -> bool {
-        let last = self.prefix().rsplit('/').next().unwrap_or_default();
-        let before_digest = last.split('@').next().unwrap_or_default();
-        // In a pattern without a slash the colon is a tag's too: `loc-ref:1`.
-        before_digest.contains(':')
-    }
+/// Whether what stands before the wildcard names a tag. In a pattern without a slash the colon is a
+/// tag's too: `loc-ref:1`.
+fn names_tag(prefix: &str) -> bool {
+    let last = prefix.rsplit('/').next().unwrap_or_default();
+    last.split('@').next().unwrap_or_default().contains(':')
 }
 
 impl FromStr for ImagePattern {
@@ -500,7 +509,9 @@ impl FromStr for ImagePattern {
         }
         Ok(Self {
             text: text.into(),
+            prefix_len: prefix.len(),
             wildcard,
+            names_tag: names_tag(prefix),
         })
     }
 }
@@ -714,5 +725,13 @@ mod tests {
         assert_eq!(warned("gcr.io/**"), [PatternWarning::WholeRegistry]);
         assert_eq!(warned("gcr.io/p/i:v1"), [PatternWarning::ExemptsMutableTag]);
         assert_eq!(warned("gcr.io/p/**"), []);
+        assert_eq!(
+            warned(&format!("gcr.io/p/i:v1@sha256:{HEX}")),
+            [PatternWarning::ExemptsNothing]
+        );
+        assert_eq!(warned("gcr.io/p/i:v1@*"), [PatternWarning::ExemptsNothing]);
+        assert_eq!(warned(&format!("gcr.io/p/i@sha256:{HEX}")), []);
+        assert_eq!(warned("r.test:5000/p/**"), []);
+        assert_eq!(warned("loc-ref:1"), [PatternWarning::ExemptsMutableTag]);
     }
 }

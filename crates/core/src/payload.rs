@@ -4,7 +4,7 @@
 //! crate and is called only on bytes whose signature was checked a moment before.
 
 use crate::image::Digest;
-use crate::strict_json::StrictValue;
+use crate::strict_json::{Members, StrictValue};
 use serde::Deserialize;
 
 /// Longest statement accepted. A canonical one is about 250 bytes; the rest is room for `optional`.
@@ -78,25 +78,26 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Statement, InvalidPayload> {
     if bytes.len() > MAX_PAYLOAD_LEN {
         return Err(InvalidPayload::TooLong);
     }
-    let document: Document =
+    let Members(document): Members<Document> =
         serde_json::from_slice(bytes).map_err(|error| InvalidPayload::Malformed(error.to_string()))?;
     if document.optional.is_some_and(|optional| !optional.is_object) {
         return Err(InvalidPayload::Malformed(
             "`optional` is not an object".to_owned(),
         ));
     }
-    let critical = document.critical;
+    let Members(critical) = document.critical;
     if !ACCEPTED_TYPES.contains(&critical.kind.as_str()) {
         return Err(InvalidPayload::Type(critical.kind.chars().take(100).collect()));
     }
     let digest = critical
         .image
+        .0
         .docker_manifest_digest
         .parse()
         .map_err(|_| InvalidPayload::Digest)?;
     Ok(Statement {
         digest,
-        docker_reference: critical.identity.docker_reference,
+        docker_reference: critical.identity.0.docker_reference,
     })
 }
 
@@ -109,7 +110,7 @@ pub fn unverified_digest(bytes: &[u8]) -> Result<Digest, InvalidPayload> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    critical: Critical,
+    critical: Members<Critical>,
     #[serde(default)]
     optional: Option<StrictValue>,
 }
@@ -117,8 +118,8 @@ struct Document {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Critical {
-    identity: Identity,
-    image: Image,
+    identity: Members<Identity>,
+    image: Members<Image>,
     #[serde(rename = "type")]
     kind: String,
 }
@@ -178,6 +179,27 @@ mod tests {
             format!("{good}x"),
             format!("\u{feff}{good}"),
             format!("[{good}]"),
+            format!("[[[\"r.test/a\"], [\"{DIGEST}\"], \"{PAYLOAD_TYPE}\"]]"),
+            format!(
+                "{{\"critical\": [{{\"docker-reference\": \"r.test/a\"}}, {{\"docker-manifest-digest\": \"{DIGEST}\"}}, \"{PAYLOAD_TYPE}\"]}}"
+            ),
+            good.replace(
+                "{\n      \"docker-reference\": \"r.test/a\"\n    }",
+                "[\"r.test/a\"]",
+            ),
+            good.replace("\"critical\"", "\"critical\": {}, \"\\u0063ritical\""),
+            good.replace("\"critical\"", "\"critical\": null, \"critical\""),
+            good.replace(&format!("\"{DIGEST}\""), "null"),
+            good.replace("sha256:ebb4", "sha256: ebb4"),
+            good.replace(PAYLOAD_TYPE, "cosign container image signature"),
+            good.replace(PAYLOAD_TYPE, ""),
+            format!("{good}{good}"),
+            good.replace(
+                "\"r.test/a\"",
+                "\"r.test/a\",\n \"docker-reference\": \"r.test/b\"",
+            ),
+            good.replace("}\n}\n", "}\n}\n\0"),
+            good.replace("r.test/a", "\\ud800"),
             "[".repeat(100_000),
             String::new(),
         ];

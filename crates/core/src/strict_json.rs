@@ -1,11 +1,38 @@
-//! A JSON value whose objects have no duplicate members, at any depth.
+//! JSON that can be read in one way only: objects without duplicate members, at any depth.
 //!
 //! Signed statements are read with this: two readers that pick different ones of two equal names
 //! would see two different statements under one signature.
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::marker::PhantomData;
+
+/// A structure written as a JSON object. Alone, a derived reader also takes an array of the members'
+/// values in their order, which is a second way to write every statement.
+#[derive(Debug)]
+pub(crate) struct Members<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
+
+struct MembersVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
+    type Value = Members<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Members<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Members)
+    }
+}
 
 /// Deserialises from any JSON value without duplicate member names and keeps only whether it was an object.
 #[derive(Debug)]

@@ -21,7 +21,13 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     encoded
 }
 
-/// The byte strings a signature over `payload` may cover: the payload itself, then its one PAE form.
-pub(crate) fn signed_forms(payload: &[u8]) -> [Vec<u8>; 2] {
-    [payload.to_vec(), pae(PAE_TYPE, payload)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_of_bytes() {
+        assert_eq!(pae("é", "ü!".as_bytes()), "DSSEv1 2 é 3 ü!".as_bytes());
+        assert_eq!(pae("", b""), b"DSSEv1 0  0 ");
+    }
 }
