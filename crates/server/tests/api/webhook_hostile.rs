@@ -302,7 +302,7 @@ async fn a_cluster_nobody_registered() {
     let court = Court::new().await;
     court.policy(always("ALWAYS_ALLOW")).await;
     for cluster in [
-        CLUSTER.replace("/c", "/other"),
+        CLUSTER.replace("clusters/c", "clusters/other"),
         CLUSTER.replace("/p/", "/q/"),
         CLUSTER.replace("-a", "-b"),
     ] {
