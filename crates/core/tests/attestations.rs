@@ -1,0 +1,228 @@
+//! Keys, attestors and attestations at their edges.
+
+mod support;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use binauthz_core::attestation::{
+    Attestation, MAX_SIGNATURE_LEN, MAX_SIGNATURES, Rejected, Signature, verify,
+};
+use binauthz_core::attestor::{Attestor, AttestorKey, InvalidAttestor, MAX_KEYS};
+use binauthz_core::key::{InvalidPublicKey, PkixKey, PublicKey, SignatureAlgorithm};
+use binauthz_core::payload::MAX_PAYLOAD_LEN;
+use support::{D1, D2, NOTE, NOW, Pair, attestor, claim, key, payload, pinned};
+
+const CURVE: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const KMS: &str = "projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
+
+fn pair() -> Pair {
+    Pair::ec(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING)
+}
+
+#[test]
+fn a_pem_is_one_public_key_block() {
+    let pem = pair().pem();
+    let der = STANDARD.encode(key(&pem, CURVE).der());
+    for good in [
+        pem.clone(),
+        pem.replace('\n', "\r\n"),
+        pem.trim_end().to_owned(),
+        format!("\n{pem}\n"),
+        format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----"),
+    ] {
+        assert!(PkixKey::from_pem(&good, CURVE).is_ok(), "{good:?}");
+    }
+    let bad = [
+        String::new(),
+        der.clone(),
+        format!("{pem}{pem}"),
+        format!("text\n{pem}"),
+        format!("{pem}text"),
+        pem.replace("PUBLIC KEY", "PRIVATE KEY"),
+        pem.replace("PUBLIC KEY", "EC PUBLIC KEY"),
+        pem.replace("PUBLIC KEY", "CERTIFICATE"),
+        pem.replace("-----END PUBLIC KEY-----", ""),
+        pem.replace("BEGIN PUBLIC", "BEGIN  PUBLIC"),
+        pem.replace(
+            "-----BEGIN PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\nProc-Type: 4,ENCRYPTED\n\n",
+        ),
+        pem.replace(&der[..4], &der[..3]),
+        pem.replace(&der[..4], "!!!!"),
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}{der}\n-----END PUBLIC KEY-----",
+            "\n".repeat(20_000)
+        ),
+        "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----".to_owned(),
+    ];
+    for text in bad {
+        let refused = PkixKey::from_pem(&text, CURVE).unwrap_err();
+        assert!(
+            matches!(refused, InvalidPublicKey::Pem | InvalidPublicKey::Spki),
+            "{refused}"
+        );
+    }
+}
+
+/// RFC 6920 over the DER, in URL-safe base64 without padding.
+#[test]
+fn the_default_id_is_the_digest_of_the_der() {
+    let own = key(&pair().pem(), CURVE);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, own.der());
+    let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest);
+    assert_eq!(own.default_id(), format!("ni:///sha-256;{encoded}"));
+    assert_eq!(
+        AttestorKey::new("", "", PublicKey::Pkix(own.clone())).id(),
+        own.default_id()
+    );
+    assert_eq!(AttestorKey::new("mine", "", PublicKey::Pkix(own)).id(), "mine");
+}
+
+#[test]
+fn weak_exponents_are_refused() {
+    // SubjectPublicKeyInfo of RSA-2048 with modulus bits all set, but for the last: only e differs.
+    let with_exponent = |exponent: &[u8]| {
+        let integer = |bytes: &[u8]| [&[2, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
+        let modulus = [&[2, 0x82, 1, 1, 0][..], &[0xff; 256]].concat();
+        let numbers = [modulus, integer(exponent)].concat();
+        let long = |tag: u8, content: &[u8]| {
+            let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[tag, 0x82][..], &length, content].concat()
+        };
+        let algorithm = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0];
+        let bits = long(3, &[&[0][..], &long(0x30, &numbers)].concat());
+        support::pem(&long(0x30, &[&algorithm[..], &bits].concat()))
+    };
+    for (bytes, exponent) in [
+        (&[3][..], 3),
+        (&[17], 17),
+        (&[1, 0, 0], 65536),
+        (&[1, 0, 2], 65538),
+        (&[0, 0xff, 0xff], 65535),
+    ] {
+        assert_eq!(
+            PkixKey::from_pem(&with_exponent(bytes), SignatureAlgorithm::RsaPkcs1_2048Sha256),
+            Err(InvalidPublicKey::Exponent(exponent))
+        );
+    }
+}
+
+#[test]
+fn ids_are_unique_within_an_attestor_however_they_are_written() {
+    let build = |ids: &[&str]| {
+        let keys = ids
+            .iter()
+            .map(|id| AttestorKey::new(id, "", PublicKey::Pkix(key(&pair().pem(), CURVE))))
+            .collect();
+        Attestor::new(
+            "projects/p/attestors/a".parse().unwrap(),
+            NOTE.parse().unwrap(),
+            keys,
+            1,
+        )
+    };
+    assert!(build(&["a", "b", "A"]).is_ok());
+    let (google, ours) = (
+        format!("//cloudkms.googleapis.com/v1/{KMS}"),
+        format!("//kms.test:8443/v1/{KMS}"),
+    );
+    for twice in [&["a", "a"], &[google.as_str(), &ours], &[google.as_str(), KMS]] {
+        assert!(
+            matches!(build(twice), Err(InvalidAttestor::DuplicateKeyId(_))),
+            "{twice:?}"
+        );
+    }
+    let own = AttestorKey::new("x", "", PublicKey::Pkix(key(&pair().pem(), CURVE)));
+    let many = vec![own; MAX_KEYS + 1];
+    let name = "projects/p/attestors/a".parse().unwrap();
+    assert!(matches!(
+        Attestor::new(name, NOTE.parse().unwrap(), many, 1),
+        Err(InvalidAttestor::TooManyKeys)
+    ));
+}
+
+#[test]
+fn limits_are_checked_before_any_mathematics() {
+    let (pair, statement) = (pair(), payload(D1));
+    let attestor = attestor(vec![("k", key(&pair.pem(), CURVE))]);
+    let good = Signature {
+        key_id: "k".to_owned(),
+        bytes: pair.sign(&statement),
+    };
+    let long = |length: usize| Signature {
+        key_id: "k".to_owned(),
+        bytes: vec![0; length],
+    };
+    let with = |payload: Vec<u8>, signatures: Vec<Signature>| {
+        let name = "projects/p/occurrences/o".parse().unwrap();
+        verify(
+            &Attestation::claimed(name, NOTE.parse().unwrap(), payload, signatures),
+            &attestor,
+            NOW,
+        )
+    };
+    assert!(with(statement.clone(), vec![good.clone(); MAX_SIGNATURES]).is_ok());
+    assert_eq!(
+        with(statement.clone(), vec![good.clone(); MAX_SIGNATURES + 1]),
+        Err(Rejected::SignatureCount(MAX_SIGNATURES + 1))
+    );
+    assert_eq!(
+        with(statement.clone(), Vec::new()),
+        Err(Rejected::SignatureCount(0))
+    );
+    assert_eq!(
+        with(statement.clone(), vec![long(MAX_SIGNATURE_LEN + 1)]),
+        Err(Rejected::TooLong)
+    );
+    assert!(matches!(
+        with(statement.clone(), vec![long(MAX_SIGNATURE_LEN)]),
+        Err(Rejected::BadSignature(_))
+    ));
+    assert_eq!(
+        with(vec![b' '; MAX_PAYLOAD_LEN + 1], vec![good.clone()]),
+        Err(Rejected::TooLong)
+    );
+    // A long bad signature before a good one does not hide it.
+    assert!(with(statement, vec![long(MAX_SIGNATURE_LEN + 1), good]).is_ok());
+}
+
+#[test]
+fn an_attestor_without_keys_verifies_nothing() {
+    let (pair, statement) = (pair(), payload(D1));
+    let found = verify(
+        &claim(&statement, "k", &pair.sign(&statement)),
+        &attestor(Vec::new()),
+        NOW,
+    );
+    assert_eq!(found, Err(Rejected::NoKeys));
+}
+
+/// A proof is about one digest, one attestor and one state of it.
+#[test]
+fn a_proof_covers_what_it_is_about() {
+    let (pair, statement) = (pair(), payload(D1));
+    let keys = || {
+        vec![AttestorKey::new(
+            "k",
+            "",
+            PublicKey::Pkix(key(&pair.pem(), CURVE)),
+        )]
+    };
+    let named = |name: &str, revision| {
+        let name = format!("projects/p/attestors/{name}").parse().unwrap();
+        Attestor::new(name, NOTE.parse().unwrap(), keys(), revision).unwrap()
+    };
+    let own = named("a", 1);
+    let proof = verify(&claim(&statement, "k", &pair.sign(&statement)), &own, NOW).unwrap();
+    let image = pinned(&format!("registry.test/app/web@{D1}"));
+    let elsewhere = pinned(&format!("mirror.test/x:tag@{D1}"));
+    let other = pinned(&format!("registry.test/app/web@{D2}"));
+    assert!(proof.covers(&own, &image, NOW) && proof.covers(&own, &elsewhere, NOW));
+    assert!(!proof.covers(&own, &other, NOW));
+    assert!(!proof.covers(&named("b", 1), &image, NOW));
+    assert!(!proof.covers(&named("a", 2), &image, NOW));
+    let binding = named("a", 1).with_match_identity(true);
+    let proof = verify(&claim(&statement, "k", &pair.sign(&statement)), &binding, NOW).unwrap();
+    assert!(proof.covers(&binding, &image, NOW));
+    assert!(!proof.covers(&binding, &elsewhere, NOW));
+}
