@@ -1,7 +1,6 @@
 //! From a question to a decision.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -15,16 +14,15 @@ use tokio::time::Instant;
 
 use super::deadline::Deadlines;
 use super::gather::gather;
-use super::request::Target;
 use super::snapshot::Known;
 use crate::app::App;
 
 /// What is asked, whatever the dialect.
 pub(super) struct Question {
-    namespace: String,
-    service_account: Option<String>,
-    images: Vec<RequestedImage>,
-    break_glass: Option<BreakGlass>,
+    pub(super) namespace: String,
+    pub(super) service_account: Option<String>,
+    pub(super) images: Vec<RequestedImage>,
+    pub(super) break_glass: Option<BreakGlass>,
 }
 
 impl Question {
@@ -65,10 +63,30 @@ impl From<Decision> for Judged {
     }
 }
 
-/// The verdict on a question for the cluster of the path.
-pub(super) async fn judge(app: &App, target: &Target, question: Question, deadlines: &Deadlines) -> Judged {
-    let until = deadlines.gather(question.break_glass.is_some());
-    judge_until(app, &target.cluster, question, until).await
+/// The verdict on a question for the cluster of the path, whatever happens on the way: a panic, an overload and the end
+/// of the time are denials.
+pub(super) async fn judge(
+    app: &App,
+    cluster: &ClusterName,
+    question: Question,
+    deadlines: &Deadlines,
+) -> Judged {
+    let break_glass = question.break_glass.clone();
+    let refused = |reason| Judged::from(refuse(reason, break_glass.as_ref()));
+    let Ok(_permit) = app.admissions.try_acquire() else {
+        return refused(Reason::Overloaded);
+    };
+    let until = deadlines.gather(break_glass.is_some());
+    let judged = caught(judge_until(app, cluster, question, until));
+    match tokio::time::timeout_at(deadlines.judged(), judged).await {
+        Ok(Some(judged)) => judged,
+        Ok(None) => {
+            app.counters.panicked();
+            tracing::error!("a panic while judging; denied");
+            refused(Reason::Internal)
+        }
+        Err(_) => refused(Reason::Deadline),
+    }
 }
 
 /// The verdict on a workload that nobody is about to run: for people who ask first. Nothing is recorded.
@@ -120,9 +138,10 @@ async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until
     }
 }
 
-/// The future's output, or nothing if it panicked.
-pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+/// The future's output, or nothing if it panicked. Boxed: it is moved about on its way into the executor, and by
+/// pointer that is cheaper than by value.
+pub(super) fn caught<F: Future>(future: F) -> impl Future<Output = Option<F::Output>> {
+    let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
@@ -131,5 +150,4 @@ pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
             Err(_) => Poll::Ready(None),
         }
     })
-    .await
 }

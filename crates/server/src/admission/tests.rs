@@ -4,11 +4,15 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use binauthz_core::decision::Reason;
 use binauthz_core::time::UnixTime;
+use binauthz_core::workload::BreakGlass;
 use hyper::service::service_fn;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::judge::{Judged, Question};
+use super::record::About;
 use super::*;
 use crate::listen::{self, Limits, Listener, Peer, Trigger};
 use crate::settings::{Flags, Settings};
@@ -170,13 +174,19 @@ async fn one_admission_too_many_is_denied_at_once() {
 #[tokio::test]
 async fn no_time_left_is_a_denial() {
     let running = start(|_| {}).await;
+    let cluster = "projects/p/locations/us-central1-a/clusters/c".parse().unwrap();
     let long_ago = Deadlines::new(
         Some("timeout=1s"),
         Instant::now() - std::time::Duration::from_secs(60),
     );
-    let door = BreakGlass::read(Some("true"), None);
-    for (door, admitted) in [(None, false), (door.as_ref(), true)] {
-        let judged = bounded(&running.app, std::future::pending(), door, &long_ago).await;
+    for (label, admitted) in [(None, false), (Some("true"), true)] {
+        let question = Question {
+            namespace: "default".to_owned(),
+            service_account: None,
+            images: Vec::new(),
+            break_glass: BreakGlass::read(label, None),
+        };
+        let judged = judge(&running.app, &cluster, question, &long_ago).await;
         assert_eq!(
             (judged.decision.reason_code(), judged.decision.admitted()),
             ("DEADLINE", admitted)

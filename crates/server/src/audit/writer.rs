@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,6 +19,12 @@ pub(super) struct Entry {
 
 /// Records per sync. 512 × 16 KiB = 8 MiB at the very most; typical batches are a few 10 KiB.
 const BATCH: usize = 512;
+
+/// When the last batch was at least this large, the next one waits for [`LINGER`] before it is written: verdicts come
+/// in faster than the disk syncs, and a sync costs the same for few and for many. A lone verdict never waits.
+const CROWD: usize = 4;
+/// About as long as the sync itself takes.
+const LINGER: Duration = Duration::from_micros(150);
 
 pub(super) struct Writer {
     folder: PathBuf,
@@ -48,7 +55,13 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut buffer = Vec::with_capacity(256 * 1024);
+        let mut crowded = false;
         while self.entries.blocking_recv_many(&mut batch, BATCH) > 0 {
+            if crowded {
+                std::thread::sleep(LINGER);
+                self.take_more(&mut batch);
+            }
+            crowded = batch.len() >= CROWD;
             buffer.clear();
             for entry in &batch {
                 buffer.extend_from_slice(&entry.line);
@@ -62,6 +75,16 @@ impl Writer {
                 // Nobody waiting any more is not an error: the record is there all the same.
                 let _ = entry.done.send(written.clone());
             }
+        }
+    }
+
+    /// What has come in meanwhile.
+    fn take_more(&mut self, batch: &mut Vec<Entry>) {
+        while batch.len() < BATCH {
+            let Ok(entry) = self.entries.try_recv() else {
+                return;
+            };
+            batch.push(entry);
         }
     }
 
