@@ -17,7 +17,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::record::About;
-use crate::audit::{MAXIMUM_RECORD, escape};
+use crate::audit::{MAXIMUM_RECORD, escape, is_plain};
 
 const WORD: usize = 256;
 const LINE: usize = 1_024;
@@ -142,9 +142,12 @@ fn append_images<'a>(bytes: &mut Vec<u8>, findings: impl Iterator<Item = &'a Fin
         if index > 0 {
             bytes.push(b',');
         }
-        let mut image = Vec::with_capacity(512);
-        let _ = serde_json::to_writer(&mut image, &Image { finding, limit });
-        bytes.extend_from_slice(&escape(image));
+        let from = bytes.len();
+        let _ = serde_json::to_writer(&mut *bytes, &Image { finding, limit });
+        if bytes.get(from..).is_some_and(|image| !is_plain(image)) {
+            let image = bytes.split_off(from);
+            bytes.extend_from_slice(&escape(image));
+        }
         if bytes.len() > room {
             bytes.truncate(before);
             return false;
@@ -343,12 +346,22 @@ struct Why<'a> {
 
 impl Serialize for Why<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("code", self.reason.code())?;
-        map.serialize_entry(
-            "message",
-            &Short::new(&self.reason.sentence(self.image), self.limit),
-        )?;
+        // By far the most frequent reason; its sentence would repeat what stands beside it.
+        if let Reason::Attested {
+            attestor,
+            occurrence,
+            key_id,
+        } = self.reason
+        {
+            map.serialize_entry("attestor", &Shown(attestor))?;
+            map.serialize_entry("occurrence", &Shown(occurrence))?;
+            map.serialize_entry("key", &Short::new(key_id, self.limit))?;
+        } else {
+            let sentence = self.reason.sentence(self.image);
+            map.serialize_entry("message", &Short::new(&sentence, self.limit))?;
+        }
         map.end()
     }
 }

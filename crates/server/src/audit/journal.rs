@@ -159,14 +159,7 @@ impl Future for Durable {
 /// Escapes what a terminal or a line reader would act on: C0 and C1 controls, DEL, line separators, bidirectional
 /// overrides, byte order mark. JSON has raw non-ASCII characters only within strings, where `\uXXXX` means the same.
 pub(crate) fn escape(record: Vec<u8>) -> Vec<u8> {
-    // 0x7f and up cannot be told from harmless text by one byte; ASCII records, the rule, are passed through. In
-    // chunks without an early end, which the compiler turns into vector instructions.
-    let printable = |chunk: &[u8]| {
-        chunk
-            .iter()
-            .fold(true, |all, byte| all & (byte.wrapping_sub(0x20) < 0x5f))
-    };
-    if record.chunks(64).all(printable) {
+    if is_plain(&record) {
         return record;
     }
     let text = String::from_utf8_lossy(&record);
@@ -180,6 +173,17 @@ pub(crate) fn escape(record: Vec<u8>) -> Vec<u8> {
         }
     }
     escaped.into_bytes()
+}
+
+/// Whether there is nothing to escape: printable ASCII, the rule. 0x7f and up cannot be told from harmless text by one
+/// byte. In chunks without an early end, which the compiler turns into vector instructions.
+pub(crate) fn is_plain(record: &[u8]) -> bool {
+    let printable = |chunk: &[u8]| {
+        chunk
+            .iter()
+            .fold(true, |all, byte| all & (byte.wrapping_sub(0x20) < 0x5f))
+    };
+    record.chunks(64).all(printable)
 }
 
 fn acts_on_display(character: char) -> bool {

@@ -8,5 +8,5 @@ mod segment;
 mod tail;
 mod writer;
 
-pub(crate) use journal::{Journal, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape};
+pub(crate) use journal::{Journal, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape, is_plain};
 pub(crate) use tail::{Position, Tail};

@@ -65,19 +65,15 @@ async fn the_same_image_is_admitted_once_it_is_signed() {
             (&record["verdict"], &record["reason"]),
             (&json!("ALLOW"), &json!("ATTESTED"))
         );
-        assert!(
-            record["images"][0]["reasons"][0]["message"]
-                .as_str()
-                .unwrap()
-                .contains(&occurrence),
-            "{record}"
+        let reason = &record["images"][0]["reasons"][0];
+        assert_eq!(
+            (&reason["attestor"], &reason["key"]),
+            (&json!(ATTESTOR), &json!(KEY_ID))
         );
+        assert_eq!(reason["occurrence"], occurrence.as_str());
         assert!(
-            record["images"][0]["reasons"][0]["message"]
-                .as_str()
-                .unwrap()
-                .contains(KEY_ID),
-            "{record}"
+            record["attestors"][ATTESTOR].is_u64(),
+            "which keys were trusted: {record}"
         );
     }
 }
