@@ -76,6 +76,10 @@ pub(super) async fn judge(
     let Ok(_permit) = app.admissions.try_acquire() else {
         return refused(Reason::Overloaded);
     };
+    // A timeout gives its work one turn, which can be enough; too late is too late all the same.
+    if Instant::now() >= deadlines.judged() {
+        return refused(Reason::Deadline);
+    }
     let until = deadlines.gather(break_glass.is_some());
     let judged = caught(judge_until(app, cluster, question, until));
     match tokio::time::timeout_at(deadlines.judged(), judged).await {

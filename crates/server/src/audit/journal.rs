@@ -4,14 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::segment::{self, Segment};
-use super::tail::{Page, Row, Tail};
-use super::writer::{Entry, Writer};
+use super::tail::{Page, Position, Row, Tail};
+use super::writer::{Entry, Progress, Writer};
 
 /// The longest record. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
@@ -62,12 +62,30 @@ pub(crate) enum JournalError {
     Closed,
 }
 
-/// An append-only file of JSON lines. Clones share one writer, which ends when the last clone is dropped.
+/// An append-only file of JSON lines. Clones share one writer. Dropping the last one waits until what was appended is
+/// written and the file is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     folder: PathBuf,
-    entries: mpsc::Sender<Entry>,
-    syncs: Arc<AtomicU64>,
+    writing: Arc<Writing>,
+    progress: Arc<Progress>,
+}
+
+/// The way to the writer, and its end.
+#[derive(Debug)]
+struct Writing {
+    /// There until the drop.
+    entries: Option<mpsc::Sender<Entry>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.entries = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the thread of the verdict journal panicked");
+        }
+    }
 }
 
 impl Journal {
@@ -88,16 +106,29 @@ impl Journal {
             .unwrap_or(1);
         let segment = Segment::open(folder, newest).map_err(failed)?;
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let syncs = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(folder.to_owned(), settings, segment, receiver, Arc::clone(&syncs));
-        std::thread::Builder::new()
+        let progress = Arc::new(Progress::default());
+        progress.reached(Position {
+            segment: newest,
+            offset: segment.length,
+        });
+        let writer = Writer::new(
+            folder.to_owned(),
+            settings,
+            segment,
+            receiver,
+            Arc::clone(&progress),
+        );
+        let thread = std::thread::Builder::new()
             .name("verdict-journal".to_owned())
             .spawn(move || writer.run())
             .map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
-            entries: sender,
-            syncs,
+            writing: Arc::new(Writing {
+                entries: Some(sender),
+                thread: Some(thread),
+            }),
+            progress,
         })
     }
 
@@ -109,10 +140,20 @@ impl Journal {
             return Durable(State::Failed(Some(JournalError::TooLong(line.len()))));
         }
         let (done, durable) = oneshot::channel();
-        match self.entries.try_send(Entry { line, done }) {
-            Ok(()) => Durable(State::Waiting(durable)),
-            Err(mpsc::error::TrySendError::Full(_)) => Durable(State::Failed(Some(JournalError::Overloaded))),
-            Err(mpsc::error::TrySendError::Closed(_)) => Durable(State::Failed(Some(JournalError::Closed))),
+        let entry = Entry { line, done };
+        match self
+            .writing
+            .entries
+            .as_ref()
+            .map(|entries| entries.try_send(entry))
+        {
+            Some(Ok(())) => Durable(State::Waiting(durable)),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                Durable(State::Failed(Some(JournalError::Overloaded)))
+            }
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
+                Durable(State::Failed(Some(JournalError::Closed)))
+            }
         }
     }
 
@@ -122,13 +163,13 @@ impl Journal {
     /// # Errors
     /// The system's, when a segment cannot be read.
     pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
-        super::tail::read(&self.folder, query, wanted)
+        super::tail::read(&self.folder, self.progress.end(), query, wanted)
     }
 
     /// How often the disk was synced; many records share one sync.
     #[must_use]
     pub(crate) fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::Relaxed)
+        self.progress.syncs()
     }
 }
 

@@ -1,15 +1,16 @@
 //! The journal's thread: takes what has gathered, writes it in one go, syncs once, tells everybody.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::journal::{JournalError, JournalSettings};
 use super::segment::{self, Segment};
+use super::tail::Position;
 
 /// One record on its way to the disk.
 pub(super) struct Entry {
@@ -28,12 +29,34 @@ const GATHER: Duration = Duration::from_micros(150);
 /// 6 × 0.15 ms: gathering delays no verdict by more than 1 ms.
 const MOST_LOOKS: usize = 6;
 
+/// How far the writer has come, for whoever reads.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    syncs: AtomicU64,
+    end: Mutex<Position>,
+}
+
+impl Progress {
+    pub(super) fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Where the records that are on disk end.
+    pub(super) fn end(&self) -> Position {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn reached(&self, end: Position) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+    }
+}
+
 pub(super) struct Writer {
     folder: PathBuf,
     settings: JournalSettings,
     segment: Option<Segment>,
     entries: mpsc::Receiver<Entry>,
-    syncs: Arc<AtomicU64>,
+    progress: Arc<Progress>,
 }
 
 impl Writer {
@@ -42,33 +65,27 @@ impl Writer {
         settings: JournalSettings,
         segment: Segment,
         entries: mpsc::Receiver<Entry>,
-        syncs: Arc<AtomicU64>,
+        progress: Arc<Progress>,
     ) -> Self {
         Self {
             folder,
             settings,
             segment: Some(segment),
             entries,
-            syncs,
+            progress,
         }
     }
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut buffer = Vec::with_capacity(256 * 1024);
         let mut crowded = false;
         while self.entries.blocking_recv_many(&mut batch, BATCH) > 0 {
             if crowded {
                 self.gather(&mut batch);
             }
             crowded = batch.len() >= CROWD;
-            buffer.clear();
-            for entry in &batch {
-                buffer.extend_from_slice(&entry.line);
-                buffer.push(b'\n');
-            }
-            let written = self.write(&buffer).map_err(|error| {
+            let written = self.write(&batch).map_err(|error| {
                 tracing::error!(%error, "the verdict journal cannot be written");
                 JournalError::Write(Arc::new(error))
             });
@@ -101,29 +118,28 @@ impl Writer {
 
     /// Appends and syncs. On failure the segment is cut back to its last whole record and left: after a failed sync
     /// nobody knows what the kernel kept, so the next batch starts a segment of its own.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, batch: &[Entry]) -> io::Result<()> {
         let mut segment = match self.segment.take() {
             Some(segment) if segment.length < self.settings.segment_bytes => segment,
-            full_or_lost => self.next_segment(full_or_lost.map(|segment| segment.number))?,
+            full_or_lost => self.next_segment(full_or_lost)?,
         };
-        let outcome = segment
-            .file
-            .write_all(bytes)
-            .and_then(|()| segment.file.sync_data());
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = outcome {
-            let _ = segment.file.set_len(segment.length);
-            return Err(error);
-        }
-        segment.length += bytes.len() as u64;
+        let outcome = segment.append(batch.iter().map(|entry| entry.line.as_slice()));
+        self.progress.syncs.fetch_add(1, Ordering::Relaxed);
+        outcome?;
+        let end = Position {
+            segment: segment.number,
+            offset: segment.length,
+        };
+        self.progress.reached(end);
         self.segment = Some(segment);
         Ok(())
     }
 
     /// Starts the next segment and removes the oldest beyond the number to keep.
-    fn next_segment(&self, current: Option<u64>) -> io::Result<Segment> {
+    fn next_segment(&self, full: Option<Segment>) -> io::Result<Segment> {
         let numbers = segment::numbers(&self.folder)?;
-        let last = numbers.last().copied().max(current).unwrap_or(0);
+        let last = full.map(|segment| segment.number);
+        let last = numbers.last().copied().max(last).unwrap_or(0);
         let next = Segment::open(&self.folder, last + 1)?;
         let surplus = (numbers.len() + 1).saturating_sub(self.settings.keep_segments);
         for number in numbers.into_iter().take(surplus) {

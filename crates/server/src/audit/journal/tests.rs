@@ -29,6 +29,17 @@ fn open(folder: &Path, segment_bytes: u64, keep_segments: usize) -> Journal {
     .unwrap()
 }
 
+/// What a segment holds before the room that was made ahead.
+fn written(folder: &Path, number: u64) -> String {
+    let bytes = fs::read(segment::path(folder, number)).unwrap();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    assert!(
+        bytes[end..].iter().all(|byte| *byte == 0),
+        "nothing behind the room"
+    );
+    String::from_utf8(bytes[..end].to_vec()).unwrap()
+}
+
 #[tokio::test]
 async fn records_come_back_newest_first_across_segments_and_restarts() {
     let folder = tempfile::tempdir().unwrap();
@@ -121,9 +132,34 @@ async fn a_torn_end_is_cut_and_whole_records_are_kept() {
         let journal = open(folder.path(), 1 << 20, 2);
         journal.append(line(2)).await.unwrap();
         assert_eq!(numbers(&journal, &Tail::newest(2)), [2, 1]);
-        let text = fs::read(&newest).unwrap();
-        assert!(text.ends_with(b"\n") && !text.contains(&0));
+        assert!(written(folder.path(), 1).ends_with('\n'));
     }
+}
+
+#[tokio::test]
+async fn blocks_that_a_crash_left_out_of_order_are_no_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let newest = segment::path(folder.path(), 1);
+    let whole = b"{\"n\":1}\n";
+    // A batch of which the second block reached the disk and the first did not.
+    let bytes = [&whole[..], &[0; 4_096], b"{\"n\":3}\n", &[0; 70_000]].concat();
+    fs::write(&newest, bytes).unwrap();
+    let journal = open(folder.path(), 1 << 20, 2);
+    journal.append(line(2)).await.unwrap();
+    assert_eq!(numbers(&journal, &Tail::newest(5)), [2, 1]);
+    assert_eq!(written(folder.path(), 1).lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_left_has_its_records_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1_000, 10);
+    for number in 0..100 {
+        journal.append(line(number)).await.unwrap();
+    }
+    assert!(segment::numbers(folder.path()).unwrap().len() > 2);
+    let first = fs::read(segment::path(folder.path(), 1)).unwrap();
+    assert!(first.ends_with(b"}\n") && !first.contains(&0));
 }
 
 #[tokio::test]
@@ -138,7 +174,7 @@ async fn one_record_is_one_line_whatever_is_in_it() {
         .await
         .unwrap();
     journal.append(raw).await.unwrap();
-    let text = fs::read_to_string(segment::path(folder.path(), 1)).unwrap();
+    let text = written(folder.path(), 1);
     assert_eq!(text.matches('\n').count(), 2);
     assert!(
         text.chars()
@@ -173,13 +209,7 @@ async fn a_full_disk_is_an_error_and_the_journal_recovers() {
     ));
     // The next segment is a real file.
     journal.append(line(2)).await.unwrap();
-    assert_eq!(
-        fs::read_to_string(segment::path(folder.path(), 2))
-            .unwrap()
-            .lines()
-            .count(),
-        1
-    );
+    assert_eq!(written(folder.path(), 2).lines().count(), 1);
 }
 
 #[tokio::test]
