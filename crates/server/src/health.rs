@@ -69,6 +69,12 @@ async fn metrics(app: &App) -> String {
         syncs,
     );
     text.single(
+        "binauthz_journal_broken",
+        "gauge",
+        "1 when a verdict log that was not whole was found at the start and moved aside",
+        u8::from(app.journal.is_broken()),
+    );
+    text.single(
         "binauthz_enforcement_state",
         "gauge",
         "1 when some policy can refuse an image, 0 when nothing is enforced",

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
 use binauthz_store::{OpenError, Store};
@@ -140,6 +140,7 @@ impl Server {
         say_what_is_enforced(&app).await;
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
                 &app,
@@ -190,12 +191,14 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
+    let master_key = files::master_key(&folder)?;
+    let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
-        master_key: files::master_key(&folder)?,
+        master_key,
         registries,
-        journal: Journal::open(&folder.join("journal"), JournalSettings::default())?,
+        journal,
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -205,6 +208,17 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         clock: system_clock,
         settings,
     })
+}
+
+/// No record stays longer than a second without a signed checkpoint that speaks for it.
+async fn sign_every_second(app: Arc<App>, mut shutdown: Shutdown) {
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = clock.tick() => app.journal.sign_soon(),
+        }
+    }
 }
 
 /// The first random bytes of a process cost tens of milliseconds; the first caller shall not wait for them.

@@ -5,6 +5,7 @@
 
 mod aligned;
 mod journal;
+mod log;
 mod segment;
 mod tail;
 mod writer;

@@ -18,12 +18,12 @@ use super::aligned::{Aligned, BLOCK};
 const FIRST_RESERVE: u64 = 64 << 10;
 /// Written ahead at a time: 2 MiB, some 1 000 verdicts. Many small pieces would cost more than they save.
 const RESERVE: u64 = 2 << 20;
-/// What one batch can leave half-written: 512 records of 16 KiB each.
-const LONGEST_BATCH: u64 = 8 << 20;
+/// What one batch can leave half-written: 512 records of 16 KiB each, and what links them.
+const LONGEST_BATCH: u64 = 9 << 20;
 
-/// `verdicts-0000000042.jsonl`: fixed width, so that names sort as numbers.
+/// `segment-0000000042.jsonl`: fixed width, so that names sort as numbers.
 pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("verdicts-{number:010}.jsonl"))
+    folder.join(format!("segment-{number:010}.jsonl"))
 }
 
 /// The numbers of the segments in `folder`, oldest first.
@@ -33,11 +33,21 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
         let name = entry?.file_name();
         let number = name
             .to_str()
-            .and_then(|name| name.strip_prefix("verdicts-")?.strip_suffix(".jsonl"));
+            .and_then(|name| name.strip_prefix("segment-")?.strip_suffix(".jsonl"));
         numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// All whole records of a segment.
+pub(super) fn read(folder: &Path, number: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path(folder, number))?;
+    let size = file.metadata()?.len();
+    let end = records_end(&file, size)?;
+    let mut records = vec![0; usize::try_from(end).unwrap_or(0)];
+    file.read_exact_at(&mut records, 0)?;
+    Ok(records)
 }
 
 /// A segment open for appending.
@@ -98,24 +108,18 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Appends lines, an end of line after each. When it returns, they are on disk.
+    /// Appends whole lines. When it returns, they are on disk.
     ///
     /// # Errors
     /// The system's. Then nobody knows what the disk has of these lines, and the segment must be left.
-    pub(super) fn append<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let from = self.length - self.buffer.len() as u64;
-        for line in lines {
-            self.buffer.push(line);
-            self.buffer.push(b"\n");
-        }
-        let length = from + self.buffer.len() as u64;
-        let padded = self.buffer.padded();
-        let end = from + padded.len() as u64;
-        let file = Arc::clone(&self.file);
-        self.make_room(end)?;
-        file.write_all_at(self.buffer.padded(), from)?;
-        file.sync_data()?;
-        self.length = length;
+        self.buffer.push(lines);
+        let padded = self.buffer.padded().len() as u64;
+        self.make_room(from + padded)?;
+        self.file.write_all_at(self.buffer.padded(), from)?;
+        self.file.sync_data()?;
+        self.length += lines.len() as u64;
         self.buffer.keep_last_block();
         self.reserve_ahead();
         Ok(())

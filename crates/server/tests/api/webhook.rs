@@ -285,9 +285,11 @@ async fn no_proof_outlives_its_occurrence() {
 async fn without_a_journal_enforced_verdicts_deny_and_break_glass_opens() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
-    std::fs::create_dir(&journal).unwrap();
-    symlink("/dev/full", journal.join("verdicts-0000000001.jsonl")).unwrap();
     let flags = flags(folder.path());
+    let folder = Desk::with(folder, flags.clone()).await.stop().await;
+    let segment = journal.join("segment-0000000001.jsonl");
+    std::fs::remove_file(&segment).unwrap();
+    symlink("/dev/full", segment).unwrap();
     let court = Court::on(Desk::with(folder, flags).await).await;
     // The full disk is found by the first record; without a folder there is no second segment either.
     std::fs::remove_dir_all(&journal).unwrap();

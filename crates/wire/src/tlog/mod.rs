@@ -6,7 +6,8 @@
 //! {"kind":"checkpoint","note":"…"}            a signed statement of how long the log is and what is in it
 //! ```
 //!
-//! The chain finds the record that does not fit. The checkpoints (C2SP tlog-checkpoint: size and RFC 6962 Merkle root in
+//! The chain finds the record that does not fit. The leaves of the Merkle tree are the chain hashes: each speaks for its
+//! line, and a line is hashed once. The checkpoints (C2SP tlog-checkpoint: size and RFC 6962 Merkle root in
 //! a signed note) find a log that was written anew from some place on, chain and all: whoever does that has to sign it.
 
 mod chain;

@@ -46,7 +46,7 @@ impl Log {
             bytes.truncate(from);
             return false;
         };
-        self.tree.push(bytes.get(from..).unwrap_or_default());
+        self.tree.push(chain.as_bytes());
         self.chain = chain;
         bytes.push(b'\n');
         true
@@ -192,7 +192,7 @@ impl Verifier {
         }
         self.before.push_back(log.clone());
         log.chain = link.chain;
-        log.tree.push(line);
+        log.tree.push(link.chain.as_bytes());
         Ok(())
     }
 
