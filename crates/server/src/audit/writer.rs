@@ -127,8 +127,12 @@ impl Writer {
         let next = Segment::open(&self.folder, last + 1)?;
         let surplus = (numbers.len() + 1).saturating_sub(self.settings.keep_segments);
         for number in numbers.into_iter().take(surplus) {
-            tracing::info!(number, "removing the oldest verdict journal segment");
-            std::fs::remove_file(segment::path(&self.folder, number))?;
+            // A segment too many is a matter of room; it is no reason to refuse a verdict that can be written.
+            match std::fs::remove_file(segment::path(&self.folder, number)) {
+                Ok(()) => tracing::info!(number, "removed the oldest verdict journal segment"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::error!(number, %error, "cannot remove an old verdict journal segment"),
+            }
         }
         Ok(next)
     }
