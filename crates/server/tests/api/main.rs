@@ -8,4 +8,5 @@ mod services;
 mod start;
 mod support;
 mod webhook;
+mod webhook_evidence;
 mod webhook_hostile;
