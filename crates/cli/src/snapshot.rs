@@ -9,7 +9,7 @@ use binauthz_core::{
     attestor::Attestor,
     decide,
     decision::Decision,
-    evidence::{Answer, Answers, Evidence, Examination, Next},
+    evidence::{Answer, Answers, Examination, Next},
     image::{Digest, ImageRef},
     name::{AttestorName, ClusterName, InvalidName, NoteName, ProjectId},
     payload,
@@ -268,8 +268,8 @@ impl Snapshot {
         let plan = decide::plan(&standing, request);
         let mut answers = Answers::new();
         for question in plan.questions() {
-            let evidence = self.evidence(question.attestor, question.image.digest());
-            answers.insert(&question, Answer::Found(Arc::new(evidence)));
+            let answer = self.answer(question.attestor, question.image.digest());
+            answers.insert(&question, answer);
         }
         decide::decide(plan, &answers, now())
     }
@@ -295,15 +295,17 @@ impl Snapshot {
         .map_err(Failure::usage)
     }
 
-    fn evidence(&self, attestor: &Arc<Attestor>, digest: &Digest) -> Evidence {
+    /// As the server finds it: the newest first, and no more than it checks.
+    fn answer(&self, attestor: &Arc<Attestor>, digest: &Digest) -> Answer {
         let mut examination = Examination::new(Arc::clone(attestor), *digest, now());
         let claims = self.attestations.get(&(attestor.note().clone(), *digest));
         for (_, claim) in claims.into_iter().flatten().rev() {
-            if examination.look_at(claim) != Next::GoOn {
-                break;
+            let next = examination.look_at(claim);
+            if next != Next::GoOn {
+                return examination.answer(next.gap());
             }
         }
-        examination.finish()
+        examination.answer(None)
     }
 }
 

@@ -77,6 +77,18 @@ pub enum Next {
     TooMany,
 }
 
+impl Next {
+    /// What is not known when it ends here.
+    pub fn gap(self) -> Option<String> {
+        match self {
+            Self::GoOn | Self::Enough => None,
+            Self::TooMany => Some(format!(
+                "{MAX_CHECKS} signatures by keys of the attestor were checked, and none is good"
+            )),
+        }
+    }
+}
+
 impl Examination {
     /// Nothing looked at yet.
     pub fn new(attestor: Arc<Attestor>, digest: Digest, now: UnixTime) -> Self {
@@ -125,9 +137,12 @@ impl Examination {
         }
     }
 
-    /// Whether something was proven.
-    pub fn has_proof(&self) -> bool {
-        !self.evidence.proofs.is_empty()
+    /// What was found; where nothing was proven and `gap` says that something was not looked at, that it is not known.
+    pub fn answer(self, gap: Option<String>) -> Answer {
+        match gap {
+            Some(why) if self.evidence.proofs.is_empty() => Answer::Unavailable(why),
+            _ => Answer::Found(Arc::new(self.finish())),
+        }
     }
 
     /// What was found. Signatures by the attestor's own keys say more about what went wrong, so they come first.

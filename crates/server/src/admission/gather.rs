@@ -7,7 +7,7 @@ use std::sync::Arc;
 use binauthz_core::attestation::Attestation;
 use binauthz_core::attestor::Attestor;
 use binauthz_core::decide::Plan;
-use binauthz_core::evidence::{Answer, Answers, Examination, MAX_CHECKS, Next, Question};
+use binauthz_core::evidence::{Answer, Answers, Examination, Next, Question};
 use binauthz_core::image::Digest;
 use binauthz_core::name::OccurrenceName;
 use binauthz_core::time::UnixTime;
@@ -21,7 +21,7 @@ use crate::app::App;
 
 /// Rows read at once. A document has at most 1 MiB, so that is 200 MiB at the very worst, and some 400 KB as a rule.
 const PAGE: u32 = 200;
-/// Rows looked at for one answer, the newest first. Signatures have a bound of their own ([`MAX_CHECKS`], 0.16 s);
+/// Rows looked at for one answer, the newest first. Signatures have a bound of their own (`MAX_CHECKS`, 0.16 s);
 /// a row by foreign keys costs reading and parsing 2 KB, some 15 µs: 10 000 take 0.15 s. Larger ones run into
 /// the deadline, which ends the search after the page under way.
 const MAX_ROWS: u32 = 10_000;
@@ -101,15 +101,9 @@ impl Search {
                     continue;
                 }
             };
-            match self.examination.look_at(&attestation) {
-                Next::GoOn => {}
-                Next::Enough => return ControlFlow::Break(self.answer(None)),
-                Next::TooMany => {
-                    let why = format!(
-                        "{MAX_CHECKS} signatures by keys of the attestor were checked, and none is good"
-                    );
-                    return ControlFlow::Break(self.answer(Some(why)));
-                }
+            let next = self.examination.look_at(&attestation);
+            if next != Next::GoOn {
+                return ControlFlow::Break(self.answer(next.gap()));
             }
         }
         let page = u32::try_from(rows.len()).unwrap_or(u32::MAX);
@@ -124,12 +118,8 @@ impl Search {
         ControlFlow::Continue(self)
     }
 
-    /// What was proven, or what was found without any gap, or what the gap is.
     fn answer(self, gap: Option<String>) -> Answer {
-        match gap.or(self.unreadable) {
-            Some(why) if !self.examination.has_proof() => Answer::Unavailable(why),
-            _ => Answer::Found(Arc::new(self.examination.finish())),
-        }
+        self.examination.answer(gap.or(self.unreadable))
     }
 }
 
