@@ -5,11 +5,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::SystemTime};
 
 use binauthz_core::{
-    attestation::{Attestation, Rejected, verify},
+    attestation::Attestation,
     attestor::Attestor,
     decide,
     decision::Decision,
-    evidence::{Answer, Answers, Evidence},
+    evidence::{Answer, Answers, Examination, Next},
     image::{Digest, ImageRef},
     name::{AttestorName, ClusterName, InvalidName, NoteName, ProjectId},
     payload,
@@ -36,8 +36,6 @@ const FORMAT: &str = "binauthz.snapshot/v1";
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Attestations fetched for one snapshot.
 const OCCURRENCES_MAX: usize = 100_000;
-/// As the server: attestations of one digest on one note that are looked at.
-const ATTESTATIONS_PER_IMAGE_MAX: usize = 200;
 
 /// Why a file is not a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +55,9 @@ pub(crate) enum InvalidSnapshot {
     },
 }
 
+/// An attestation and when it was created, where the file says so.
+type Aged = (Option<UnixTime>, Attestation);
+
 /// A snapshot, read and checked.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -65,7 +66,8 @@ pub(crate) struct Snapshot {
     policy: Policy,
     attestors: BTreeMap<AttestorName, Arc<Attestor>>,
     clusters: BTreeMap<String, Evaluation>,
-    attestations: BTreeMap<(NoteName, Digest), Vec<Attestation>>,
+    /// In the order of their age, the oldest first.
+    attestations: BTreeMap<(NoteName, Digest), Vec<Aged>>,
 }
 
 /// Collects a snapshot from a server.
@@ -172,6 +174,9 @@ impl Snapshot {
         for (index, occurrence) in array(&file, "occurrences").enumerate() {
             snapshot.add_occurrence(occurrence, &format!("occurrences[{index}]"))?;
         }
+        for claims in snapshot.attestations.values_mut() {
+            claims.sort_by_key(|(created, _)| *created);
+        }
         for cluster in array(&file, "clusters") {
             snapshot.add_cluster(cluster);
         }
@@ -195,7 +200,11 @@ impl Snapshot {
     fn add_occurrence(&mut self, value: &Value, place: &str) -> Result<(), InvalidSnapshot> {
         let name = parsed(value, "name", place)?;
         let read = read_occurrence(value.clone().into()).map_err(|problem| field(place, problem))?;
-        // Filed under the digest of its image, as the server does; what was signed is found out by `verify`.
+        let created = value
+            .get("createTime")
+            .and_then(Value::as_str)
+            .and_then(json::timestamp_from);
+        // Filed under the digest of its image, as the server does; what was signed is found out by the check.
         let uri = read.resource_uri.trim_start_matches("https://").to_owned();
         let digest = match uri.parse() {
             Ok(ImageRef::Pinned(image)) => Some(*image.digest()),
@@ -211,7 +220,7 @@ impl Snapshot {
             self.attestations
                 .entry((read.note, digest))
                 .or_default()
-                .push(claim);
+                .push((created, claim));
         }
         Ok(())
     }
@@ -259,8 +268,8 @@ impl Snapshot {
         let plan = decide::plan(&standing, request);
         let mut answers = Answers::new();
         for question in plan.questions() {
-            let evidence = self.evidence(question.attestor, question.image.digest());
-            answers.insert(&question, Answer::Found(Arc::new(evidence)));
+            let answer = self.answer(question.attestor, question.image.digest());
+            answers.insert(&question, answer);
         }
         decide::decide(plan, &answers, now())
     }
@@ -286,20 +295,17 @@ impl Snapshot {
         .map_err(Failure::usage)
     }
 
-    fn evidence(&self, attestor: &Attestor, digest: &Digest) -> Evidence {
-        let mut evidence = Evidence::default();
+    /// As the server finds it: the newest first, and no more than it checks.
+    fn answer(&self, attestor: &Arc<Attestor>, digest: &Digest) -> Answer {
+        let mut examination = Examination::new(Arc::clone(attestor), *digest, now());
         let claims = self.attestations.get(&(attestor.note().clone(), *digest));
-        for claim in claims.into_iter().flatten().take(ATTESTATIONS_PER_IMAGE_MAX) {
-            match verify(claim, attestor, now()) {
-                Ok(proof) if proof.digest() == digest => evidence.proofs.push(proof),
-                Ok(proof) => {
-                    let other = Rejected::OtherDigest(*proof.digest());
-                    evidence.rejected.push((claim.occurrence().clone(), other));
-                }
-                Err(why) => evidence.rejected.push((claim.occurrence().clone(), why)),
+        for (_, claim) in claims.into_iter().flatten().rev() {
+            let next = examination.look_at(claim);
+            if next != Next::GoOn {
+                return examination.answer(next.gap());
             }
         }
-        evidence
+        examination.answer(None)
     }
 }
 

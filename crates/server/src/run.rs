@@ -21,10 +21,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
-use crate::app::{ADMISSIONS, App, GENERATIONS, system_clock};
+use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
-use crate::listen::{self, Certificates, CertificatesError, Limits, Listener, Shutdown, TlsError, Trigger};
+use crate::listen::{
+    self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
+};
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::{control, health};
@@ -121,7 +123,7 @@ impl Server {
             &settings.server_names,
             SystemTime::now(),
         )?);
-        let api_tls = if settings.dev {
+        let own_tls = if settings.dev {
             None
         } else {
             Some(listen::server_config(certificates.clone())?)
@@ -129,15 +131,16 @@ impl Server {
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         let settings = &app.settings;
-        let api = bind("API", settings.api_listen, api_tls).await?;
+        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
-        let health = bind("health port", settings.health_listen, None).await?;
+        let health = bind("health port", settings.health_listen, own_tls).await?;
         let addresses = Addresses {
             api: api.1,
             webhook: webhook.1,
             health: health.1,
         };
         say_what_is_enforced(&app).await;
+        say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
@@ -145,19 +148,19 @@ impl Server {
             open(
                 &app,
                 api.0,
-                |app, request| Box::pin(async move { control::handle(&app, request).await }),
+                |app, _, request| Box::pin(async move { control::handle(&app, request).await }),
                 &shutdown,
             ),
             open(
                 &app,
                 webhook.0,
-                |app, request| Box::pin(async move { admission::handle(&app, request).await }),
+                |app, peer, request| Box::pin(async move { admission::handle(&app, &peer, request).await }),
                 &shutdown,
             ),
             open(
                 &app,
                 health.0,
-                |app, request| Box::pin(async move { health::answer(&app, &request).await }),
+                |app, _, request| Box::pin(async move { health::answer(&app, &request).await }),
                 &shutdown,
             ),
         ];
@@ -205,6 +208,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         control_counters: ControlCounters::default(),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
+        bodies: Semaphore::new(BODIES),
         clock: system_clock,
         settings,
     })
@@ -256,11 +260,11 @@ async fn bind(
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
 fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
     let Addresses { api, webhook, health } = addresses;
-    let api_scheme = if dev { "http" } else { "https" };
+    let scheme = if dev { "http" } else { "https" };
     let text = serde_json::json!({
-        "api": format!("{api_scheme}://{api}"),
+        "api": format!("{scheme}://{api}"),
         "webhook": format!("https://{webhook}"),
-        "health": format!("http://{health}"),
+        "health": format!("{scheme}://{health}"),
     });
     files::publish_addresses(folder, &text.to_string())?;
     tracing::info!(%api, %webhook, %health, dev, "ready");
@@ -269,21 +273,35 @@ fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileEr
 
 /// A fresh installation protects nothing, and must not look as if it did.
 async fn say_what_is_enforced(app: &App) {
-    if !app.settings.require_policy && !admission::enforces_anything(app).await {
-        tracing::warn!(
-            "nothing is enforced: no policy of any project can refuse an image; \
+    match admission::enforces_anything(app).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            "nothing is enforced: no policy of any project can refuse an image on any cluster; \
              import one with `binauthz policy import`, or start with `--require-policy`"
+        ),
+        Err(error) => tracing::error!(%error, "cannot tell whether anything is enforced"),
+    }
+}
+
+/// Whoever reaches the webhook can ask for verdicts, fill the journal and try out what a policy lets through.
+fn say_who_may_ask(settings: &Settings) {
+    if !settings.dev && settings.webhook_client_authorities.is_none() {
+        tracing::warn!(
+            address = %settings.webhook_listen,
+            "the webhook answers everybody who reaches it: set `webhookClientAuthorities` to require client certificates"
         );
     }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 
-/// What one port does with each request.
-#[derive(Clone)]
+type Handler = fn(Arc<App>, Arc<Peer>, Request<Incoming>) -> Answer;
+
+/// What one port does with each request of one connection.
 struct Port {
     app: Arc<App>,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answer,
+    peer: Arc<Peer>,
+    answer: Handler,
 }
 
 impl Service<Request<Incoming>> for Port {
@@ -292,26 +310,19 @@ impl Service<Request<Incoming>> for Port {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = (self.answer)(Arc::clone(&self.app), request);
+        let answer = (self.answer)(Arc::clone(&self.app), Arc::clone(&self.peer), request);
         Box::pin(async move { Ok(answer.await) })
     }
 }
 
-fn open(
-    app: &Arc<App>,
-    listener: Listener,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answer,
-    shutdown: &Shutdown,
-) -> JoinHandle<()> {
-    let port = Port {
-        app: Arc::clone(app),
+fn open(app: &Arc<App>, listener: Listener, answer: Handler, shutdown: &Shutdown) -> JoinHandle<()> {
+    let app = Arc::clone(app);
+    let port = move |peer: &Peer| Port {
+        app: Arc::clone(&app),
+        peer: Arc::new(peer.clone()),
         answer,
     };
-    tokio::spawn(listen::serve(
-        listener,
-        move |_peer| port.clone(),
-        shutdown.clone(),
-    ))
+    tokio::spawn(listen::serve(listener, port, shutdown.clone()))
 }
 
 struct Signals {

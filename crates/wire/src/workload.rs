@@ -109,6 +109,16 @@ pub enum InvalidWorkload {
     TooManyImages,
 }
 
+impl InvalidWorkload {
+    /// Whether the object is of the kind it should be, and only what it would run is missing or too much.
+    pub fn is_about_contents(&self) -> bool {
+        match self {
+            Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
+            Self::UnknownKind(_) | Self::KindMismatch { .. } | Self::NoObject => false,
+        }
+    }
+}
+
 strict_struct! {
     /// What is read of an object of any kind; which part counts depends on the kind.
     struct Object<'a> {
@@ -512,6 +522,11 @@ fn check_own_kind(kind: &Kind<'_>, object: &Object<'_>) -> Result<(), InvalidWor
         requested: shown(&kind.to_string()),
         found: shown(&found.to_string()),
     })
+}
+
+/// Whether this is a kind that makes Pods later: every kind that is reviewed but the Pod itself.
+pub fn makes_pods(kind: &Kind<'_>) -> bool {
+    shape_of(kind).is_ok_and(|shape| !matches!(shape, Shape::Pod | Shape::EphemeralContainers))
 }
 
 /// Text of somebody else, cut and escaped for a message.

@@ -253,3 +253,31 @@ fn the_explanation_shows_what_was_tried() {
         assert!(tree.contains(expected), "{expected}\n{tree}");
     }
 }
+
+/// A heap of attestations that are none, and a good one: found if it is the newest, or if the heap is by foreign keys.
+#[test]
+fn attestations_are_looked_at_from_the_newest_on() {
+    let signed = pod(&format!("{HOST}/myservice@{SIGNED}"));
+    for (key_id, good_at, expected) in [
+        ("//k", 9, Exit::Done),
+        ("//k", 0, Exit::Refused),
+        ("//foreign", 9, Exit::Done),
+        ("//foreign", 0, Exit::Done),
+    ] {
+        let mut snapshot = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
+        let occurrences = snapshot["occurrences"].as_array_mut().expect("a list");
+        let mut good = occurrences[0].clone();
+        occurrences.clear();
+        for number in 0..250 {
+            let mut junk = good.clone();
+            junk["name"] = format!("projects/demo/occurrences/junk{number}").into();
+            junk["createTime"] = "2026-01-05T00:00:00.5Z".into();
+            junk["attestation"]["signatures"] = json!([{"publicKeyId": key_id, "signature": "anVuaw=="}]);
+            occurrences.push(junk);
+        }
+        good["createTime"] = format!("2026-01-0{}T00:00:00Z", good_at.max(1)).into();
+        occurrences.push(good);
+        let exit = decide(&snapshot, &signed, None).expect("decided");
+        assert_eq!(exit, expected, "{key_id} {good_at}");
+    }
+}

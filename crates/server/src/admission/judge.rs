@@ -93,6 +93,27 @@ pub(super) async fn judge(
     }
 }
 
+/// Why something that needs no judging is refused all the same: the cluster of the path is not registered, or nobody can
+/// say whether it is. Nothing for what passes.
+pub(super) async fn objection_to_passing(
+    app: &App,
+    cluster: &ClusterName,
+    deadlines: &Deadlines,
+) -> Option<Judged> {
+    let registration = caught(async { app.snapshots.of(app, cluster).await.registration(cluster) });
+    let reason = match tokio::time::timeout_at(deadlines.judged(), registration).await {
+        Ok(Some(Ok(()))) => return None,
+        Ok(Some(Err(reason))) => reason,
+        Ok(None) => {
+            app.counters.panicked();
+            tracing::error!("a panic while looking for a cluster; denied");
+            Reason::Internal
+        }
+        Err(_) => Reason::Deadline,
+    };
+    Some(refuse(reason, None).into())
+}
+
 /// The verdict on a workload that nobody is about to run: for people who ask first. Nothing is recorded.
 pub(crate) async fn judge_workload(
     app: &App,

@@ -201,8 +201,10 @@ impl Writer {
         let number = segment.number;
         let mut draft = self.log.draft();
         self.log.sign(&mut draft, true);
-        if let (_, Some(note)) = self.append(segment, draft)? {
-            log::publish(&self.folder, &format!("segment-{number:010}.checkpoint"), &note)?;
+        if let (_, Some(note)) = self.append(segment, draft)?
+            && let Err(error) = log::publish(&self.folder, &format!("segment-{number:010}.checkpoint"), &note)
+        {
+            tracing::warn!(%error, number, "a segment's checkpoint could not be published");
         }
         Ok(())
     }

@@ -75,6 +75,15 @@ impl Court {
         court
     }
 
+    /// The attestor's resource with somebody else's key.
+    pub(crate) fn attestor_of_another(&self) -> Value {
+        let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let mut attestor = self.attestor(true);
+        attestor["userOwnedGrafeasNote"]["publicKeys"][0]["pkixPublicKey"]["publicKeyPem"] =
+            pem(other.public_key().as_ref()).into();
+        attestor
+    }
+
     /// The attestor's resource, with its key or without.
     pub(crate) fn attestor(&self, with_key: bool) -> Value {
         let key = json!({ "id": KEY_ID, "pkixPublicKey": {
@@ -84,12 +93,12 @@ impl Court {
         json!({ "name": ATTESTOR, "userOwnedGrafeasNote": { "noteReference": "projects/p/notes/signed", "publicKeys": keys } })
     }
 
-    /// Sets the default rule.
-    pub(crate) async fn policy(&self, rule: Value) {
+    /// Sets the default rule; gives the policy as it was stored.
+    pub(crate) async fn policy(&self, rule: Value) -> Value {
         self.desk
             .put("/v1/projects/p/policy", json!({ "defaultAdmissionRule": rule }))
             .await
-            .ok();
+            .ok()
     }
 
     /// An image nobody has attested yet.
@@ -109,23 +118,27 @@ impl Court {
 
     /// Attests an image; gives the occurrence's name.
     pub(crate) async fn attest(&self, image: &str) -> String {
+        let stored = self
+            .desk
+            .post("/v1/projects/p/occurrences", self.occurrence(image))
+            .await
+            .ok();
+        stored["name"].as_str().unwrap().to_owned()
+    }
+
+    /// An attestation of an image by the attestor's key, not yet stored.
+    pub(crate) fn occurrence(&self, image: &str) -> Value {
         let (repository, digest) = image.split_once('@').unwrap();
         let payload = payload::build(repository, &digest.parse().unwrap());
         let signature = self.key.sign(&SystemRandom::new(), &payload).unwrap();
-        let occurrence = json!({
+        json!({
             "noteName": "projects/p/notes/signed",
             "resourceUri": format!("https://{image}"),
             "attestation": {
                 "serializedPayload": STANDARD.encode(&payload),
                 "signatures": [{ "publicKeyId": KEY_ID, "signature": STANDARD.encode(signature.as_ref()) }],
             },
-        });
-        let stored = self
-            .desk
-            .post("/v1/projects/p/occurrences", occurrence)
-            .await
-            .ok();
-        stored["name"].as_str().unwrap().to_owned()
+        })
     }
 
     /// The validating webhook's verdict on a review.

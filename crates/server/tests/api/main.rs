@@ -8,4 +8,7 @@ mod services;
 mod start;
 mod support;
 mod webhook;
+mod webhook_callers;
+mod webhook_evidence;
 mod webhook_hostile;
+mod webhook_updates;
