@@ -73,11 +73,98 @@ pub fn parse_documents(bytes: &[u8]) -> Result<Vec<Value>, InvalidYaml> {
     })
 }
 
-/// Writes a value as YAML with sorted keys; what [`parse`] reads back is the same value.
+/// Characters a terminal acts on or that reorder what is shown: C0, DEL, C1, line separators and the bidirectional
+/// controls.
+pub fn acts_on_display(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
+/// Writes a value as YAML with sorted keys and no character that acts on the display; what [`parse`] reads back is the
+/// same value.
 pub fn write(value: &serde_json::Value) -> String {
+    let mut texts = Vec::new();
+    let stand_in = stand_in(value);
+    let plain = without_hostile_texts(value, &stand_in, &mut texts);
     // Serialising a tree of JSON values into a String has nothing to fail on.
-    serde_saphyr::to_string_with_options(value, serde_saphyr::ser_options! { prefer_block_scalars: false })
-        .unwrap_or_default()
+    let text = serde_saphyr::to_string_with_options(
+        &plain,
+        serde_saphyr::ser_options! { prefer_block_scalars: false },
+    )
+    .unwrap_or_default();
+    if texts.is_empty() {
+        return text;
+    }
+    // `STAND-IN number _`, each a scalar of its own.
+    let mut parts = text.split(stand_in.as_str());
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once('_').unwrap_or((part, ""));
+        let hostile = number.parse().ok().and_then(|number: usize| texts.get(number));
+        out.push_str(&quoted(hostile.map_or("", String::as_str)));
+        out.push_str(rest);
+    }
+    out
+}
+
+/// A word that occurs nowhere in the value.
+fn stand_in(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    let mut word = "text".to_owned();
+    // Each round lengthens the word, and no word is contained in a shorter text.
+    while text.contains(&word) {
+        word.push('x');
+    }
+    word
+}
+
+/// The value with stand-ins for texts that hold a character acting on the display. The writer would leave some of these
+/// as they are; line ends and tabs it escapes itself.
+fn without_hostile_texts(
+    value: &serde_json::Value,
+    stand_in: &str,
+    texts: &mut Vec<String>,
+) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(replaced(text, stand_in, texts)),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| without_hostile_texts(item, stand_in, texts))
+            .collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| {
+                let key = replaced(key, stand_in, texts);
+                (key, without_hostile_texts(value, stand_in, texts))
+            })
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn replaced(text: &str, stand_in: &str, texts: &mut Vec<String>) -> String {
+    let hostile = |c: char| acts_on_display(c) && !matches!(c, '\n' | '\t');
+    if !text.contains(hostile) {
+        return text.to_owned();
+    }
+    texts.push(text.to_owned());
+    format!("{stand_in}{}_", texts.len() - 1)
+}
+
+/// As a double-quoted scalar. A JSON string is one.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in serde_json::Value::from(text).to_string().chars() {
+        if acts_on_display(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn options() -> serde_saphyr::Options {
