@@ -31,5 +31,6 @@ pub mod page;
 pub mod serviceusage;
 pub mod status;
 mod strict;
+pub mod verdict;
 pub mod workload;
 pub mod yaml;
