@@ -10,7 +10,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::reply;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use crate::admission::{describe, judge_workload};
+use crate::admission::preview;
 use crate::app::App;
 use crate::audit::{Position, Tail};
 
@@ -27,10 +27,12 @@ pub(crate) fn routes() -> Vec<Route> {
         handler,
     };
     const DECISIONS: &str = "/binauthz/v1/projects/{project}/decisions";
+    const SETTINGS: &str = "/binauthz/v1/settings";
     const DECIDE: &str = "/binauthz/v1/projects/{project}/locations/{location}/clusters/{cluster}:decide";
     vec![
         row(Verb::Get, DECISIONS, "ListDecisions", "binauthz.decisions.list", |app, call| Box::pin(list(app, call))),
         row(Verb::Post, DECIDE, "Decide", "binauthz.decisions.preview", |app, call| Box::pin(decide(app, call))),
+        row(Verb::Get, SETTINGS, "GetSettings", "binauthz.settings.get", |app, _| Box::pin(settings(app))),
     ]
 }
 
@@ -81,28 +83,23 @@ async fn decide(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         call.param("cluster").parse()?,
     );
     let namespace = call.query.string("namespace")?.map(str::to_owned);
+    let explain = call.query.boolean("explain")?;
     let text = serde_json::Value::from(call.take_body()).to_string();
     let objects =
         manifest::read(text.as_bytes()).map_err(|why| ApiError::invalid_argument(why.to_string()))?;
     let mut results = Vec::new();
-    for object in objects {
-        let workload = object
-            .workload()
+    for object in &objects {
+        let described = preview(app, &cluster, object, namespace.as_deref(), explain)
+            .await
             .map_err(|why| ApiError::invalid_argument(why.to_string()))?;
-        let namespace = namespace
-            .clone()
-            .or_else(|| workload.written_namespace().map(str::to_owned));
-        let decision = judge_workload(
-            app,
-            &cluster,
-            &workload,
-            namespace.as_deref().unwrap_or("default"),
-        )
-        .await;
-        let mut described = describe(&decision);
-        described["kind"] = object.kind().kind.clone().into_owned().into();
-        described["name"] = object.name().into();
         results.push(described);
     }
     Ok(Reply::json(json!({ "decisions": results })))
+}
+
+/// What the server was told to do that a verdict depends on and no resource says: for verdicts without the server.
+async fn settings(app: &App) -> Result<Reply, ApiError> {
+    Ok(Reply::json(
+        json!({ "requirePolicy": app.settings.require_policy }),
+    ))
 }
