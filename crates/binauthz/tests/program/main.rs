@@ -3,7 +3,9 @@
 
 mod commands;
 mod common;
+mod decide;
 mod demo;
+mod output;
 
 use std::process::Output;
 

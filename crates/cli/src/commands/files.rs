@@ -53,7 +53,7 @@ pub(crate) fn write(path: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
             fs::write(path, bytes).map_err(|error| Failure::file("write", path, &error))
         }
         _ => {
-            crate::output::print_bytes(bytes);
+            crate::output::print_bytes(bytes)?;
             Ok(())
         }
     }

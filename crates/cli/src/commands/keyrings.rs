@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -33,12 +34,14 @@ pub struct KeyRingFlags {
     location: Option<String>,
 }
 
-/// A location.
+/// The key rings of a location.
 #[derive(Debug, Args)]
 pub struct LocationFlag {
     /// Location: `global` where nothing else is meant
     #[arg(long)]
     location: String,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 impl Command {
@@ -56,7 +59,7 @@ impl Command {
                 );
                 let id = name.key_ring().as_str();
                 let created = client.post(&path, &[("keyRingId", id)], &json!({})).await?;
-                output::show_done(format, &created, &format!("Created key ring [{name}]."));
+                output::show_done(format, &created, &format!("Created key ring [{name}]."))?;
             }
             Command::List(flag) => {
                 let path = format!(
@@ -64,12 +67,17 @@ impl Command {
                     settings.project()?,
                     flag.location
                 );
-                let rings = client.list(&path, &[], "keyRings", usize::MAX).await?;
-                output::show_list(format, &rings, "name,createTime");
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "keyRings",
+                    columns: "name,createTime",
+                };
+                return flag.list.show(&list, settings).await;
             }
             Command::Describe(flags) => {
                 let name = names::key_ring(&flags.keyring, flags.location.as_deref(), settings)?;
-                output::show_one(format, &client.get(&names::path("v1", &name), &[]).await?);
+                output::show_one(format, &client.get(&names::path("v1", &name), &[]).await?)?;
             }
         }
         Ok(Exit::Done)

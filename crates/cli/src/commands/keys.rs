@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{files, keys_versions};
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
     signing,
@@ -26,7 +27,7 @@ pub enum Command {
     Create(CreateFlags),
     /// List the keys of a key ring
     #[command(after_help = "Examples:\n  binauthz keys list --keyring=image-signing --location=global")]
-    List(RingFlags),
+    List(ListKeysFlags),
     /// Show a key
     #[command(
         after_help = "Examples:\n  binauthz keys describe image-signer --keyring=image-signing --location=global"
@@ -45,13 +46,22 @@ pub enum Command {
 
 /// A key ring.
 #[derive(Debug, Args)]
-pub struct RingFlags {
+pub(super) struct RingFlags {
     /// Key ring: id, or the full name
     #[arg(long)]
     pub(super) keyring: Option<String>,
     /// Location of the key ring
     #[arg(long)]
     pub(super) location: Option<String>,
+}
+
+/// The keys of a key ring.
+#[derive(Debug, Args)]
+pub struct ListKeysFlags {
+    #[command(flatten)]
+    ring: RingFlags,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 /// A key.
@@ -111,25 +121,23 @@ impl Command {
         match self {
             Command::Create(flags) => return create(flags, settings).await,
             Command::List(flags) => {
-                let ring = names::required(flags.keyring.as_deref(), "--keyring")?;
-                let ring = names::key_ring(ring, flags.location.as_deref(), settings)?;
+                let ring = names::required(flags.ring.keyring.as_deref(), "--keyring")?;
+                let ring = names::key_ring(ring, flags.ring.location.as_deref(), settings)?;
                 let path = format!("/v1/{ring}/cryptoKeys");
-                let keys = settings
-                    .client()?
-                    .list(&path, &[], "cryptoKeys", usize::MAX)
-                    .await?;
-                output::show_list(
-                    format,
-                    &keys,
-                    "name,purpose,versionTemplate.algorithm,versionTemplate.protectionLevel",
-                );
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "cryptoKeys",
+                    columns: "name,purpose,versionTemplate.algorithm,versionTemplate.protectionLevel",
+                };
+                return flags.list.show(&list, settings).await;
             }
             Command::Describe(flags) => {
                 let name = flags.ring.key(&flags.key, settings)?;
                 output::show_one(
                     format,
                     &settings.client()?.get(&names::path("v1", &name), &[]).await?,
-                );
+                )?;
             }
             Command::Versions(command) => return command.run(settings).await,
             Command::Sign(flags) => {
@@ -167,7 +175,7 @@ async fn create(flags: &CreateFlags, settings: &Settings) -> Result<Exit, Failur
         settings.format.as_ref(),
         &created,
         &format!("Created key [{name}] for {}.", flags.purpose),
-    );
+    )?;
     Ok(Exit::Done)
 }
 

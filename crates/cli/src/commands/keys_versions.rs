@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{files, keys::RingFlags};
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -25,7 +26,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
     )]
-    List(OfKeyFlags),
+    List(ListVersionsFlags),
     /// Show a version
     #[command(
         after_help = "Examples:\n  binauthz keys versions describe 1 --key=image-signer --keyring=image-signing --location=global"
@@ -67,6 +68,15 @@ pub struct OfKeyFlags {
     key: Option<String>,
     #[command(flatten)]
     ring: RingFlags,
+}
+
+/// The versions of a key.
+#[derive(Debug, Args)]
+pub struct ListVersionsFlags {
+    #[command(flatten)]
+    key: OfKeyFlags,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 /// A version.
@@ -112,35 +122,40 @@ impl Command {
         match self {
             Command::Create(flags) => {
                 let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::List(flags) => {
-                let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
-                let versions = client.list(&path, &[], "cryptoKeyVersions", usize::MAX).await?;
-                output::show_list(format, &versions, "name,state,algorithm,createTime");
+                let path = format!("/v1/{}/cryptoKeyVersions", flags.key.name(settings)?);
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "cryptoKeyVersions",
+                    columns: "name,state,algorithm,createTime",
+                };
+                return flags.list.show(&list, settings).await;
             }
             Command::Describe(flags) => {
-                output::show_one(format, &client.get(&flags.path(settings)?, &[]).await?)
+                output::show_one(format, &client.get(&flags.path(settings)?, &[]).await?)?
             }
             Command::Enable(flags) => {
                 let enabled = client
                     .patch(&flags.path(settings)?, "state", &json!({"state": "ENABLED"}))
                     .await?;
-                output::show_one(format, &enabled);
+                output::show_one(format, &enabled)?;
             }
             Command::Disable(flags) => {
                 let disabled = client
                     .patch(&flags.path(settings)?, "state", &json!({"state": "DISABLED"}))
                     .await?;
-                output::show_one(format, &disabled);
+                output::show_one(format, &disabled)?;
             }
             Command::Destroy(flags) => {
                 let path = format!("{}:destroy", flags.path(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::Restore(flags) => {
                 let path = format!("{}:restore", flags.path(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::GetPublicKey(flags) => {
                 let path = format!("{}/publicKey", flags.version.path(settings)?);

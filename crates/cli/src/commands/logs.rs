@@ -40,13 +40,13 @@ impl Command {
             Command::List(flags) => {
                 let path = format!("/binauthz/v1/projects/{}/decisions", settings.project()?);
                 let decisions = client.list(&path, &[], "decisions", flags.limit).await?;
-                output::show_list(settings.format.as_ref(), &decisions, DECISION_COLUMNS);
+                output::show_list(settings.format.as_ref(), &decisions, DECISION_COLUMNS)?;
             }
             Command::Audit(flags) => {
                 let entries = client
                     .list("/binauthz/v1/audit", &[], "entries", flags.limit)
                     .await?;
-                output::show_list(settings.format.as_ref(), &entries, AUDIT_COLUMNS);
+                output::show_list(settings.format.as_ref(), &entries, AUDIT_COLUMNS)?;
             }
         }
         Ok(Exit::Done)

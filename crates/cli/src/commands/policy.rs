@@ -84,17 +84,17 @@ impl Command {
                 .map(|project| format!("/v1/projects/{project}/policy"))
         };
         match self {
-            Command::Export => output::show_one(format, &settings.client()?.get(&path()?, &[]).await?),
+            Command::Export => output::show_one(format, &settings.client()?.get(&path()?, &[]).await?)?,
             Command::Import(flag) => {
                 let policy = yaml::read(&files::read(&flag.file)?, &flag.file)?;
                 let stored = settings.client()?.put(&path()?, &policy).await?;
-                output::show_one(format, &stored);
+                output::show_one(format, &stored)?;
                 warn(&stored);
             }
             Command::Lint(flag) => return lint_file(flag),
             Command::ExportSystemPolicy(flag) => {
                 let path = format!("/v1/locations/{}/policy", flag.location);
-                output::show_one(format, &settings.client()?.get(&path, &[]).await?);
+                output::show_one(format, &settings.client()?.get(&path, &[]).await?)?;
             }
             Command::GetIamPolicy => return Action::Read.run(&path()?, settings).await,
             Command::SetIamPolicy(flag) => return Action::Replace(&flag.file).run(&path()?, settings).await,
@@ -121,7 +121,7 @@ fn lint_file(flag: &FileFlag) -> Result<Exit, Failure> {
     let policy = read_policy(policy.into())
         .map_err(|error| Failure::usage(format_args!("`{}`: {error}", flag.file.display())))?
         .policy;
-    output::print(&lint::report(&policy));
+    output::print(&lint::report(&policy))?;
     Ok(if lint::findings(&policy).is_empty() {
         Exit::Done
     } else {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     output,
     settings::Settings,
 };
@@ -19,7 +20,7 @@ pub enum Command {
     Create(CreateFlags),
     /// List the tokens (not their secrets)
     #[command(after_help = "Examples:\n  binauthz tokens list")]
-    List,
+    List(ListFlags),
     /// Revoke a token; it stops working at once
     #[command(after_help = "Examples:\n  binauthz tokens revoke ci")]
     Revoke(TokenFlag),
@@ -76,23 +77,25 @@ impl Command {
                     flags.role
                 ));
                 match format {
-                    Some(_) => output::show_one(format, &created),
+                    Some(_) => output::show_one(format, &created)?,
                     // Alone on standard output, so that `> ci.token` makes a token file.
-                    None => output::print(&format!("{}\n", output::plain(&secret))),
+                    None => output::print(&format!("{}\n", output::plain(&secret)))?,
                 }
             }
-            Command::List => {
-                let tokens = client
-                    .list("/binauthz/v1/tokens", &[], "tokens", usize::MAX)
-                    .await?;
-                let columns = "name.basename(),role,description,createTime,expireTime,revokeTime";
-                output::show_list(format, &tokens, columns);
+            Command::List(flags) => {
+                let list = List {
+                    path: "/binauthz/v1/tokens",
+                    query: &[],
+                    field: "tokens",
+                    columns: "name.basename(),role,description,createTime,expireTime,revokeTime",
+                };
+                return flags.show(&list, settings).await;
             }
             Command::Revoke(flag) => {
                 let answer = client
                     .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.id)?))
                     .await?;
-                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id));
+                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id))?;
             }
         }
         Ok(Exit::Done)
