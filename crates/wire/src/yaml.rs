@@ -1,14 +1,17 @@
 //! YAML for files that people write: policies and manifests. The JSON subset of values, nothing clever.
 //!
-//! Anchors, aliases, merge keys and tags are refused: they let a small file mean a large one, and a reviewer read
-//! another document than the machine.
+//! Anchors, aliases and merge keys are refused in policies, where a reviewer must not read another document than the
+//! machine; in manifests, which charts write with them, they are followed as far as the budget goes. Tags are refused.
 
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
 
-use crate::json::{Limits, Value};
+use crate::json::{Large, Limits, Value};
 
 /// Documents in one file; a rendered chart has some hundred.
 const MOST_DOCUMENTS: usize = 1000;
+
+/// Anchors, aliases or merge keys in one file: some for each of a thousand documents.
+const MOST_ALIASES: usize = 10_000;
 
 /// Why a text is not YAML we read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,21 +59,39 @@ pub fn parse(bytes: &[u8]) -> Result<Value, InvalidYaml> {
 
 /// Reads all documents of a file; empty ones are skipped.
 pub fn parse_documents(bytes: &[u8]) -> Result<Vec<Value>, InvalidYaml> {
-    let limit = Limits::API.bytes;
+    let text = text_of(bytes, Limits::API)?;
+    serde_saphyr::from_multiple_with_options(text, options()).map_err(malformed)
+}
+
+/// Reads all documents of a manifest, with anchors, aliases and merge keys.
+pub(crate) fn parse_manifests(bytes: &[u8]) -> Result<Vec<Value>, InvalidYaml> {
+    let text = text_of(bytes, Limits::MANIFEST)?;
+    let documents: Vec<Large> =
+        serde_saphyr::from_multiple_with_options(text, manifest_options()).map_err(malformed)?;
+    Ok(documents.into_iter().map(|Large(value)| value).collect())
+}
+
+fn text_of(bytes: &[u8], limits: Limits) -> Result<&str, InvalidYaml> {
+    let limit = limits.bytes;
     if bytes.len() > limit {
         return Err(InvalidYaml::TooLarge {
             length: bytes.len(),
             limit,
         });
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| InvalidYaml::NotUtf8 {
+    std::str::from_utf8(bytes).map_err(|error| InvalidYaml::NotUtf8 {
         position: error.valid_up_to(),
-    })?;
-    serde_saphyr::from_multiple_with_options::<Value>(text, options()).map_err(|error| {
-        InvalidYaml::Malformed {
-            problem: error.to_string(),
-        }
     })
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that `map_err` hands over"
+)]
+fn malformed(error: serde_saphyr::Error) -> InvalidYaml {
+    InvalidYaml::Malformed {
+        problem: error.to_string(),
+    }
 }
 
 /// Characters a terminal acts on or that reorder what is shown: C0, DEL, C1, line separators and the bidirectional
@@ -165,6 +186,35 @@ fn quoted(text: &str) -> String {
         }
     }
     out
+}
+
+/// As [`options`], with room for a rendered chart and what is written once and meant often. What aliases repeat is
+/// counted: all of it together is at most a quarter of what a file may hold.
+fn manifest_options() -> serde_saphyr::Options {
+    const NODES: usize = Limits::MANIFEST.values;
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_aliases: MOST_ALIASES,
+            max_anchors: MOST_ALIASES,
+            max_merge_keys: MOST_ALIASES,
+            max_depth: Limits::MANIFEST.depth,
+            max_documents: MOST_DOCUMENTS,
+            max_nodes: NODES,
+            max_events: NODES * 2,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: NODES / 4,
+            max_replay_stack_depth: 8,
+        },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Merge,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::Reject,
+        with_snippet: false,
+    }
 }
 
 fn options() -> serde_saphyr::Options {

@@ -121,6 +121,9 @@ impl Flags {
         let workload = match manifest.workload() {
             Ok(workload) => workload,
             Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) => return Ok(None),
+            Err(why @ InvalidObject::Workload(InvalidWorkload::UnknownVersion { .. })) => {
+                return Err(Failure::usage(format_args!("{}: {why}", title(manifest))));
+            }
             Err(why) => {
                 let decision = refuse(Reason::Unreviewable(why.to_string()), None);
                 let mut described = verdict::describe_object(&decision, manifest);

@@ -197,6 +197,11 @@ fn what_cannot_be_decided_is_neither_admitted_nor_denied() {
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
             None,
         ),
+        (
+            &good,
+            "{apiVersion: apps/v2, kind: Deployment, metadata: {name: d}}",
+            None,
+        ),
         (&good, &signed, Some("zone-a")),
     ];
     for (snapshot, manifest, cluster) in table {
