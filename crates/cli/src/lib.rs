@@ -10,6 +10,7 @@ mod artifact;
 mod client;
 mod commands;
 mod demo;
+mod duration;
 mod explain;
 mod failure;
 mod key_flags;
@@ -87,6 +88,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::CreateSignaturePayload(flags) => flags.run(),
         Command::Keyrings(command) => command.run(settings).await,
         Command::Keys(command) => command.run(settings).await,
+        Command::Locations(command) => command.run(settings).await,
         Command::Notes(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,

@@ -381,7 +381,7 @@ fn field(place: &str, problem: InvalidField) -> InvalidSnapshot {
 }
 
 /// The time, read once at this rim.
-fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -5,6 +5,7 @@ mod commands;
 mod common;
 mod decide;
 mod demo;
+mod lists;
 mod output;
 
 use std::process::Output;

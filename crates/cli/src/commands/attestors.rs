@@ -43,7 +43,11 @@ pub enum Command {
     #[command(after_help = "Examples:\n  binauthz attestors delete image-signing-attestor")]
     Delete(AttestorFlag),
     /// The public keys of an attestor
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz attestors public-keys add --attestor=a --keyversion=projects/…/cryptoKeyVersions/1\n  \
+        binauthz attestors public-keys remove ID --attestor=a"
+    )]
     PublicKeys(public_keys::Command),
     /// Show who may do what with an attestor
     #[command(after_help = "Examples:\n  binauthz attestors get-iam-policy image-signing-attestor")]

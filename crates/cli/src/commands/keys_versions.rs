@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use binauthz_core::name::CryptoKeyName;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -93,7 +94,10 @@ pub struct VersionFlags {
 pub struct PublicKeyFlags {
     #[command(flatten)]
     version: VersionFlags,
-    /// Where the PEM goes; standard output by default
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", value_parser = ["pem", "der"], default_value = "pem")]
+    public_key_format: String,
+    /// Where it goes; standard output by default
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
 }
@@ -161,9 +165,41 @@ impl Command {
                 let path = format!("{}/publicKey", flags.version.path(settings)?);
                 let key = client.get(&path, &[]).await?;
                 let pem = key.get("pem").and_then(Value::as_str).unwrap_or("");
-                files::write(flags.output_file.as_deref(), pem.as_bytes())?;
+                let bytes = match flags.public_key_format.as_str() {
+                    "der" => der(pem)?,
+                    _ => pem.as_bytes().to_vec(),
+                };
+                files::write(flags.output_file.as_deref(), &bytes)?;
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+/// What is between the lines of a PEM file.
+fn der(pem: &str) -> Result<Vec<u8>, Failure> {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    STANDARD
+        .decode(body)
+        .ok()
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or_else(|| Failure::usage("the key service answered without a public key in PEM"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn der_is_what_pem_wraps() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nAAEC\nAwQ=\n-----END PUBLIC KEY-----\n";
+        assert_eq!(der(pem).expect("bytes"), [0, 1, 2, 3, 4]);
+        for wrong in [
+            "",
+            "-----BEGIN X-----\n-----END X-----\n",
+            "-----BEGIN X-----\n!\n-----END X-----\n",
+        ] {
+            assert!(der(wrong).is_err(), "{wrong}");
+        }
     }
 }

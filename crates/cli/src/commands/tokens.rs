@@ -1,9 +1,12 @@
 //! `tokens`: who may call the API.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
+    duration,
     failure::{Exit, Failure},
     listing::{List, ListFlags},
     output,
@@ -15,7 +18,7 @@ use crate::{
 pub enum Command {
     /// Make a token; it is printed once and kept nowhere
     #[command(
-        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=86400s --description='build pipeline' > ci.token"
+        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=90d --description='build pipeline' > ci.token"
     )]
     Create(CreateFlags),
     /// List the tokens (not their secrets)
@@ -41,9 +44,9 @@ pub struct CreateFlags {
     /// What it may do
     #[arg(long, value_parser = ["admin", "viewer"])]
     role: String,
-    /// How long it works, e.g. 86400s; for ever by default
-    #[arg(long, value_name = "SECONDS")]
-    ttl: Option<String>,
+    /// How long it works, e.g. 24h, 90d; for ever by default
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     /// Who uses it
     #[arg(long)]
     description: Option<String>,
@@ -57,11 +60,11 @@ impl Command {
         match self {
             Command::Create(flags) => {
                 let mut body = json!({"role": flags.role});
-                let optional = [("ttl", &flags.ttl), ("description", &flags.description)];
-                for (field, value) in optional {
-                    if let Some(value) = value {
-                        body[field] = json!(value);
-                    }
+                if let Some(ttl) = flags.ttl {
+                    body["ttl"] = json!(duration::seconds(ttl));
+                }
+                if let Some(description) = &flags.description {
+                    body["description"] = json!(description);
                 }
                 let id = &flags.token.id;
                 let created = client
