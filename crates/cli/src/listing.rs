@@ -38,7 +38,7 @@ pub struct ListFlags {
 }
 
 /// `--limit` takes gcloud's word for none, too.
-fn limit(text: &str) -> Result<usize, &'static str> {
+pub(crate) fn limit(text: &str) -> Result<usize, &'static str> {
     match text {
         "unlimited" => Ok(usize::MAX),
         _ => text

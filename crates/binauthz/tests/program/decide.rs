@@ -113,7 +113,7 @@ fn a_required_policy_is_required_of_a_snapshot_too() {
 }
 
 #[test]
-fn an_explanation_does_not_fetch_the_project() {
+fn an_explanation_is_data_too() {
     let server = prepared();
     server.write("m.yaml", CASES[2].0);
     let run = server.run("decide m.yaml --explain --format=json");

@@ -47,6 +47,21 @@ fn a_list_is_narrowed_sorted_and_cut_only_when_asked() {
 }
 
 #[test]
+fn a_log_that_goes_on_says_so() {
+    let server = Server::start();
+    for number in 0..51 {
+        server.done(&format!("projects create project-{number}"));
+    }
+    let cut = server.run("logs audit --format=value(method)");
+    assert_eq!(cut.out.lines().count(), 50);
+    assert!(cut.error.contains("--limit=unlimited"), "{}", cut.error);
+    let asked = server.run("logs audit --format=value(method) --limit=unlimited");
+    assert_eq!((asked.out.lines().count(), asked.error.as_str()), (51, ""));
+    let few = server.run("logs audit --format=value(method) --limit=50");
+    assert_eq!((few.out.lines().count(), few.error.as_str()), (50, ""));
+}
+
+#[test]
 fn keys_have_labels_a_delay_and_an_iam_policy() {
     let server = Server::start();
     server.done("keyrings create r --location=global");

@@ -5,10 +5,12 @@ use std::time::Duration;
 use binauthz_core::{decision::Reason, time::UnixTime};
 use binauthz_wire::json::timestamp_out;
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use crate::{
     duration,
     failure::{Exit, Failure},
+    listing::limit,
     output,
     settings::Settings,
     snapshot::now,
@@ -18,6 +20,9 @@ use crate::{
 pub(crate) const DECISION_COLUMNS: &str = "time,verdict,effect,reason,cluster.basename(),namespace,kind,name,\
                                            images[].image.basename():label=IMAGES";
 const AUDIT_COLUMNS: &str = "time,principal,method,resource,status";
+
+/// Entries shown when nothing is said about it: a screen of them.
+const SHOWN: usize = 50;
 
 /// What to read.
 #[derive(Debug, Subcommand)]
@@ -36,9 +41,26 @@ pub enum Command {
 /// How much.
 #[derive(Debug, Args)]
 pub struct ListFlags {
-    /// At most so many
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
+    /// At most so many (50 by default)
+    #[arg(long, value_name = "N", value_parser = limit)]
+    limit: Option<usize>,
+}
+
+impl ListFlags {
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(SHOWN)
+    }
+
+    /// Shows the entries, and says so where nobody asked for the end of them.
+    fn show(&self, entries: &[Value], columns: &str, settings: &Settings) -> Result<(), Failure> {
+        output::show_list(settings.format.as_ref(), entries, columns)?;
+        if self.limit.is_none() && entries.len() >= SHOWN {
+            output::note(&format!(
+                "Listed the newest {SHOWN}; --limit=unlimited lists all."
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Which verdicts.
@@ -104,14 +126,16 @@ impl Command {
                     .iter()
                     .map(|(name, value)| (*name, value.as_str()))
                     .collect();
-                let decisions = client.list(&path, &query, "decisions", flags.list.limit).await?;
-                output::show_list(settings.format.as_ref(), &decisions, DECISION_COLUMNS)?;
+                let decisions = client
+                    .list(&path, &query, "decisions", flags.list.limit())
+                    .await?;
+                flags.list.show(&decisions, DECISION_COLUMNS, settings)?;
             }
             Command::Audit(flags) => {
                 let entries = client
-                    .list("/binauthz/v1/audit", &[], "entries", flags.limit)
+                    .list("/binauthz/v1/audit", &[], "entries", flags.limit())
                     .await?;
-                output::show_list(settings.format.as_ref(), &entries, AUDIT_COLUMNS)?;
+                flags.show(&entries, AUDIT_COLUMNS, settings)?;
             }
         }
         Ok(Exit::Done)
