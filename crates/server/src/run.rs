@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -82,6 +82,7 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Server {
     addresses: Addresses,
+    folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
     /// Held while the data directory is in use.
@@ -120,7 +121,7 @@ impl Server {
         let (trigger, shutdown) = listen::shutdown();
         let certificates = Arc::new(Certificates::open(
             &folder,
-            &settings.server_names,
+            &settings.certificate_names(),
             SystemTime::now(),
         )?);
         let own_tls = if settings.dev {
@@ -167,6 +168,7 @@ impl Server {
         announce(&folder, settings.dev, addresses)?;
         Ok(Server {
             addresses,
+            folder,
             trigger,
             ports,
             _lock: lock,
@@ -180,6 +182,10 @@ impl Server {
 
     /// Takes no new connections, lets the open ones finish what they began, and stops.
     pub async fn stop(self) {
+        // Whoever reads the file from now on would find nobody there.
+        if let Err(error) = files::withdraw_addresses(&self.folder) {
+            tracing::error!(%error, "the file of addresses stays behind");
+        }
         self.trigger.begin();
         for port in self.ports {
             if let Err(error) = port.await {
@@ -260,6 +266,7 @@ async fn bind(
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
 fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
     let Addresses { api, webhook, health } = addresses;
+    let (api, webhook, health) = (reached_at(api), reached_at(webhook), reached_at(health));
     let scheme = if dev { "http" } else { "https" };
     let text = serde_json::json!({
         "api": format!("{scheme}://{api}"),
@@ -269,6 +276,17 @@ fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileEr
     files::publish_addresses(folder, &text.to_string())?;
     tracing::info!(%api, %webhook, %health, dev, "ready");
     Ok(())
+}
+
+/// Where a program on this machine reaches a listener: one on every address is there on loopback, and no certificate
+/// names "every address".
+fn reached_at(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        concrete => concrete,
+    };
+    SocketAddr::new(ip, listener.port())
 }
 
 /// A fresh installation protects nothing, and must not look as if it did.

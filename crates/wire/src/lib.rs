@@ -32,5 +32,6 @@ pub mod serviceusage;
 pub mod status;
 mod strict;
 pub mod tlog;
+pub mod verdict;
 pub mod workload;
 pub mod yaml;

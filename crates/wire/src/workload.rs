@@ -69,6 +69,13 @@ pub struct Kind<'a> {
     pub kind: Cow<'a, str>,
 }
 
+impl Kind<'_> {
+    /// Whether objects of this kind are reviewed.
+    pub fn is_reviewed(&self) -> bool {
+        shape_of(self).is_ok()
+    }
+}
+
 impl fmt::Display for Kind<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Kind { group, version, kind } = self;
@@ -87,6 +94,14 @@ pub enum InvalidWorkload {
         "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob"
     )]
     UnknownKind(String),
+    /// A kind of the table in a version that is not: whether it means the same is not known.
+    #[error("`{kind}` is of a version that is not known, expected {expected}")]
+    UnknownVersion {
+        /// The kind as given.
+        kind: String,
+        /// The versions of it in the table.
+        expected: String,
+    },
     /// The object calls itself something else than the request does.
     #[error("the request is about `{requested}`, but the object says it is `{found}`")]
     KindMismatch {
@@ -114,7 +129,10 @@ impl InvalidWorkload {
     pub fn is_about_contents(&self) -> bool {
         match self {
             Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
-            Self::UnknownKind(_) | Self::KindMismatch { .. } | Self::NoObject => false,
+            Self::UnknownKind(_)
+            | Self::UnknownVersion { .. }
+            | Self::KindMismatch { .. }
+            | Self::NoObject => false,
         }
     }
 }
@@ -492,14 +510,22 @@ fn service_account<'a>(name: Option<Text<'a>>, older: Option<Text<'a>>) -> Cow<'
 }
 
 fn shape_of(kind: &Kind<'_>) -> Result<Shape, InvalidWorkload> {
-    let is_this = |(group, versions, name, _): &&(&str, &[&str], &str, Shape)| {
-        *group == kind.group && versions.iter().any(|version| *version == kind.version) && *name == kind.kind
-    };
-    KINDS
+    let named = KINDS
         .iter()
-        .find(is_this)
-        .map(|(_, _, _, shape)| *shape)
-        .ok_or_else(|| InvalidWorkload::UnknownKind(shown(&kind.to_string())))
+        .find(|(group, _, name, _)| *group == kind.group && *name == kind.kind);
+    let (group, versions, _, shape) =
+        named.ok_or_else(|| InvalidWorkload::UnknownKind(shown(&kind.to_string())))?;
+    if versions.iter().any(|version| *version == kind.version) {
+        return Ok(*shape);
+    }
+    let full = |version: &&str| match *group {
+        "" => format!("`{version}`"),
+        group => format!("`{group}/{version}`"),
+    };
+    Err(InvalidWorkload::UnknownVersion {
+        kind: shown(&kind.to_string()),
+        expected: versions.iter().map(full).collect::<Vec<_>>().join(" or "),
+    })
 }
 
 /// The object's own idea of its kind must be the request's: two answers would mean two readings.

@@ -16,14 +16,14 @@ mod enforcement;
 mod entry;
 mod gather;
 mod judge;
+mod preview;
 mod proofs;
 mod record;
 mod request;
 mod snapshot;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
-pub(crate) use entry::describe;
-pub(crate) use judge::judge_workload;
+pub(crate) use preview::preview;
 pub(crate) use proofs::Proofs;
 pub(crate) use snapshot::Snapshots;
 

@@ -144,6 +144,7 @@ pub(super) fn table() -> &'static Table {
                 super::audit_entries::routes(),
                 super::clusters::routes(),
                 super::decisions::routes(),
+                super::image_digests::routes(),
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),

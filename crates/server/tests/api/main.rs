@@ -3,6 +3,7 @@
 mod cloudkms;
 mod clusters;
 mod court;
+mod decisions;
 mod images;
 mod services;
 mod start;

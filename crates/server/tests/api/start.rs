@@ -29,6 +29,45 @@ async fn when_it_is_ready_its_files_say_where_and_how() {
 }
 
 #[tokio::test]
+async fn a_server_that_stopped_says_no_longer_where_it_is() {
+    let desk = Desk::new().await;
+    assert!(desk.folder().join("addresses.json").exists());
+    let folder = desk.stop().await;
+    assert!(!folder.path().join("addresses.json").exists());
+    assert!(folder.path().join("admin.token").exists());
+}
+
+#[tokio::test]
+async fn a_listener_on_every_address_is_announced_on_loopback_and_its_certificate_holds_there() {
+    install_crypto_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let everywhere = Some("0.0.0.0:0".parse().unwrap());
+    let flags = Flags {
+        dev: false,
+        api_listen: everywhere,
+        webhook_listen: everywhere,
+        health_listen: everywhere,
+        ..flags(folder.path())
+    };
+    let server = Server::start(Settings::new(flags).unwrap()).await.unwrap();
+    let text = std::fs::read_to_string(folder.path().join("addresses.json")).unwrap();
+    let addresses: Value = serde_json::from_str(&text).unwrap();
+    let port = server.addresses().api.port();
+    assert_eq!(addresses["api"], format!("https://127.0.0.1:{port}"));
+    let authority = std::fs::read(folder.path().join("webhook-ca.pem")).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only(reqwest::Certificate::from_pem_bundle(&authority).unwrap())
+        .build()
+        .unwrap();
+    for name in ["api", "webhook", "health"] {
+        let address = addresses[name].as_str().unwrap();
+        assert!(address.starts_with("https://127.0.0.1:"), "{address}");
+        client.get(address).send().await.unwrap();
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_health_port_answers_everybody() {
     let desk = Desk::new().await;
     for path in ["/livez", "/readyz"] {

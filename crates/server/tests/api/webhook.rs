@@ -278,17 +278,23 @@ async fn no_verdict_is_older_than_the_last_answered_change() {
     assert!(judged >= 1_000, "{judged}");
 }
 
-/// Every record of the journal, as it is on disk.
+/// Every verdict of the journal, as it is on disk.
 fn journal(folder: &std::path::Path) -> Vec<Value> {
-    let mut records = Vec::new();
-    for file in std::fs::read_dir(folder.join("journal")).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        records.extend(
-            text.lines()
-                .map(|line| serde_json::from_str::<Value>(line).unwrap()),
-        );
-    }
-    records
+    let files = std::fs::read_dir(folder.join("journal")).unwrap();
+    let segments = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+    let records = segments.flat_map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<Value> = text
+            .trim_end_matches('\0')
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        lines
+    });
+    // The others are what the log writes about itself.
+    records.filter(|record| record.get("log").is_none()).collect()
 }
 
 /// PO-01: of two writers who read the same policy, the second is told.

@@ -370,7 +370,7 @@ async fn records_are_one_line_of_bounded_length_without_secrets() {
     let segment = segment.trim_end_matches('\0');
     let records: Vec<&str> = segment
         .lines()
-        .filter(|line| !line.starts_with("{\"kind\":"))
+        .filter(|line| !line.starts_with("{\"log\":"))
         .collect();
     assert_eq!(records.len(), 1);
     assert!(records[0].len() <= (16 << 10) + 128, "{}", records[0].len());

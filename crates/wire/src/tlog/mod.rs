@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! {…the record…,"seq":41,"chain":"…"}        one line; `chain` covers this line and, through the line before, all others
-//! {"kind":"segment",…}                        the first line of every file: where the log stood when the file was begun
-//! {"kind":"checkpoint","note":"…"}            a signed statement of how long the log is and what is in it
+//! {"log":"segment",…}                         the first line of every file: where the log stood when the file was begun
+//! {"log":"checkpoint","note":"…"}             a signed statement of how long the log is and what is in it
 //! ```
 //!
 //! The chain finds the record that does not fit. The leaves of the Merkle tree are the chain hashes: each speaks for its

@@ -77,7 +77,7 @@ pub struct Header {
 
 #[derive(Serialize, Deserialize)]
 struct WireHeader {
-    kind: String,
+    log: String,
     segment: u64,
     origin: String,
     size: u64,
@@ -91,7 +91,7 @@ impl Header {
     /// The record, to be linked like any other.
     pub fn body(&self) -> Vec<u8> {
         let wire = WireHeader {
-            kind: SEGMENT.to_owned(),
+            log: SEGMENT.to_owned(),
             segment: self.segment,
             origin: self.origin.clone(),
             size: self.tree.size(),
@@ -111,7 +111,7 @@ impl Header {
     pub fn read(line: &[u8]) -> Option<Self> {
         let wire: WireHeader = serde_json::from_slice(line)
             .ok()
-            .filter(|wire: &WireHeader| wire.kind == SEGMENT)?;
+            .filter(|wire: &WireHeader| wire.log == SEGMENT)?;
         let hash = |text: &String| -> Option<[u8; 32]> { STANDARD.decode(text).ok()?.try_into().ok() };
         let subtrees = wire.tree.iter().map(hash).collect::<Option<Vec<_>>>()?;
         Some(Self {
@@ -125,7 +125,7 @@ impl Header {
 
 #[derive(Serialize, Deserialize)]
 struct WireCheckpoint {
-    kind: String,
+    log: String,
     note: String,
 }
 
@@ -134,16 +134,16 @@ const CHECKPOINT: &str = "checkpoint";
 /// The record that holds a signed checkpoint.
 pub fn checkpoint_body(note: &str) -> Vec<u8> {
     let wire = WireCheckpoint {
-        kind: CHECKPOINT.to_owned(),
+        log: CHECKPOINT.to_owned(),
         note: note.to_owned(),
     };
     serde_json::to_vec(&wire).unwrap_or_default()
 }
 
-/// The note of a line, if it holds one. `kind` is the first member of every line the log writes about itself, and a
+/// The note of a line, if it holds one. `log` is the first member of every line the log writes about itself, and a
 /// record from outside cannot begin so: that is for their writer to see to.
 pub(super) fn checkpoint_note(line: &[u8]) -> Option<String> {
-    if !line.starts_with(b"{\"kind\":\"checkpoint\",") {
+    if !line.starts_with(b"{\"log\":\"checkpoint\",") {
         return None;
     }
     let wire: WireCheckpoint = serde_json::from_slice(line).ok()?;

@@ -105,8 +105,7 @@ fn every_line_that_is_changed_removed_doubled_or_swapped_is_named() {
     let places: Vec<(usize, usize)> = (0..3)
         .flat_map(|file| (0..writer.files[file].len()).map(move |line| (file, line)))
         .collect();
-    let mut number = 0;
-    for (file, line) in places {
+    for (number, (file, line)) in (0_u64..).zip(places) {
         let faults = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
             let mut files = writer.files.clone();
             change(&mut files[file]);
@@ -151,7 +150,6 @@ fn every_line_that_is_changed_removed_doubled_or_swapped_is_named() {
                 "{file}/{line} swapped"
             );
         }
-        number += 1;
     }
 }
 

@@ -375,19 +375,3 @@ fn a_folder_that_cannot_be_made_is_an_error() {
     let error = Journal::open(&folder, JournalSettings::default(), &master()).unwrap_err();
     assert!(error.to_string().contains("cannot open the verdict journal"));
 }
-
-#[tokio::test]
-async fn an_old_segment_that_cannot_be_removed_refuses_no_record() {
-    let folder = tempfile::tempdir().unwrap();
-    // A folder in a segment's place can be seen and not be removed as a file.
-    let stuck = segment::path(folder.path(), 1);
-    fs::create_dir(&stuck).unwrap();
-    fs::write(segment::path(folder.path(), 2), "").unwrap();
-    let journal = open(folder.path(), 100, 2);
-    for number in 0..30 {
-        journal.append(line(number)).await.unwrap();
-    }
-    assert!(stuck.exists());
-    let kept = segment::numbers(folder.path()).unwrap();
-    assert!(kept.len() <= 4, "the others are still removed: {kept:?}");
-}
