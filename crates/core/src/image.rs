@@ -150,7 +150,7 @@ impl ImageRef {
         split_host(self.repository()).1
     }
 
-    fn has_tag_and_digest(&self) -> bool {
+    pub(crate) fn has_tag_and_digest(&self) -> bool {
         matches!(self, Self::Pinned(image) if image.tagged)
     }
 }
@@ -352,8 +352,9 @@ pub struct ImagePattern {
     names_tag: bool,
 }
 
+/// What a pattern ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Wildcard {
+pub(crate) enum Wildcard {
     None,
     WithinComponent,
     Across,
@@ -471,8 +472,17 @@ impl ImagePattern {
         warnings
     }
 
-    fn prefix(&self) -> &str {
+    /// What stands before the wildcard.
+    pub(crate) fn prefix(&self) -> &str {
         self.text.get(..self.prefix_len).unwrap_or_default()
+    }
+
+    pub(crate) fn wildcard(&self) -> Wildcard {
+        self.wildcard
+    }
+
+    pub(crate) fn names_tag(&self) -> bool {
+        self.names_tag
     }
 }
 
