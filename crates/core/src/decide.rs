@@ -207,11 +207,7 @@ fn exemption(snapshot: &Snapshot, image: &ImageRef) -> Option<Reason> {
     if let Some(pattern) = system {
         return Some(Reason::SystemImage(pattern.clone()));
     }
-    let pattern = snapshot
-        .policy
-        .allowlist
-        .iter()
-        .find(|pattern| pattern.matches(image))?;
+    let pattern = snapshot.policy.allowlist.exempting(image)?;
     Some(Reason::Allowlisted(pattern.clone()))
 }
 

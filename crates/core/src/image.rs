@@ -150,7 +150,7 @@ impl ImageRef {
         split_host(self.repository()).1
     }
 
-    fn has_tag_and_digest(&self) -> bool {
+    pub(crate) fn has_tag_and_digest(&self) -> bool {
         matches!(self, Self::Pinned(image) if image.tagged)
     }
 }
@@ -284,9 +284,11 @@ fn check_host(host: &str) -> Result<(), InvalidImageRef> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']').ok_or(InvalidImageRef::Host)?;
-            address
-                .parse::<std::net::Ipv6Addr>()
-                .map_err(|_| InvalidImageRef::Host)?;
+            // The grammar has hexadecimal digits and colons only: no IPv4 at the end, no zone.
+            let is_address = !address.contains('.') && address.parse::<std::net::Ipv6Addr>().is_ok();
+            if !is_address {
+                return Err(InvalidImageRef::Host);
+            }
             (
                 "ip",
                 if after.is_empty() {
@@ -350,8 +352,9 @@ pub struct ImagePattern {
     names_tag: bool,
 }
 
+/// What a pattern ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Wildcard {
+pub(crate) enum Wildcard {
     None,
     WithinComponent,
     Across,
@@ -469,8 +472,17 @@ impl ImagePattern {
         warnings
     }
 
-    fn prefix(&self) -> &str {
+    /// What stands before the wildcard.
+    pub(crate) fn prefix(&self) -> &str {
         self.text.get(..self.prefix_len).unwrap_or_default()
+    }
+
+    pub(crate) fn wildcard(&self) -> Wildcard {
+        self.wildcard
+    }
+
+    pub(crate) fn names_tag(&self) -> bool {
+        self.names_tag
     }
 }
 
@@ -622,6 +634,98 @@ mod tests {
         ];
         for text in bad {
             assert!(text.parse::<ImageRef>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_brackets_is_hexadecimal_digits_and_colons() {
+        for host in ["[::1]", "[::1]:5000", "[2001:db8::A]:1", "[::]"] {
+            let image: ImageRef = format!("{host}/x").parse().unwrap();
+            assert_eq!(image.host(), Some(host));
+        }
+        for host in [
+            "[::ffff:1.2.3.4]:5000",
+            "[::1.2.3.4]",
+            "[1.2.3.4]",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[::1",
+            "::1]",
+            "[]",
+            "[:]",
+            "[::1]5000",
+            "[::1]:",
+            "[[::1]]",
+            "[::1].test",
+            "[12345::]",
+            "[1:2:3:4:5:6:7:8:9]",
+        ] {
+            assert!(format!("{host}/x").parse::<ImageRef>().is_err(), "{host}");
+        }
+    }
+
+    /// A label that stands for other letters is a name of its own, shown as it is written.
+    #[test]
+    fn punycode_is_equal_to_nothing() {
+        let image: ImageRef = "xn--80ak6aa92e.test/a".parse().unwrap();
+        assert_eq!(image.host(), Some("xn--80ak6aa92e.test"));
+        let exempts = |pattern: &str| pattern.parse::<ImagePattern>().unwrap().matches(&image);
+        assert!(exempts("xn--80ak6aa92e.test/**"));
+        for pattern in [
+            "apple.test/**",
+            "XN--80ak6aa92e.test/**",
+            "xn--80ak6aa92f.test/**",
+        ] {
+            assert!(!exempts(pattern), "{pattern}");
+        }
+        assert!(
+            "\u{430}\u{440}\u{440}\u{4cf}\u{435}.test/a"
+                .parse::<ImageRef>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn lengths_have_limits() {
+        use InvalidImageRef::{ImageId, Path, Tag, TooLong};
+        let host = "r.test/";
+        let name = |length: usize| format!("{host}{}", "a".repeat(length - host.len()));
+        let tag = |length: usize| format!("r.test/a:{}", "t".repeat(length));
+        let longest = format!("{}:{}@sha256:{HEX}", name(255), "t".repeat(128));
+        let good = [
+            name(255),
+            "a".repeat(255),
+            tag(1),
+            tag(128),
+            format!("{}:{}", name(255), "t".repeat(128)),
+            longest.clone(),
+            format!("r.test/{HEX}"),
+            format!("library/{HEX}"),
+            format!("{HEX}/a"),
+            HEX[1..].to_owned(),
+            format!("{HEX}0"),
+        ];
+        for text in good {
+            assert_eq!(text.parse::<ImageRef>().map(|_| ()), Ok(()), "{text}");
+        }
+        let bad = [
+            (name(256), TooLong),
+            ("a".repeat(256), TooLong),
+            (format!("{}:t", name(256)), TooLong),
+            (format!("{}@sha256:{HEX}", name(256)), TooLong),
+            (tag(0), Tag),
+            (tag(129), Tag),
+            (format!("{}@sha256:{HEX}", tag(129)), Tag),
+            (format!("{longest}{}", "0".repeat(513 - longest.len())), TooLong),
+            ("a".repeat(513), TooLong),
+            (HEX.to_owned(), ImageId),
+            (format!("{HEX}:v1"), ImageId),
+            (format!("{HEX}@sha256:{HEX}"), ImageId),
+            (format!("{HEX}:v1@sha256:{HEX}"), ImageId),
+            (format!("r.test/{}", HEX.to_uppercase()), Path),
+        ];
+        for (text, why) in bad {
+            assert_eq!(text.parse::<ImageRef>().map(|_| ()), Err(why), "{text}");
         }
     }
 

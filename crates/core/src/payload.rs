@@ -5,7 +5,8 @@
 
 use crate::image::Digest;
 use crate::strict_json::{Members, StrictValue};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 /// Longest statement accepted. A canonical one is about 250 bytes; the rest is room for `optional`.
 pub const MAX_PAYLOAD_LEN: usize = 64 * 1024;
@@ -73,18 +74,13 @@ pub enum InvalidPayload {
 }
 
 /// Reads a statement strictly: exact member names, no duplicates at any depth, nothing unknown at
-/// the top or inside `critical`, nothing after the document.
+/// the top or inside `critical`, nothing nested without end, nothing after the document.
 pub(crate) fn read(bytes: &[u8]) -> Result<Statement, InvalidPayload> {
     if bytes.len() > MAX_PAYLOAD_LEN {
         return Err(InvalidPayload::TooLong);
     }
     let Members(document): Members<Document> =
         serde_json::from_slice(bytes).map_err(|error| InvalidPayload::Malformed(error.to_string()))?;
-    if document.optional.is_some_and(|optional| !optional.is_object) {
-        return Err(InvalidPayload::Malformed(
-            "`optional` is not an object".to_owned(),
-        ));
-    }
     let Members(critical) = document.critical;
     if !ACCEPTED_TYPES.contains(&critical.kind.as_str()) {
         return Err(InvalidPayload::Type(critical.kind.chars().take(100).collect()));
@@ -111,8 +107,22 @@ pub fn unverified_digest(bytes: &[u8]) -> Result<Digest, InvalidPayload> {
 #[serde(deny_unknown_fields)]
 struct Document {
     critical: Members<Critical>,
-    #[serde(default)]
-    optional: Option<StrictValue>,
+    #[serde(rename = "optional", default)]
+    _optional: Optional,
+}
+
+/// What signers may add for themselves: an object, or nothing at all. `null` is neither.
+#[derive(Default)]
+struct Optional;
+
+impl<'de> Deserialize<'de> for Optional {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if StrictValue::deserialize(deserializer)?.is_object {
+            Ok(Self)
+        } else {
+            Err(D::Error::custom("`optional` is not an object"))
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -141,6 +151,7 @@ struct Image {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strict_json::MAX_DEPTH;
 
     const DIGEST: &str = "sha256:ebb4fc0a57d010f1a983b74238e36ec0288f83afd4db68ffe9c58c2e927fea2d";
 
@@ -173,6 +184,9 @@ mod tests {
             ),
             good.replace("}\n}\n", "},\n\"optional\": {\"a\": {\"b\": 1, \"b\": 2}}}\n"),
             good.replace("}\n}\n", "},\n\"optional\": 3}\n"),
+            good.replace("}\n}\n", "},\n\"optional\": null}\n"),
+            good.replace("}\n}\n", "},\n\"optional\": []}\n"),
+            good.replace("}\n}\n", "},\n\"optional\": \"{}\"}\n"),
             good.replace("}\n}\n", "},\n\"extra\": {}}\n"),
             good.replace("sha256:ebb4", "sha256:EBB4"),
             good.replace("binauthz container", "container"),
@@ -206,12 +220,28 @@ mod tests {
         for text in twisted {
             assert!(read(text.as_bytes()).is_err(), "{text:.200}");
         }
-        assert!(
-            read(
-                good.replace("}\n}\n", "},\n\"optional\": {\"a\": [1, null]}}\n")
-                    .as_bytes()
-            )
-            .is_ok()
-        );
+        let optional = |value: &str| good.replace("}\n}\n", &format!("}},\n\"optional\": {value}}}\n"));
+        for value in ["{}", "{\"a\": [1, null]}"] {
+            assert!(read(optional(value).as_bytes()).is_ok(), "{value}");
+        }
+    }
+
+    /// The statement and `optional` are two levels of the depth.
+    #[test]
+    fn nesting_has_an_end() {
+        let good = String::from_utf8(build("r.test/a", &DIGEST.parse().unwrap())).unwrap();
+        let nested = |open: &str, close: &str, levels: usize| {
+            let value = format!("{}1{}", open.repeat(levels - 2), close.repeat(levels - 2));
+            let text = good.replace("}\n}\n", &format!("}},\n\"optional\": {{\"a\": {value}}}}}\n"));
+            read(text.as_bytes())
+        };
+        for (open, close) in [("[", "]"), ("{\"b\": ", "}")] {
+            assert!(nested(open, close, MAX_DEPTH).is_ok(), "{open}");
+            for levels in [MAX_DEPTH + 1, 127, 128, 10_000] {
+                assert!(nested(open, close, levels).is_err(), "{open} {levels}");
+            }
+        }
+        let refused = nested("[", "]", MAX_DEPTH + 1).unwrap_err().to_string();
+        assert!(refused.contains("more than 32 levels"), "{refused}");
     }
 }

@@ -4,7 +4,7 @@
 //! would see two different statements under one signature.
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
@@ -34,7 +34,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
     }
 }
 
-/// Deserialises from any JSON value without duplicate member names and keeps only whether it was an object.
+/// Deepest nesting of a statement, its own braces included. Our statements have three levels.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// A member of a statement that is read for its faults only: any JSON value in which no object has a
+/// member twice and nothing is nested too deeply.
 #[derive(Debug)]
 pub(crate) struct StrictValue {
     pub(crate) is_object: bool,
@@ -42,15 +46,40 @@ pub(crate) struct StrictValue {
 
 impl<'de> Deserialize<'de> for StrictValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
+        // The braces of the statement are open around it.
+        let inside = Strict { left: MAX_DEPTH - 1 };
+        inside.deserialize(deserializer)
     }
 }
 
-struct StrictVisitor;
-
 const SCALAR: StrictValue = StrictValue { is_object: false };
 
-impl<'de> Visitor<'de> for StrictVisitor {
+/// How many levels a value may still open.
+#[derive(Clone, Copy)]
+struct Strict {
+    left: usize,
+}
+
+impl Strict {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        match self.left.checked_sub(1) {
+            Some(left) => Ok(Self { left }),
+            None => Err(E::custom(format_args!(
+                "lists and objects are nested more than {MAX_DEPTH} levels deep"
+            ))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = StrictValue;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<StrictValue, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
     type Value = StrictValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,17 +111,19 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<StrictValue, A::Error> {
-        while items.next_element::<StrictValue>()?.is_some() {}
+        let inside = self.deeper()?;
+        while items.next_element_seed(inside)?.is_some() {}
         Ok(SCALAR)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<StrictValue, A::Error> {
+        let inside = self.deeper()?;
         let mut names = BTreeSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("duplicate member"));
             }
-            members.next_value::<StrictValue>()?;
+            members.next_value_seed(inside)?;
         }
         Ok(StrictValue { is_object: true })
     }

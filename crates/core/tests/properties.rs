@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
-use support::{NOW, Pair, claim, key, verify_with};
+use support::{NOW, Pair, armor, claim, key, verify_with};
 
 /// What parses is written back as it was read.
 fn round_trips<T: FromStr + ToString + PartialEq>(text: &str) {
@@ -370,12 +370,6 @@ fn pgp_attestor() -> Attestor {
 
 fn cut_fixture(cut: prop::sample::Index) -> Vec<u8> {
     PGP_MESSAGE[..cut.index(PGP_MESSAGE.len())].to_vec()
-}
-
-fn armor(label: &str, bytes: &[u8]) -> String {
-    use base64::Engine;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
-    format!("-----BEGIN PGP {label}-----\n\n{encoded}\n-----END PGP {label}-----\n")
 }
 
 /// Random packets of the kinds that are read, some with the beginnings of real ones.

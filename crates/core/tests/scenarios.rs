@@ -12,7 +12,7 @@ use binauthz_core::attestor::{Attestor, AttestorKey};
 use binauthz_core::decide::{decide, plan};
 use binauthz_core::decision::{Decision, Reason};
 use binauthz_core::evidence::{Answer, Answers, Examination, Next, Question};
-use binauthz_core::image::{Digest, ImagePattern};
+use binauthz_core::image::Digest;
 use binauthz_core::key::{PkixKey, PublicKey, SignatureAlgorithm};
 use binauthz_core::name::AttestorName;
 use binauthz_core::payload;
@@ -319,7 +319,7 @@ impl WrittenPolicy {
             [3] => Scoped::ByMeshIdentity(rules(&self.mesh_identities)),
             _ => panic!("two rule maps"),
         };
-        let allowlist: Vec<ImagePattern> = self.allowlist.iter().map(|text| text.parse().unwrap()).collect();
+        let allowlist = self.allowlist.iter().map(|text| text.parse().unwrap()).collect();
         Policy {
             description: String::new(),
             global_evaluation: if self.system {

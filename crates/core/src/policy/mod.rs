@@ -1,14 +1,15 @@
 //! Policies: which images are exempt, and whose attestations the others need.
 
+mod allowlist;
 mod scope;
 mod snapshot;
 mod system;
 
+pub use allowlist::Allowlist;
 pub use scope::{RuleSource, Scoped};
 pub use snapshot::{Evaluation, PolicyLabel, Snapshot, Standing};
 pub use system::{SYSTEM_PATTERNS, SYSTEM_POLICY_VERSION, SystemPolicy};
 
-use crate::image::ImagePattern;
 use crate::name::AttestorName;
 
 /// Most allowlist patterns in one policy.
@@ -35,7 +36,7 @@ pub struct Policy {
     /// Whether the system policy is evaluated first.
     pub global_evaluation: GlobalEvaluation,
     /// Names that need no rule.
-    pub allowlist: Vec<ImagePattern>,
+    pub allowlist: Allowlist,
     /// Rules for particular subjects.
     pub scoped: Scoped,
     /// The rule for every other subject.
@@ -48,7 +49,7 @@ impl Policy {
         Self {
             description: String::new(),
             global_evaluation: GlobalEvaluation::Enable,
-            allowlist: Vec::new(),
+            allowlist: Allowlist::default(),
             scoped: Scoped::None,
             default_rule: AdmissionRule {
                 rule: Rule::AlwaysAllow,

@@ -1,5 +1,6 @@
 //! The system policy: images a cluster cannot start without, exempt before any project's policy.
 
+use super::Allowlist;
 use crate::image::{ImagePattern, ImageRef};
 
 /// The version of the list below; part of the system policy's etag.
@@ -11,7 +12,7 @@ pub const SYSTEM_PATTERNS: [&str; 3] = ["registry.k8s.io/**", "k8s.gcr.io/**", "
 /// The parsed list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemPolicy {
-    patterns: Vec<ImagePattern>,
+    patterns: Allowlist,
 }
 
 impl SystemPolicy {
@@ -26,13 +27,13 @@ impl SystemPolicy {
     }
 
     /// Its patterns.
-    pub fn patterns(&self) -> &[ImagePattern] {
+    pub fn patterns(&self) -> &Allowlist {
         &self.patterns
     }
 
     /// The pattern that exempts `image`, if one does.
     pub(crate) fn exempting(&self, image: &ImageRef) -> Option<&ImagePattern> {
-        self.patterns.iter().find(|pattern| pattern.matches(image))
+        self.patterns.exempting(image)
     }
 }
 

@@ -13,9 +13,9 @@ use super::Good;
 use crate::key::InvalidPublicKey;
 use crate::time::UnixTime;
 use armor::{Label, dearmor};
-use certificate::{Keys, Standing, earlier, is_issued_by, is_sound, seconds, signature_end};
+use certificate::{Keys, Standing, earlier, fits, is_issued_by, is_sound, seconds, signature_end};
 use pgp::packet::{Signature, SubpacketData};
-use pgp::types::KeyDetails;
+use pgp::types::{KeyDetails, VerifyingKey};
 use std::fmt;
 
 /// Longest armored certificate accepted: room for many sub-keys, none for a key-server dump.
@@ -143,9 +143,7 @@ impl Certificate {
         let signature = &claim.signature;
         let keys = &self.keys;
         if is_issued_by(signature, &keys.primary) {
-            signature
-                .verify(&keys.primary, claim.signed)
-                .map_err(|_| Fault::Bad)?;
+            verifies(claim, &keys.primary)?;
             keys.signing(signed_at)?;
             return Ok((seconds(&keys.primary), keys.signing(now)?));
         }
@@ -154,12 +152,18 @@ impl Certificate {
             .iter()
             .find(|subkey| is_issued_by(signature, &subkey.key))
             .ok_or(Fault::OtherKey)?;
-        signature
-            .verify(&subkey.key, claim.signed)
-            .map_err(|_| Fault::Bad)?;
+        verifies(claim, &subkey.key)?;
         keys.subkey_signing(subkey, signed_at)?;
         Ok((seconds(&subkey.key), keys.subkey_signing(subkey, now)?))
     }
+}
+
+fn verifies(claim: &message::Claim<'_>, key: &impl VerifyingKey) -> Result<(), Fault> {
+    if !fits(&claim.signature, key) {
+        return Err(Fault::Bad);
+    }
+    let verified = claim.signature.verify(key, claim.signed);
+    verified.map_err(|_| Fault::Bad)
 }
 
 /// The unsigned part of a data signature has room for naming its issuer and for nothing else.

@@ -79,6 +79,12 @@ pub(crate) fn pem(der: &[u8]) -> String {
     )
 }
 
+/// A block of OpenPGP's armor, without a checksum.
+pub(crate) fn armor(label: &str, bytes: &[u8]) -> String {
+    let encoded = STANDARD.encode(bytes);
+    format!("-----BEGIN PGP {label}-----\n\n{encoded}\n-----END PGP {label}-----\n")
+}
+
 /// The same three RSA keys for a whole test run: making the large one takes a second or two.
 pub(crate) fn rsa_key(bits: usize) -> &'static Pair {
     static KEYS: [OnceLock<Pair>; 3] = [const { OnceLock::new() }; 3];

@@ -95,7 +95,7 @@ fn system(call: &Call) -> Result<Reply, ApiError> {
         description: "Images that a cluster cannot start without; evaluated before a project's own policy."
             .to_owned(),
         global_evaluation: GlobalEvaluation::Disable,
-        allowlist: SystemPolicy::shipped().patterns().to_vec(),
+        allowlist: SystemPolicy::shipped().patterns().clone(),
         ..Policy::google_default()
     };
     let stamp = Stamp {

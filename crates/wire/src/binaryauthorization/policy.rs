@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use binauthz_core::image::ImagePattern;
 use binauthz_core::policy::{
-    AdmissionRule, Attestors, Enforcement, GlobalEvaluation, MAX_PATTERNS, MAX_RULES, Policy, Rule, Scoped,
+    AdmissionRule, Allowlist, Attestors, Enforcement, GlobalEvaluation, MAX_PATTERNS, MAX_RULES, Policy,
+    Rule, Scoped,
 };
 use serde_json::{Map, json};
 
@@ -94,7 +94,7 @@ pub(super) fn read_description(object: &mut Object) -> Result<String, InvalidFie
     Ok(description)
 }
 
-fn read_patterns(object: &mut Object) -> Result<Vec<ImagePattern>, InvalidField> {
+fn read_patterns(object: &mut Object) -> Result<Allowlist, InvalidField> {
     let items = object.take_objects("admissionWhitelistPatterns")?;
     if items.len() > MAX_PATTERNS {
         let reason = format_args!("has {} patterns, expected at most {MAX_PATTERNS}", items.len());

@@ -264,7 +264,7 @@ mod properties {
                 |(description, global_evaluation, allowlist, scoped, default_rule)| Policy {
                     description,
                     global_evaluation,
-                    allowlist,
+                    allowlist: allowlist.into(),
                     scoped,
                     default_rule,
                 },

@@ -3,11 +3,15 @@
 use super::Fault;
 use super::packet::{self, Packet};
 use pgp::crypto::hash::HashAlgorithm;
+use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{
     PublicKey, PublicSubkey, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData,
 };
 use pgp::packet::{SignatureVersion, UserId};
-use pgp::types::{EcdsaPublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams, Tag};
+use pgp::types::{
+    EcdsaPublicParams, Ed25519PublicParams, EddsaLegacyPublicParams, KeyDetails, PublicParams,
+    SignatureBytes, Tag,
+};
 
 /// Keys of a size or kind that forgeries are known for are refused: see [`is_strong`].
 const MIN_RSA_BITS: usize = 2048;
@@ -158,7 +162,7 @@ impl Keys {
     }
 
     fn direct(&self, signature: &Signature) -> Option<Binding> {
-        (signature.typ() == Some(SignatureType::Key)).then_some(())?;
+        (signature.typ() == Some(SignatureType::Key) && fits(signature, &self.primary)).then_some(())?;
         signature.verify_key(&self.primary).ok()?;
         Binding::read(signature, &self.primary)
     }
@@ -169,6 +173,7 @@ impl Keys {
         if !kinds.contains(&signature.typ()?) || !is_issued_by(signature, &self.primary) {
             return None;
         }
+        fits(signature, &self.primary).then_some(())?;
         signature
             .verify_certification(&self.primary, Tag::UserId, id)
             .ok()?;
@@ -309,13 +314,15 @@ fn latest(bindings: &[Binding], at: u64) -> Option<Binding> {
 }
 
 fn subkey_binding(signature: &Signature, primary: &PublicKey, subkey: &PublicSubkey) -> Option<Binding> {
-    (signature.typ() == Some(SignatureType::SubkeyBinding)).then_some(())?;
+    (signature.typ() == Some(SignatureType::SubkeyBinding) && fits(signature, primary)).then_some(())?;
     signature.verify_subkey_binding(primary, subkey).ok()?;
     let mut binding = Binding::read(signature, subkey)?;
     if binding.signs == Some(true) {
         // The sub-key must say in turn that it belongs to the primary key: without that, anybody could
         // claim another's signing key, and its signatures, as his own.
-        let back = signature.embedded_signature().filter(|back| is_sound(back))?;
+        let back = signature
+            .embedded_signature()
+            .filter(|back| is_sound(back) && fits(back, subkey))?;
         back.verify_primary_key_binding(subkey, primary).ok()?;
         binding.ends = earlier(binding.ends, signature_end(back));
         binding.created = binding.created.max(u64::from(back.created()?.as_secs()));
@@ -381,6 +388,41 @@ pub(super) fn is_issued_by(signature: &Signature, key: &impl KeyDetails) -> bool
         && fingerprints
             .into_iter()
             .all(|fingerprint| *fingerprint == key.fingerprint())
+}
+
+/// Whether the signature is of the key's own algorithm and, for Ed25519, commits to a point outside
+/// the small subgroup. The library asks for neither; it does ask that the point is written in the one
+/// canonical way, for it compares the bytes.
+pub(super) fn fits(signature: &Signature, key: &impl KeyDetails) -> bool {
+    let algorithm = key.algorithm();
+    let same = signature
+        .config()
+        .is_some_and(|config| config.pub_alg == algorithm);
+    let is_ed25519 = matches!(
+        algorithm,
+        PublicKeyAlgorithm::EdDSALegacy | PublicKeyAlgorithm::Ed25519
+    );
+    let commits = || {
+        let point = signature.signature().and_then(first_point)?;
+        // A public key is such a point too, which lends its reader.
+        let point = Ed25519PublicParams::try_from_reader(point.as_slice()).ok()?;
+        Some(!point.key.is_weak())
+    };
+    same && (!is_ed25519 || commits().unwrap_or(false))
+}
+
+/// The first half of an Ed25519 signature. As an integer it is written without its leading zeros.
+fn first_point(signature: &SignatureBytes) -> Option<[u8; 32]> {
+    let mut point = [0; 32];
+    match signature {
+        SignatureBytes::Mpis(integers) => {
+            let written = integers.first()?.as_ref();
+            let zeros = point.len().checked_sub(written.len())?;
+            point.get_mut(zeros..)?.copy_from_slice(written);
+        }
+        SignatureBytes::Native(bytes) => point.copy_from_slice(bytes.get(..32)?),
+    }
+    Some(point)
 }
 
 /// Whether a signature packet is a revocation, or of a version whose meaning we cannot read.
