@@ -4,11 +4,12 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::audit::Journal;
 use crate::auth::AdminToken;
+use crate::control::TagMoves;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
@@ -32,6 +33,9 @@ pub(crate) struct App {
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
+    pub(crate) tag_moves: TagMoves,
+    /// Held from the look at the other attestors' keys to the commit.
+    pub(crate) attestor_writes: Mutex<()>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) bodies: Semaphore,

@@ -116,29 +116,35 @@ impl Court {
         image
     }
 
-    /// Attests an image; gives the occurrence's name.
-    pub(crate) async fn attest(&self, image: &str) -> String {
-        let stored = self
-            .desk
-            .post("/v1/projects/p/occurrences", self.occurrence(image))
-            .await
-            .ok();
-        stored["name"].as_str().unwrap().to_owned()
-    }
-
-    /// An attestation of an image by the attestor's key, not yet stored.
-    pub(crate) fn occurrence(&self, image: &str) -> Value {
+    /// A signed statement about an image.
+    pub(crate) fn statement(&self, image: &str) -> Value {
         let (repository, digest) = image.split_once('@').unwrap();
         let payload = payload::build(repository, &digest.parse().unwrap());
         let signature = self.key.sign(&SystemRandom::new(), &payload).unwrap();
         json!({
+            "serializedPayload": STANDARD.encode(&payload),
+            "signatures": [{ "publicKeyId": KEY_ID, "signature": STANDARD.encode(signature.as_ref()) }],
+        })
+    }
+
+    /// The occurrence that attests an image.
+    pub(crate) fn occurrence(&self, image: &str) -> Value {
+        json!({
             "noteName": "projects/p/notes/signed",
             "resourceUri": format!("https://{image}"),
-            "attestation": {
-                "serializedPayload": STANDARD.encode(&payload),
-                "signatures": [{ "publicKeyId": KEY_ID, "signature": STANDARD.encode(signature.as_ref()) }],
-            },
+            "attestation": self.statement(image),
         })
+    }
+
+    /// Attests an image; gives the occurrence's name.
+    pub(crate) async fn attest(&self, image: &str) -> String {
+        let occurrence = self.occurrence(image);
+        let stored = self
+            .desk
+            .post("/v1/projects/p/occurrences", occurrence)
+            .await
+            .ok();
+        stored["name"].as_str().unwrap().to_owned()
     }
 
     /// The validating webhook's verdict on a review.
