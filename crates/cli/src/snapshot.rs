@@ -187,7 +187,7 @@ impl Snapshot {
                 place: place.to_owned(),
                 problem,
             })?
-            .with_match_identity(read.match_identity);
+            .with_match_identity(read.match_identity.unwrap_or(false));
         self.attestors.insert(name, Arc::new(attestor));
         Ok(())
     }

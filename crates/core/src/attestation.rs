@@ -103,12 +103,7 @@ impl VerifiedAttestation {
     }
 
     /// What it lacks for that, if anything.
-    pub(crate) fn shortfall(
-        &self,
-        attestor: &Attestor,
-        image: &PinnedImage,
-        now: UnixTime,
-    ) -> Option<Rejected> {
+    pub fn shortfall(&self, attestor: &Attestor, image: &PinnedImage, now: UnixTime) -> Option<Rejected> {
         if self.attestor != *attestor.name() || self.attestor_revision != attestor.revision() {
             return Some(Rejected::OtherAttestor);
         }

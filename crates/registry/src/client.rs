@@ -238,9 +238,21 @@ impl Repository<'_> {
     /// # Errors
     /// [`RegistryError`].
     pub async fn delete_tag(&self, tag: &Tag) -> Result<(), RegistryError> {
+        self.delete(&tag.0).await
+    }
+
+    /// Deletes a manifest, and with it every tag that names it. Registries do this only if they are told to.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; the manifest is still there, unless the connection broke.
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<(), RegistryError> {
+        self.delete(&digest.to_string()).await
+    }
+
+    async fn delete(&self, reference: &str) -> Result<(), RegistryError> {
         let ask = Ask {
             method: Method::DELETE,
-            url: self.manifest_url(&tag.0)?,
+            url: self.manifest_url(reference)?,
             body: None,
         };
         self.registries

@@ -25,6 +25,8 @@ pub enum Lie {
     Challenge(String),
     /// This status and no body.
     Status(u16),
+    /// Answers every DELETE with this status, as registries do that cannot delete, and is honest otherwise.
+    DeleteStatus(u16),
     /// A list whose next page is this address.
     NextPage(String),
 }
@@ -138,6 +140,7 @@ impl FakeRegistry {
                 return std::future::pending().await;
             }
             Some(Lie::Status(status)) => Reply::status(status),
+            Some(Lie::DeleteStatus(status)) if request.method == "DELETE" => Reply::status(status),
             Some(Lie::Redirect(to)) => Reply::status(307).with("Location", &to),
             Some(Lie::Challenge(challenge)) if authorization.as_deref() != Some("Bearer granted") => {
                 match request.path.split('?').next() {
@@ -150,7 +153,7 @@ impl FakeRegistry {
             Some(Lie::NextPage(url)) => self
                 .honest(&request)
                 .with("Link", &format!("<{url}>; rel=\"next\"")),
-            Some(Lie::Challenge(_)) | None => self.honest(&request),
+            Some(Lie::Challenge(_) | Lie::DeleteStatus(_)) | None => self.honest(&request),
         };
         stream.write_all(&reply.bytes()).await?;
         stream.shutdown().await
@@ -188,7 +191,7 @@ impl FakeRegistry {
         match request.method.as_str() {
             "GET" | "HEAD" => self.read_manifest(repository, reference),
             "PUT" => self.write_manifest(repository, reference, request),
-            "DELETE" if reference.contains(':') => Reply::status(405),
+            "DELETE" if reference.contains(':') => self.delete_manifest(repository, reference),
             "DELETE" => match self
                 .state()
                 .tags
@@ -214,6 +217,18 @@ impl FakeRegistry {
             }
             None => Reply::status(404),
         }
+    }
+
+    fn delete_manifest(&self, repository: &str, digest: &str) -> Reply {
+        let mut state = self.state();
+        let key = (repository.to_owned(), digest.to_owned());
+        if state.manifests.remove(&key).is_none() {
+            return Reply::status(404);
+        }
+        state
+            .tags
+            .retain(|(name, _), named| name != repository || named != digest);
+        Reply::status(202)
     }
 
     fn write_manifest(&self, repository: &str, reference: &str, request: &Request) -> Reply {

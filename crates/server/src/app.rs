@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::audit::Journal;
 use crate::auth::AdminToken;
+use crate::control::TagMoves;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
+    pub(crate) tag_moves: TagMoves,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) clock: fn() -> UnixTime,

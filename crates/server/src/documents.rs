@@ -57,6 +57,6 @@ pub(crate) fn attestor_from(
     let revision = u64::try_from(row.revision).unwrap_or_default();
     let attestor = Attestor::new(name.clone(), request.note.clone(), request.keys.clone(), revision)
         .map_err(|why| why.to_string())?
-        .with_match_identity(request.match_identity);
+        .with_match_identity(request.match_identity.unwrap_or(false));
     Ok((request, attestor))
 }

@@ -200,6 +200,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
+        tag_moves: control::TagMoves::default(),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         clock: system_clock,

@@ -5,6 +5,7 @@
 use binauthz_core::image::Digest;
 use serde_json::{Value as Json, json};
 
+use crate::filter::{Filter, TextRelation};
 use crate::json::{InvalidField, Object, Value};
 
 /// `projects/{project}/locations/{location}/repositories/{repository}`, from parts of a path.
@@ -66,15 +67,51 @@ pub fn read_tag(value: Value, repository: &RepositoryName, package: &str) -> Res
     let mut object = Object::new(value, "")?;
     object.ignore("name");
     let version = object.take_string("version")?;
-    let given = version
-        .rsplit_once("/versions/")
-        // The slashes of the package id may come in either form.
-        .filter(|(parent, _)| package_from(parent) == package_from(&repository.package(package)))
-        .and_then(|(_, digest)| digest.parse().ok());
+    let given = version_from(&version, repository, package);
     let expected = format!("{}/versions/sha256:DIGEST", repository.package(package));
     let digest = given.ok_or_else(|| object.refused("version", format_args!("expected `{expected}`")))?;
     object.finish()?;
     Ok(digest)
+}
+
+/// Reads the `filter` of a list of tags: none, or `version="NAME"` as gcloud sends it before it deletes an image's tags.
+/// Anything else is refused, because a list that is longer than was asked for is one of tags to delete.
+pub fn read_tag_filter(
+    filter: &str,
+    repository: &RepositoryName,
+    package: &str,
+) -> Result<Option<Digest>, InvalidField> {
+    let expected = || {
+        let name = repository.package(package);
+        InvalidField::refused(
+            "filter",
+            format_args!("expected `version=\"{name}/versions/sha256:DIGEST\"` or none"),
+        )
+    };
+    match Filter::parse(filter, &["version"])? {
+        Filter::Everything => Ok(None),
+        Filter::Text {
+            relation: TextRelation::Equal,
+            text,
+            ..
+        } => version_from(&text, repository, package)
+            .map(Some)
+            .ok_or_else(expected),
+        _ => Err(expected()),
+    }
+}
+
+/// The digest of a version's full name, which must be one of this package.
+fn version_from(name: &str, repository: &RepositoryName, package: &str) -> Option<Digest> {
+    let (parent, digest) = name.rsplit_once("/versions/")?;
+    // The slashes of the package id may come in either form.
+    let is_of_package = package_from(parent) == package_from(&repository.package(package));
+    is_of_package.then(|| digest.parse().ok()).flatten()
+}
+
+/// The operation that deleted a version, done.
+pub fn write_operation(name: &str) -> Json {
+    json!({ "name": name, "done": true, "response": { "@type": "type.googleapis.com/google.protobuf.Empty" } })
 }
 
 /// A repository.
@@ -202,6 +239,29 @@ mod tests {
             ),
         ] {
             assert!(read(version).is_err(), "{version}");
+        }
+    }
+
+    #[test]
+    fn tags_are_filtered_by_a_version_of_their_package_or_not_at_all() {
+        let read = |filter: &str| read_tag_filter(filter, &repository(), "sub/web");
+        let parent = "projects/demo/locations/us-central1/repositories/app/packages";
+        assert_eq!(read("").unwrap(), None);
+        for package in ["sub%2Fweb", "sub/web"] {
+            let digest = read(&format!("version=\"{parent}/{package}/versions/{DIGEST}\"")).unwrap();
+            assert_eq!(digest.unwrap().to_string(), DIGEST);
+        }
+        for filter in [
+            format!("version:\"{parent}/sub%2Fweb/versions/{DIGEST}\""),
+            format!("NOT version=\"{parent}/sub%2Fweb/versions/{DIGEST}\""),
+            format!("version!=\"{parent}/sub%2Fweb/versions/{DIGEST}\""),
+            format!("version=\"{parent}/other/versions/{DIGEST}\""),
+            format!("version=\"{DIGEST}\""),
+            format!("has_suffix(version, \"{DIGEST}\")"),
+            "name=\"x\"".to_owned(),
+            "version".to_owned(),
+        ] {
+            assert_eq!(read(&filter).unwrap_err().path, "filter", "{filter}");
         }
     }
 

@@ -1,14 +1,16 @@
-//! `binaryauthorization.googleapis.com`: policies and attestors, and the validation of one attestation.
+//! `binaryauthorization.googleapis.com`: policies, attestors and the validation of one attestation, and a switch of old.
 //!
 //! One stored object is seen through v1, v1beta1 and v1alpha2; only the name of the note field differs.
 
 mod attestor;
+mod continuous_validation;
 mod policy;
 
 pub use attestor::{
     AttestorRequest, NoteView, ValidateRequest, read_attestor, read_validate_request, write_attestor,
     write_validate_response,
 };
+pub use continuous_validation::{read_continuous_validation_config, write_continuous_validation_config};
 pub use policy::{PolicyRequest, read_policy, write_policy};
 
 use binauthz_core::time::UnixTime;

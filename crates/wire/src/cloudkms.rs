@@ -97,6 +97,7 @@ pub fn read_new_crypto_key(value: Value) -> Result<NewCryptoKey, InvalidField> {
         if object.has(field) {
             return Err(object.refused(field, "an ASYMMETRIC_SIGN key does not rotate; leave it out"));
         }
+        object.ignore(field);
     }
     if object.take_optional_bool("importOnly")? == Some(true) {
         return Err(object.refused("importOnly", "keys are not imported through this API"));

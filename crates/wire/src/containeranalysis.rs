@@ -1,12 +1,13 @@
 //! `containeranalysis.googleapis.com` (Grafeas): notes and occurrences of the kind ATTESTATION.
 
 use binauthz_core::attestation::{MAX_SIGNATURE_LEN, MAX_SIGNATURES, Signature};
-use binauthz_core::name::NoteName;
+use binauthz_core::name::{InvalidName, NoteName, ResourceId};
 use binauthz_core::payload::MAX_PAYLOAD_LEN;
 use binauthz_core::time::UnixTime;
 use serde_json::{Map, json};
 
-use crate::json::{EnumRow, InvalidField, Object, Value, bytes_out, timestamp_out};
+use crate::field_mask::FieldMask;
+use crate::json::{Element, EnumRow, InvalidField, Object, Value, bytes_out, timestamp_out};
 
 /// Google's `NoteKind`s. Only attestations are kept here; the others are known so that the refusal can name them.
 const KINDS: &[EnumRow<NoteKind>] = &[
@@ -50,6 +51,18 @@ enum NoteKind {
     Other,
 }
 
+/// What an update of a note may change. The name, the kind and the times are not among it.
+const NOTE_FIELDS: &[&str] = &[
+    "shortDescription",
+    "longDescription",
+    "relatedUrl",
+    "expirationTime",
+    "relatedNoteNames",
+    "attestation.hint.humanReadableName",
+];
+
+/// Notes of one `batchCreate`, as Google has it.
+const MAX_BATCH: usize = 1_000;
 const MAX_TEXT: usize = 4096;
 const MAX_LINKS: usize = 100;
 const MAX_RESOURCE_URI: usize = 1024;
@@ -76,8 +89,66 @@ pub fn read_note(value: Value) -> Result<Note, InvalidField> {
     read_note_object(Object::new(value, "")?)
 }
 
+/// Reads an update of a note: what `mask` names comes from the body, the rest is as `before`. Without a mask the body is
+/// the whole note.
+pub fn read_note_update(value: Value, mask: &str, before: Note) -> Result<Note, InvalidField> {
+    let mask = FieldMask::parse(mask, NOTE_FIELDS)?;
+    if mask.is_all() {
+        return read_note(value);
+    }
+    let given = read_note_fields(Object::new(value, "")?, |object| {
+        object.take_optional_object("attestation")
+    })?;
+    let mut note = before;
+    if mask.covers("shortDescription") {
+        note.short_description = given.short_description;
+    }
+    if mask.covers("longDescription") {
+        note.long_description = given.long_description;
+    }
+    if mask.covers("relatedUrl") {
+        note.related_url = given.related_url;
+    }
+    if mask.covers("expirationTime") {
+        note.expiration_time = given.expiration_time;
+    }
+    if mask.covers("relatedNoteNames") {
+        note.related_note_names = given.related_note_names;
+    }
+    if mask.covers("attestation.hint.humanReadableName") {
+        note.human_readable_name = given.human_readable_name;
+    }
+    Ok(note)
+}
+
+/// Reads the body of `notes:batchCreate`: notes by their ids. `parent` is in the path.
+pub fn read_notes(value: Value) -> Result<Vec<(ResourceId, Note)>, InvalidField> {
+    let mut object = Object::new(value, "")?;
+    object.ignore("parent");
+    let entries = object.take_map("notes")?;
+    if entries.is_empty() || entries.len() > MAX_BATCH {
+        let reason = format_args!("has {} entries, expected 1 to {MAX_BATCH}", entries.len());
+        return Err(object.refused("notes", reason));
+    }
+    object.finish()?;
+    let note = |(id, element): (String, Element)| {
+        let id = id
+            .parse()
+            .map_err(|why: InvalidName| InvalidField::refused(element.path.clone(), why))?;
+        Ok((id, read_note_object(element.into_object()?)?))
+    };
+    entries.into_iter().map(note).collect()
+}
+
 /// Reads a note inside another message.
-pub fn read_note_object(mut object: Object) -> Result<Note, InvalidField> {
+pub fn read_note_object(object: Object) -> Result<Note, InvalidField> {
+    read_note_fields(object, |object| object.take_object("attestation").map(Some))
+}
+
+fn read_note_fields(
+    mut object: Object,
+    attestation: impl FnOnce(&mut Object) -> Result<Option<Object>, InvalidField>,
+) -> Result<Note, InvalidField> {
     for field in ["name", "createTime", "updateTime"] {
         object.ignore(field);
     }
@@ -98,16 +169,10 @@ pub fn read_note_object(mut object: Object) -> Result<Note, InvalidField> {
         })
         .collect::<Result<_, _>>()?;
     let expiration_time = object.take_optional_timestamp("expirationTime")?;
-    let mut attestation = object.take_object("attestation")?;
-    let human_readable_name = match attestation.take_optional_object("hint")? {
-        Some(mut hint) => {
-            let name = text(&mut hint, "humanReadableName")?;
-            hint.finish()?;
-            name
-        }
+    let human_readable_name = match attestation(&mut object)? {
+        Some(attestation) => read_hint(attestation)?,
         None => String::new(),
     };
-    attestation.finish()?;
     object.finish()?;
     Ok(Note {
         short_description,
@@ -117,6 +182,17 @@ pub fn read_note_object(mut object: Object) -> Result<Note, InvalidField> {
         related_note_names,
         human_readable_name,
     })
+}
+
+fn read_hint(mut attestation: Object) -> Result<String, InvalidField> {
+    let hint = attestation.take_optional_object("hint")?;
+    attestation.finish()?;
+    let Some(mut hint) = hint else {
+        return Ok(String::new());
+    };
+    let name = text(&mut hint, "humanReadableName")?;
+    hint.finish()?;
+    Ok(name)
 }
 
 fn text(object: &mut Object, field: &'static str) -> Result<String, InvalidField> {
@@ -132,10 +208,11 @@ fn refuse_other_kinds(object: &mut Object) -> Result<(), InvalidField> {
     if object.take_optional_enum("kind", KINDS)? == Some(NoteKind::Other) {
         return Err(object.refused("kind", ONLY));
     }
-    match OTHER_DETAILS.into_iter().find(|field| object.has(field)) {
-        Some(field) => Err(object.refused(field, ONLY)),
-        None => Ok(()),
+    if let Some(field) = OTHER_DETAILS.into_iter().find(|field| object.has(field)) {
+        return Err(object.refused(field, ONLY));
     }
+    OTHER_DETAILS.into_iter().for_each(|field| object.ignore(field));
+    Ok(())
 }
 
 /// Writes a note under its `name`.
@@ -214,6 +291,7 @@ pub fn read_occurrence_object(mut object: Object) -> Result<Occurrence, InvalidF
             "is not verified for attestations: use `attestation.serializedPayload` and `signatures`",
         ));
     }
+    object.ignore("envelope");
     let note = object.take_parsed("noteName")?;
     let resource_uri = object.take_string("resourceUri")?;
     if resource_uri.len() > MAX_RESOURCE_URI {
@@ -223,7 +301,7 @@ pub fn read_occurrence_object(mut object: Object) -> Result<Occurrence, InvalidF
         ));
     }
     let remediation = text(&mut object, "remediation")?;
-    let attestation = read_attestation(object.take_object("attestation")?)?;
+    let attestation = read_attestation(object.take_object("attestation")?, 1)?;
     object.finish()?;
     Ok(Occurrence {
         note,
@@ -233,8 +311,28 @@ pub fn read_occurrence_object(mut object: Object) -> Result<Occurrence, InvalidF
     })
 }
 
-/// Reads `AttestationOccurrence`.
-pub(crate) fn read_attestation(mut object: Object) -> Result<SignedPayload, InvalidField> {
+/// Reads the update of an occurrence: its remediation, which is all that can be updated. The rest of the occurrence may
+/// come along and means nothing.
+pub fn read_remediation(value: Value) -> Result<String, InvalidField> {
+    let mut object = Object::new(value, "")?;
+    for field in [
+        "name",
+        "createTime",
+        "updateTime",
+        "noteName",
+        "resourceUri",
+        "attestation",
+    ] {
+        object.ignore(field);
+    }
+    refuse_other_kinds(&mut object)?;
+    let remediation = text(&mut object, "remediation")?;
+    object.finish()?;
+    Ok(remediation)
+}
+
+/// Reads `AttestationOccurrence` with `fewest` signatures at least.
+pub(crate) fn read_attestation(mut object: Object, fewest: usize) -> Result<SignedPayload, InvalidField> {
     let payload = object.take_bytes("serializedPayload")?;
     if payload.len() > MAX_PAYLOAD_LEN {
         return Err(object.refused(
@@ -247,8 +345,11 @@ pub(crate) fn read_attestation(mut object: Object) -> Result<SignedPayload, Inva
     }
     object.ignore("jwts");
     let items = object.take_objects("signatures")?;
-    if items.is_empty() || items.len() > MAX_SIGNATURES {
-        let reason = format_args!("has {} entries, expected 1 to {MAX_SIGNATURES}", items.len());
+    if items.len() < fewest || items.len() > MAX_SIGNATURES {
+        let reason = format_args!(
+            "has {} entries, expected {fewest} to {MAX_SIGNATURES}",
+            items.len()
+        );
         return Err(object.refused("signatures", reason));
     }
     let signatures = items.into_iter().map(read_signature).collect::<Result<_, _>>()?;

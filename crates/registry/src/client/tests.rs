@@ -83,6 +83,21 @@ async fn a_tag_is_added_moved_and_removed() {
 }
 
 #[tokio::test]
+async fn a_manifest_is_deleted_with_its_tags_and_no_other() {
+    let (fake, registries) = set_up("").await;
+    let first = fake.push(PATH, "v1", IMAGE, M1);
+    let second = fake.push(PATH, "v2", IMAGE, M2);
+    let repository = registries.repository(HOST, PATH).unwrap();
+    repository.delete_manifest(&first.parse().unwrap()).await.unwrap();
+    assert_eq!(fake.tagged(PATH, "v1"), None);
+    assert_eq!(fake.tagged(PATH, "v2"), Some(second));
+    assert!(matches!(
+        repository.delete_manifest(&first.parse().unwrap()).await,
+        Err(RegistryError::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
 async fn rg_01_other_bytes_than_asked_for() {
     let (fake, registries) = set_up("").await;
     let digest = fake.push(PATH, "v1", IMAGE, M1).parse().unwrap();

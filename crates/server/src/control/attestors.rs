@@ -2,12 +2,12 @@
 
 use binauthz_core::attestation::{Attestation, verify};
 use binauthz_core::attestor::Attestor;
-use binauthz_core::image::Digest;
+use binauthz_core::image::PinnedImage;
 use binauthz_core::name::{AttestorName, OccurrenceName};
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
 use binauthz_wire::binaryauthorization::{
-    AttestorRequest, NoteView, Stamp, read_attestor, read_validate_request, write_attestor,
+    AttestorRequest, NoteView, Stamp, ValidateRequest, read_attestor, read_validate_request, write_attestor,
     write_validate_response,
 };
 
@@ -15,7 +15,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use super::{etag, occurrences, projects};
+use super::{etag, iam, occurrences, projects};
 use crate::app::App;
 use crate::documents::{attestor_from, policy_from};
 
@@ -175,9 +175,10 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
 
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
-    let request = read_attestor(call.take_body(), view(&call))?;
+    let mut request = read_attestor(call.take_body(), view(&call))?;
     check(&name, &request)?;
     let (row, before, _) = stored(app, &name).await?;
+    request.match_identity = request.match_identity.or(before.match_identity);
     if before.note != request.note {
         return Err(ApiError::invalid_argument(format!(
             "`{}.noteReference` cannot be changed: it is `{}`",
@@ -185,7 +186,8 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             before.note
         )));
     }
-    let expect = etag::expected(request.etag.as_deref(), &row.name)?;
+    // Without an etag the caller takes whatever is there, but what was taken over from it must still be there.
+    let expect = etag::expected(request.etag.as_deref(), &row.name)?.or(Some(row.revision));
     let change = Change::Replace {
         kind: Kind::Attestor,
         name: row.name,
@@ -218,15 +220,13 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
             )));
         }
     }
-    call.commit(
-        app,
-        vec![Change::Delete {
-            kind: Kind::Attestor,
-            name: name.to_string(),
-            expect: None,
-        }],
-    )
-    .await?;
+    let delete = Change::Delete {
+        kind: Kind::Attestor,
+        name: name.to_string(),
+        expect: None,
+    };
+    call.commit(app, vec![delete, iam::clear(name.to_string())])
+        .await?;
     app.snapshots.invalidate();
     Ok(Reply::empty())
 }
@@ -235,17 +235,28 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
 async fn validate(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
     let request = read_validate_request(call.take_body())?;
-    let digest: Digest = occurrences::pinned(&request.resource_uri)?;
     let (_, _, attestor) = stored(app, &name).await?;
-    let occurrence = OccurrenceName::new(name.project().clone(), "unstored".parse()?);
-    let attestation = Attestation::claimed(occurrence, request.note, request.payload, request.signatures);
-    let denial = match verify(&attestation, &attestor, call.now) {
-        Ok(proof) if *proof.digest() == digest => None,
-        Ok(proof) => Some(format!(
-            "the attestation was signed for `{}`, not for `{digest}`",
-            proof.digest()
-        )),
-        Err(why) => Some(format!("the attestation cannot be verified by `{name}`: {why}")),
+    let denial = match occurrences::pinned("occurrenceResourceUri", &request.resource_uri) {
+        Ok(image) => denial(&attestor, request, &image, call.now)?,
+        Err(why) => Some(why),
     };
     Ok(Reply::json(write_validate_response(denial.as_deref())))
+}
+
+/// Why the attestation would not admit the image, asked the way an admission asks.
+fn denial(
+    attestor: &Attestor,
+    request: ValidateRequest,
+    image: &PinnedImage,
+    now: UnixTime,
+) -> Result<Option<String>, ApiError> {
+    let name = attestor.name();
+    let occurrence = OccurrenceName::new(name.project().clone(), "unstored".parse()?);
+    let attestation = Attestation::claimed(occurrence, request.note, request.payload, request.signatures);
+    let rejected = match verify(&attestation, attestor, now) {
+        Ok(proof) => proof.shortfall(attestor, image, now),
+        Err(why) => Some(why),
+    };
+    let digest = image.digest();
+    Ok(rejected.map(|why| format!("the attestation of `{digest}` cannot be verified by `{name}`: {why}")))
 }

@@ -14,16 +14,16 @@ use binauthz_wire::json::{Object, Value};
 use binauthz_wire::status;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
 
-use super::body;
 use super::error::ApiError;
 use super::query::Query;
-use super::routes::{self, Api, ApiVersion, Class, Route, Verb};
+use super::routes::{self, ApiVersion, Class, Route, Verb};
 use super::template::{Captured, Unmatched};
+use super::verb_override;
 use crate::app::App;
 use crate::auth::{self, Caller};
 use crate::metrics::Outcome;
@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) now: UnixTime,
     pub(crate) request_id: String,
     pub(crate) query: Query,
+    /// The row's template: which address was called, whatever its parameters are.
+    pub(crate) template: &'static str,
     params: Vec<(&'static str, String)>,
     body: Value,
     audit: Arc<Audit>,
@@ -69,9 +71,9 @@ impl Call {
             .map_or("", |(_, value)| value)
     }
 
-    /// Whether the call is about the project's Binary Authorization policy itself.
-    pub(crate) fn is_policy(&self) -> bool {
-        self.audit.method.starts_with(Api::BinaryAuthorization.as_str())
+    /// The client's user agent, cut to what an audit row holds of it.
+    pub(crate) fn user_agent(&self) -> &str {
+        &self.audit.user_agent
     }
 
     /// The project of the path.
@@ -216,7 +218,8 @@ async fn answer(
     let caller = auth::authenticate(&head.headers, &app.admin_token, &app.store, now)
         .await?
         .ok_or_else(ApiError::unauthenticated)?;
-    let (route, captured) = find(head)?;
+    let method = verb_override::method(head)?;
+    let (route, captured) = find(&method, head.uri.path())?;
     *label = (route.api.as_str(), route.name);
     let audit = Arc::new(Audit {
         time: now,
@@ -232,7 +235,8 @@ async fn answer(
     let outcome = if !caller.may(route.class) {
         Err(denied(&caller, route))
     } else {
-        match read(app, (head, body), captured, caller, Arc::clone(&audit)).await {
+        let given = verb_override::read(&method, head, body).await;
+        match make(app, given, (route, captured), caller, Arc::clone(&audit)).await {
             Ok(call) => run(app, route, call).await,
             Err(error) => Err(error),
         }
@@ -260,11 +264,9 @@ fn user_agent(head: &Parts) -> String {
 }
 
 /// The row of the route table.
-fn find(head: &Parts) -> Result<(&'static Route, Captured), ApiError> {
-    let path = head.uri.path();
-    let method = head.method.as_str();
+fn find(method: &Method, path: &str) -> Result<(&'static Route, Captured), ApiError> {
     routes::table()
-        .find(Verb::of(&head.method), path)
+        .find(Verb::of(method), path)
         .map_err(|unmatched| match unmatched {
             Unmatched::Undecodable => {
                 ApiError::invalid_argument("the path is not valid percent-encoded UTF-8")
@@ -284,22 +286,24 @@ fn find(head: &Parts) -> Result<(&'static Route, Captured), ApiError> {
         })
 }
 
-/// Everything a handler is given, read and bounded.
-async fn read(
+/// Everything a handler is given, read and bounded; about a project that exists, if it is about one.
+async fn make(
     app: &Arc<App>,
-    (head, body): (&Parts, Incoming),
-    captured: Captured,
+    given: Result<(Query, Value), ApiError>,
+    (route, captured): (&Route, Captured),
     caller: Caller,
     audit: Arc<Audit>,
 ) -> Result<Call, ApiError> {
+    let (query, body) = given?;
     let call = Call {
         version: captured.version,
         caller,
         now: audit.time,
         request_id: audit.request_id.clone(),
-        query: Query::parse(head.uri.query())?,
+        query,
+        template: route.template,
         params: captured.params,
-        body: body::read(head, body).await?,
+        body,
         audit,
     };
     if call.params.iter().any(|(name, _)| *name == "project") {

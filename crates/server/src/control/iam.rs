@@ -2,7 +2,7 @@
 //! role; bindings name members that cannot sign in here yet.
 
 use binauthz_core::name::{AttestorName, CryptoKeyName, KeyRingName, NoteName, OccurrenceName};
-use binauthz_store::{ABSENT, Change, Kind, NewResource};
+use binauthz_store::{ABSENT, Change, CommitError, Kind, NewResource};
 use binauthz_wire::iam::{Binding, read_policy, read_set_request, read_test_request, write_policy};
 use binauthz_wire::json::{self, Limits};
 use serde_json::json;
@@ -13,8 +13,22 @@ use super::etag;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 
-/// A kind of resource with an IAM policy.
+/// The kinds of resources that have an IAM policy.
+#[derive(Clone, Copy)]
+enum Target {
+    Project,
+    Policy,
+    ContinuousValidationConfig,
+    Attestor,
+    Note,
+    Occurrence,
+    KeyRing,
+    CryptoKey,
+}
+
+/// The addresses of one kind's IAM policies.
 struct Guarded {
+    target: Target,
     api: Api,
     versions: &'static [ApiVersion],
     /// Read with POST, as Container Analysis and Resource Manager do, or with GET.
@@ -25,108 +39,98 @@ struct Guarded {
     permissions: [&'static str; 2],
 }
 
-const GUARDED: [Guarded; 7] = [
+/// The three templates of a resource.
+macro_rules! templates {
+    ($resource:literal) => {
+        [
+            concat!("/{version}/projects/{project}", $resource, ":getIamPolicy"),
+            concat!("/{version}/projects/{project}", $resource, ":setIamPolicy"),
+            concat!("/{version}/projects/{project}", $resource, ":testIamPermissions"),
+        ]
+    };
+}
+
+/// The two permissions of a resource.
+macro_rules! permissions {
+    ($resource:literal) => {
+        [
+            concat!($resource, ".getIamPolicy"),
+            concat!($resource, ".setIamPolicy"),
+        ]
+    };
+}
+
+const GUARDED: [Guarded; 8] = [
     Guarded {
+        target: Target::Policy,
         api: Api::BinaryAuthorization,
         versions: ApiVersion::BINARY_AUTHORIZATION,
         read_verb: Verb::Get,
-        templates: [
-            "/{version}/projects/{project}/policy:getIamPolicy",
-            "/{version}/projects/{project}/policy:setIamPolicy",
-            "/{version}/projects/{project}/policy:testIamPermissions",
-        ],
-        permissions: [
-            "binaryauthorization.policy.getIamPolicy",
-            "binaryauthorization.policy.setIamPolicy",
-        ],
+        templates: templates!("/policy"),
+        permissions: permissions!("binaryauthorization.policy"),
     },
     Guarded {
+        target: Target::ContinuousValidationConfig,
+        api: Api::BinaryAuthorization,
+        versions: ApiVersion::V1_ALPHA2_ONLY,
+        read_verb: Verb::Get,
+        templates: templates!("/continuousValidationConfig"),
+        permissions: permissions!("binaryauthorization.continuousValidationConfig"),
+    },
+    Guarded {
+        target: Target::Attestor,
         api: Api::BinaryAuthorization,
         versions: ApiVersion::BINARY_AUTHORIZATION,
         read_verb: Verb::Get,
-        templates: [
-            "/{version}/projects/{project}/attestors/{attestor}:getIamPolicy",
-            "/{version}/projects/{project}/attestors/{attestor}:setIamPolicy",
-            "/{version}/projects/{project}/attestors/{attestor}:testIamPermissions",
-        ],
-        permissions: [
-            "binaryauthorization.attestors.getIamPolicy",
-            "binaryauthorization.attestors.setIamPolicy",
-        ],
+        templates: templates!("/attestors/{attestor}"),
+        permissions: permissions!("binaryauthorization.attestors"),
     },
     Guarded {
+        target: Target::Note,
         api: Api::ContainerAnalysis,
         versions: ApiVersion::V1_ONLY,
         read_verb: Verb::Post,
-        templates: [
-            "/{version}/projects/{project}/notes/{note}:getIamPolicy",
-            "/{version}/projects/{project}/notes/{note}:setIamPolicy",
-            "/{version}/projects/{project}/notes/{note}:testIamPermissions",
-        ],
-        permissions: [
-            "containeranalysis.notes.getIamPolicy",
-            "containeranalysis.notes.setIamPolicy",
-        ],
+        templates: templates!("/notes/{note}"),
+        permissions: permissions!("containeranalysis.notes"),
     },
     Guarded {
+        target: Target::Occurrence,
         api: Api::ContainerAnalysis,
         versions: ApiVersion::V1_ONLY,
         read_verb: Verb::Post,
-        templates: [
-            "/{version}/projects/{project}/occurrences/{occurrence}:getIamPolicy",
-            "/{version}/projects/{project}/occurrences/{occurrence}:setIamPolicy",
-            "/{version}/projects/{project}/occurrences/{occurrence}:testIamPermissions",
-        ],
-        permissions: [
-            "containeranalysis.occurrences.getIamPolicy",
-            "containeranalysis.occurrences.setIamPolicy",
-        ],
+        templates: templates!("/occurrences/{occurrence}"),
+        permissions: permissions!("containeranalysis.occurrences"),
     },
     Guarded {
+        target: Target::KeyRing,
         api: Api::CloudKms,
         versions: ApiVersion::V1_ONLY,
         read_verb: Verb::Get,
-        templates: [
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}:getIamPolicy",
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}:setIamPolicy",
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}:testIamPermissions",
-        ],
-        permissions: ["cloudkms.keyRings.getIamPolicy", "cloudkms.keyRings.setIamPolicy"],
+        templates: templates!("/locations/{location}/keyRings/{key_ring}"),
+        permissions: permissions!("cloudkms.keyRings"),
     },
     Guarded {
+        target: Target::CryptoKey,
         api: Api::CloudKms,
         versions: ApiVersion::V1_ONLY,
         read_verb: Verb::Get,
-        templates: [
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}:getIamPolicy",
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}:setIamPolicy",
-            "/{version}/projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}:testIamPermissions",
-        ],
-        permissions: [
-            "cloudkms.cryptoKeys.getIamPolicy",
-            "cloudkms.cryptoKeys.setIamPolicy",
-        ],
+        templates: templates!("/locations/{location}/keyRings/{key_ring}/cryptoKeys/{crypto_key}"),
+        permissions: permissions!("cloudkms.cryptoKeys"),
     },
     Guarded {
+        target: Target::Project,
         api: Api::ResourceManager,
         versions: ApiVersion::V1_ONLY,
         read_verb: Verb::Post,
-        templates: [
-            "/{version}/projects/{project}:getIamPolicy",
-            "/{version}/projects/{project}:setIamPolicy",
-            "/{version}/projects/{project}:testIamPermissions",
-        ],
-        permissions: [
-            "resourcemanager.projects.getIamPolicy",
-            "resourcemanager.projects.setIamPolicy",
-        ],
+        templates: templates!(""),
+        permissions: permissions!("resourcemanager.projects"),
     },
 ];
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
-    for Guarded { api, versions, read_verb, templates: [get, set, test], permissions: [may_get, may_set] } in GUARDED {
+    for Guarded { api, versions, read_verb, templates: [get, set, test], permissions: [may_get, may_set], .. } in GUARDED {
         let row = |verb, template, name, permission, class, handler| Route {
             verb,
             template,
@@ -146,51 +150,66 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// The resource of the path; a policy of a project exists with the project, everything else must be stored.
-async fn resource(app: &App, call: &Call) -> Result<String, ApiError> {
+/// The resource of the path, and the change that fails if it is gone by the time of a commit. What a project has by
+/// itself exists with the project, everything else must be stored.
+async fn resource(app: &App, call: &Call) -> Result<(String, Option<Change>), ApiError> {
     let project = call.project()?;
+    let target = GUARDED
+        .iter()
+        .find(|guarded| guarded.templates.contains(&call.template))
+        .map(|guarded| guarded.target);
     let at = |name: &str| call.param(name);
     let ring = || {
-        format!(
-            "projects/{project}/locations/{}/keyRings/{}",
-            at("location"),
-            at("key_ring")
-        )
+        let (location, ring) = (at("location"), at("key_ring"));
+        format!("projects/{project}/locations/{location}/keyRings/{ring}")
     };
-    let missing = |name: &str| ApiError::not_found(format!("`{name}` was not found"));
-    let (kind, name) = if !at("attestor").is_empty() {
-        (
-            Kind::Attestor,
-            AttestorName::new(project, at("attestor").parse()?).to_string(),
-        )
-    } else if !at("note").is_empty() {
-        (
-            Kind::Note,
-            NoteName::new(project, at("note").parse()?).to_string(),
-        )
-    } else if !at("occurrence").is_empty() {
-        let name = OccurrenceName::new(project, at("occurrence").parse()?).to_string();
-        return app
-            .store
-            .occurrence(&name)
-            .await?
-            .map(|row| row.name)
-            .ok_or_else(|| missing(&name));
-    } else if !at("crypto_key").is_empty() {
-        let name: CryptoKeyName = format!("{}/cryptoKeys/{}", ring(), at("crypto_key")).parse()?;
-        (Kind::CryptoKey, name.to_string())
-    } else if !at("key_ring").is_empty() {
-        (Kind::KeyRing, ring().parse::<KeyRingName>()?.to_string())
-    } else if call.is_policy() {
-        return Ok(format!("projects/{project}/policy"));
-    } else {
-        return Ok(format!("projects/{project}"));
+    let (kind, name) = match target {
+        Some(Target::Project) => return Ok((format!("projects/{project}"), None)),
+        Some(Target::Policy) => return Ok((format!("projects/{project}/policy"), None)),
+        Some(Target::ContinuousValidationConfig) => {
+            return Ok((format!("projects/{project}/continuousValidationConfig"), None));
+        }
+        Some(Target::Attestor) => {
+            let name = AttestorName::new(project, at("attestor").parse()?);
+            (Kind::Attestor, name.to_string())
+        }
+        Some(Target::Note) => {
+            let name = NoteName::new(project, at("note").parse()?);
+            (Kind::Note, name.to_string())
+        }
+        Some(Target::Occurrence) => return occurrence(app, call).await,
+        Some(Target::KeyRing) => (Kind::KeyRing, ring().parse::<KeyRingName>()?.to_string()),
+        Some(Target::CryptoKey) => {
+            let name = format!("{}/cryptoKeys/{}", ring(), at("crypto_key"));
+            (Kind::CryptoKey, name.parse::<CryptoKeyName>()?.to_string())
+        }
+        None => return Err(ApiError::internal(&call.request_id)),
     };
-    app.store
-        .resource(kind, &name)
-        .await?
-        .map(|row| row.name)
-        .ok_or_else(|| missing(&name))
+    if app.store.resource(kind, &name).await?.is_none() {
+        return Err(CommitError::NotFound { name }.into());
+    }
+    let require = Change::Require {
+        kind,
+        name: name.clone(),
+        expect: None,
+    };
+    Ok((name, Some(require)))
+}
+
+async fn occurrence(app: &App, call: &Call) -> Result<(String, Option<Change>), ApiError> {
+    let name = OccurrenceName::new(call.project()?, call.param("occurrence").parse()?).to_string();
+    match app.store.occurrence(&name).await? {
+        Some(row) => Ok((row.name, None)),
+        None => Err(CommitError::NotFound { name }.into()),
+    }
+}
+
+/// What goes with the deletion of a resource: another one of the same name later must not inherit its policy.
+pub(super) fn clear(name: String) -> Change {
+    Change::Clear {
+        kind: Kind::IamPolicy,
+        name,
+    }
 }
 
 async fn stored(app: &App, name: &str) -> Result<(Vec<Binding>, i64), ApiError> {
@@ -204,13 +223,13 @@ async fn stored(app: &App, name: &str) -> Result<(Vec<Binding>, i64), ApiError> 
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = resource(app, &call).await?;
+    let (name, _) = resource(app, &call).await?;
     let (bindings, revision) = stored(app, &name).await?;
     Ok(Reply::json(write_policy(&bindings, &etag::bytes(revision))))
 }
 
 async fn replace(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let name = resource(app, &call).await?;
+    let (name, require) = resource(app, &call).await?;
     let request = read_set_request(call.take_body())?;
     let expect = etag::expected_bytes(request.etag.as_deref(), &name)?;
     let document = write_policy(&request.bindings, &[]).to_string();
@@ -221,7 +240,10 @@ async fn replace(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         parent,
         document,
     };
-    let committed = call.commit(app, vec![Change::Put { resource, expect }]).await?;
+    let changes = std::iter::once(Change::Put { resource, expect })
+        .chain(require)
+        .collect();
+    let committed = call.commit(app, changes).await?;
     Ok(Reply::json(write_policy(
         &request.bindings,
         &etag::bytes(committed.revision),

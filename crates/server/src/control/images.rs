@@ -1,22 +1,28 @@
 //! Artifact Registry, as far as `gcloud artifacts docker images` and `docker tags` go: a view of the registries the
 //! operator configured. Nothing of it is stored here.
 
+mod moves;
+mod tags;
+
+pub(crate) use moves::TagMoves;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use binauthz_core::image::Digest;
 use binauthz_core::name::{LocationId, ProjectId};
-use binauthz_registry::{Manifest, RegistryError, Repository, Tag, UnknownRepository};
+use binauthz_registry::{Manifest, RegistryError, Repository, UnknownRepository};
 use binauthz_wire::artifactregistry::{
-    Image, RepositoryName, package_from, read_tag, write_docker_image, write_package, write_repository,
-    write_tag, write_version,
+    Image, RepositoryName, package_from, write_docker_image, write_operation, write_package,
+    write_repository, write_version,
 };
-use binauthz_wire::field_mask::FieldMask;
+use binauthz_wire::status::Code;
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
+use super::operations;
 use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
 use crate::app::App;
 
@@ -71,58 +77,17 @@ pub(crate) fn routes() -> Vec<Route> {
             Class::Read,
             |app, call| Box::pin(version(app, call)),
         ),
+        row(
+            (Verb::Delete, path!("/packages/{package}/versions/{digest}")),
+            "DeleteVersion",
+            "artifactregistry.versions.delete",
+            Class::Write,
+            |app, call| Box::pin(delete_version(app, call)),
+        ),
     ]
     .into_iter()
-    .chain(tag_routes())
+    .chain(tags::routes())
     .collect()
-}
-
-fn tag_routes() -> Vec<Route> {
-    macro_rules! path {
-        ($rest:literal) => {
-            concat!(
-                "/{version}/projects/{project}/locations/{location}/repositories/{repository}/packages/{package}/tags",
-                $rest
-            )
-        };
-    }
-    vec![
-        row(
-            (Verb::Get, path!("")),
-            "ListTags",
-            "artifactregistry.tags.list",
-            Class::Read,
-            |app, call| Box::pin(tags(app, call)),
-        ),
-        row(
-            (Verb::Post, path!("")),
-            "CreateTag",
-            "artifactregistry.tags.create",
-            Class::Write,
-            |app, call| Box::pin(create_tag(app, call)),
-        ),
-        row(
-            (Verb::Get, path!("/{tag}")),
-            "GetTag",
-            "artifactregistry.tags.get",
-            Class::Read,
-            |app, call| Box::pin(tag(app, call)),
-        ),
-        row(
-            (Verb::Patch, path!("/{tag}")),
-            "UpdateTag",
-            "artifactregistry.tags.update",
-            Class::Write,
-            |app, call| Box::pin(update_tag(app, call)),
-        ),
-        row(
-            (Verb::Delete, path!("/{tag}")),
-            "DeleteTag",
-            "artifactregistry.tags.delete",
-            Class::Write,
-            |app, call| Box::pin(delete_tag(app, call)),
-        ),
-    ]
 }
 
 fn row(
@@ -246,6 +211,7 @@ async fn packages_of(app: &App, name: &RepositoryName, host: &str) -> Result<Vec
 }
 
 async fn packages(app: &App, call: Call) -> Result<Reply, ApiError> {
+    refuse_filter(&call)?;
     let name = name_of(&call)?;
     let page = Page::of(&call, format!("{name}/packages"), 100, 1000)?;
     let mut packages = packages_of(app, &name, &host_of(app, &name)?).await?;
@@ -299,6 +265,7 @@ async fn within<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T,
 }
 
 async fn docker_images(app: &App, call: Call) -> Result<Reply, ApiError> {
+    refuse_filter(&call)?;
     let name = name_of(&call)?;
     let host = host_of(app, &name)?;
     let page = Page::of(&call, format!("{name}/dockerImages"), 100, 1000)?;
@@ -314,7 +281,7 @@ async fn docker_images(app: &App, call: Call) -> Result<Reply, ApiError> {
             match images_of(&registry, &package, &mut budget).await {
                 Ok(found) => images.extend(found),
                 // A package whose last tag is gone stays in the catalogue.
-                Err(error) if error.code() == binauthz_wire::status::Code::NotFound => {}
+                Err(error) if error.code() == Code::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
@@ -333,6 +300,7 @@ async fn docker_images(app: &App, call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn versions(app: &App, call: Call) -> Result<Reply, ApiError> {
+    refuse_filter(&call)?;
     let (name, package, registry) = image_of(app, &call)?;
     let page = Page::of(&call, format!("{}/versions", name.package(&package)), 100, 1000)?;
     let mut images = within(async { images_of(&registry, &package, &mut { MAX_READ }).await }).await?;
@@ -349,97 +317,57 @@ async fn version(app: &App, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::json(write_version(&name, &image(&package, &manifest))))
 }
 
-async fn tags(app: &App, call: Call) -> Result<Reply, ApiError> {
+/// Deletes a manifest. One that tags still name stays, unless `force` says that they go with it.
+async fn delete_version(app: &App, call: Call) -> Result<Reply, ApiError> {
     let (name, package, registry) = image_of(app, &call)?;
-    let page = Page::of(
-        &call,
-        format!("{}/tags", name.package(&package)),
-        100,
-        MAX_READ as u32,
-    )?;
-    let mut tags = registry.tags().await.map_err(failed)?;
-    tags.retain(|tag| page.after().is_none_or(|after| tag.as_str() > after.as_str()));
-    let next = page.cut(&mut tags, ToString::to_string);
-    let items = within(async {
-        let mut items = Vec::with_capacity(tags.len());
-        for tag in &tags {
-            let manifest = registry.resolve(tag).await.map_err(failed)?;
-            items.push(write_tag(&name, &package, tag.as_str(), manifest.digest()));
-        }
-        Ok(items)
-    })
-    .await?;
-    Ok(Reply::json(listing::reply("tags", items, next)))
-}
-
-fn tag_of(text: &str) -> Result<Tag, ApiError> {
-    text.parse().map_err(invalid)
-}
-
-async fn tag(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let (name, package, registry) = image_of(app, &call)?;
-    let tag = tag_of(call.param("tag"))?;
-    let manifest = registry.resolve(&tag).await.map_err(failed)?;
-    Ok(Reply::json(write_tag(
-        &name,
-        &package,
-        tag.as_str(),
-        manifest.digest(),
-    )))
-}
-
-async fn create_tag(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let (name, package, registry) = image_of(app, &call)?;
-    let tag = tag_of(call.query_string("tagId")?)?;
-    let digest = read_tag(call.take_body(), &name, &package)?;
-    match registry.resolve(&tag).await {
-        Err(RegistryError::NotFound { .. }) => {}
-        Ok(_) => {
-            return Err(ApiError::already_exists(format!(
-                "`{}` already exists",
-                name.tag(&package, tag.as_str())
+    let digest: Digest = call.param("digest").parse().map_err(invalid)?;
+    let location: LocationId = call.param("location").parse()?;
+    if !call.query.boolean("force")? {
+        refuse_tagged(&registry, (&name, &package), &digest).await?;
+    }
+    match registry.delete_manifest(&digest).await {
+        Ok(()) => {}
+        Err(error @ RegistryError::Refused { status: 400..500, .. }) => {
+            return Err(ApiError::failed_precondition(format!(
+                "this registry does not delete images ({error}): allow it in the registry's own configuration"
             )));
         }
         Err(error) => return Err(failed(error)),
     }
-    put_tag(&registry, (&name, &package), &tag, &digest).await
+    let (operation, changes) =
+        operations::new_of_artifacts(app, &call.project()?, &location, write_operation).await?;
+    call.commit(app, changes).await?;
+    Ok(Reply::json(operation))
 }
 
-async fn update_tag(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let mask = call.query.string("updateMask")?.unwrap_or_default().to_owned();
-    FieldMask::parse(&mask, &["version"])?;
-    let (name, package, registry) = image_of(app, &call)?;
-    let tag = tag_of(call.param("tag"))?;
-    let digest = read_tag(call.take_body(), &name, &package)?;
-    registry.resolve(&tag).await.map_err(failed)?;
-    put_tag(&registry, (&name, &package), &tag, &digest).await
-}
-
-/// Sends the manifest back under the tag: the exact bytes that were read and hashed.
-async fn put_tag(
+async fn refuse_tagged(
     registry: &Repository<'_>,
     (name, package): (&RepositoryName, &str),
-    tag: &Tag,
     digest: &Digest,
-) -> Result<Reply, ApiError> {
-    let manifest = registry.manifest(digest).await.map_err(failed)?;
-    registry.put_tag(tag, &manifest).await.map_err(failed)?;
-    Ok(Reply::json(write_tag(name, package, tag.as_str(), digest)))
+) -> Result<(), ApiError> {
+    let images = within(async { images_of(registry, package, &mut { MAX_READ }).await }).await;
+    let images = match images {
+        Ok(images) => images,
+        // Nothing in this package has a tag.
+        Err(error) if error.code() == Code::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match images.iter().find(|image| image.digest == *digest) {
+        Some(image) => Err(ApiError::failed_precondition(format!(
+            "`{}` is tagged `{}`: delete its tags first, or all of it with `force=true`",
+            name.version(package, digest),
+            image.tags.join("`, `")
+        ))),
+        None => Ok(()),
+    }
 }
 
-async fn delete_tag(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let (name, package, registry) = image_of(app, &call)?;
-    let tag = tag_of(call.param("tag"))?;
-    match registry.delete_tag(&tag).await {
-        Ok(()) => Ok(Reply::empty()),
-        // The distribution project's registry before version 3, for one.
-        Err(error @ RegistryError::Refused { status: 400..500, .. }) => {
-            Err(ApiError::failed_precondition(format!(
-                "this registry cannot delete tags ({error}); to let `{}` name another version, move it: \
-             PATCH it with `updateMask=version`, or push the image under the tag",
-                name.tag(&package, tag.as_str())
-            )))
-        }
-        Err(error) => Err(failed(error)),
+/// Lists are read whole: a filter would be ignored, so it is refused.
+fn refuse_filter(call: &Call) -> Result<(), ApiError> {
+    match call.query.string("filter")? {
+        Some(_) => Err(ApiError::invalid_argument(
+            "query parameter `filter` is not supported here, expected the list without it",
+        )),
+        None => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! Pages of stored resources.
 
-use binauthz_store::{Kind, ListQuery, Resource};
+use binauthz_store::{Kind, ListQuery, MAX_ROWS, Resource};
+use binauthz_wire::filter::Filter;
 use binauthz_wire::page::PageToken;
 
 use super::call::Call;
@@ -50,8 +51,35 @@ impl Page {
         items.last().map(|last| self.token(&key(last)))
     }
 
+    /// How many items to look at for one page of a filtered list.
+    pub(crate) fn scan(&self, filter: &Filter) -> u32 {
+        if *filter == Filter::Everything {
+            self.fetch()
+        } else {
+            MAX_ROWS
+        }
+    }
+
+    /// The page of a filtered list from `items`, of which [`Page::scan`] were asked for. A page may be short (or empty)
+    /// and still have a successor, as Google's lists do.
+    pub(crate) fn filtered<T>(
+        &self,
+        items: Vec<T>,
+        scanned: u32,
+        key: impl Fn(&T) -> String,
+        wanted: impl FnMut(&T) -> bool,
+    ) -> (Vec<T>, Option<String>) {
+        let is_last = items.len() < usize::try_from(scanned).unwrap_or(usize::MAX);
+        let last = items.last().map(&key).filter(|_| !is_last);
+        let mut found: Vec<T> = items.into_iter().filter(wanted).collect();
+        let next = self
+            .cut(&mut found, key)
+            .or_else(|| last.map(|last| self.token(&last)));
+        (found, next)
+    }
+
     /// The token of the page after `key`.
-    pub(crate) fn token(&self, key: &str) -> String {
+    fn token(&self, key: &str) -> String {
         PageToken::encode(&self.list, key)
     }
 }

@@ -5,6 +5,7 @@ mod audit_entries;
 mod body;
 pub(crate) mod call;
 pub(crate) mod clusters;
+mod continuous_validation;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;
@@ -22,6 +23,8 @@ pub(crate) mod routes;
 mod services;
 mod template;
 mod tokens;
+mod verb_override;
 
 pub(crate) use call::handle;
+pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;

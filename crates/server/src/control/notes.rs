@@ -3,14 +3,27 @@
 use binauthz_core::name::NoteName;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
-use binauthz_wire::containeranalysis::{Note, read_note, write_note};
-use binauthz_wire::json::{self, Limits};
+use binauthz_wire::containeranalysis::{Note, read_note, read_note_update, read_notes, write_note};
+use binauthz_wire::filter::Filter;
+use binauthz_wire::json::{self, Limits, timestamp_out};
+use serde_json::json;
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
+use super::iam;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
+
+/// What a filter of notes may ask about.
+const FIELDS: &[&str] = &[
+    "kind",
+    "createTime",
+    "updateTime",
+    "noteId",
+    "name",
+    "shortDescription",
+];
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
@@ -26,7 +39,9 @@ pub(crate) fn routes() -> Vec<Route> {
     };
     const ALL: &str = "/{version}/projects/{project}/notes";
     const ONE: &str = "/{version}/projects/{project}/notes/{note}";
+    const BATCH: &str = "/{version}/projects/{project}/notes:batchCreate";
     vec![
+        row(Verb::Post, BATCH, "BatchCreateNotes", "containeranalysis.notes.create", Class::Write, |app, call| Box::pin(batch(app, call))),
         row(Verb::Post, ALL, "CreateNote", "containeranalysis.notes.create", Class::Write, |app, call| Box::pin(create(app, call))),
         row(Verb::Get, ALL, "ListNotes", "containeranalysis.notes.list", Class::Read, |app, call| Box::pin(list(app, call))),
         row(Verb::Get, ONE, "GetNote", "containeranalysis.notes.get", Class::Read, |app, call| Box::pin(read(app, call))),
@@ -48,12 +63,12 @@ fn parsed(row: &Resource) -> Result<Note, ApiError> {
     Ok(read_note(json::parse(row.document.as_bytes(), Limits::API)?)?)
 }
 
-fn shown(row: &Resource) -> Result<serde_json::Value, ApiError> {
+fn written(row: &Resource, note: &Note) -> serde_json::Value {
     let (created, updated) = (
         UnixTime::from_micros(row.created),
         UnixTime::from_micros(row.updated),
     );
-    Ok(write_note(&row.name, &parsed(row)?, created, updated))
+    write_note(&row.name, note, created, updated)
 }
 
 pub(super) async fn stored(app: &App, name: &NoteName) -> Result<Resource, ApiError> {
@@ -64,21 +79,34 @@ pub(super) async fn stored(app: &App, name: &NoteName) -> Result<Resource, ApiEr
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = NoteName::new(call.project()?, call.query_string("noteId")?.parse()?);
     let note = read_note(call.take_body())?;
-    let parent = format!("projects/{}", name.project());
-    let document = document(&name, &note);
-    let resource = NewResource {
+    call.commit(app, vec![insert(&name, &note)]).await?;
+    Ok(Reply::json(new(&call, &name, &note)))
+}
+
+/// All of the notes, or none and the reason.
+async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let project = call.project()?;
+    let (mut changes, mut shown) = (Vec::new(), Vec::new());
+    for (id, note) in read_notes(call.take_body())? {
+        let name = NoteName::new(project.clone(), id);
+        changes.push(insert(&name, &note));
+        shown.push(new(&call, &name, &note));
+    }
+    call.commit(app, changes).await?;
+    Ok(Reply::json(json!({ "notes": shown })))
+}
+
+fn insert(name: &NoteName, note: &Note) -> Change {
+    Change::Insert(NewResource {
         kind: Kind::Note,
         name: name.to_string(),
-        parent,
-        document,
-    };
-    call.commit(app, vec![Change::Insert(resource)]).await?;
-    Ok(Reply::json(write_note(
-        &name.to_string(),
-        &note,
-        call.now,
-        call.now,
-    )))
+        parent: format!("projects/{}", name.project()),
+        document: document(name, note),
+    })
+}
+
+fn new(call: &Call, name: &NoteName, note: &Note) -> serde_json::Value {
+    write_note(&name.to_string(), note, call.now, call.now)
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
@@ -87,32 +115,50 @@ async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
 
 /// The note of this name as an answer.
 pub(super) async fn show(app: &App, name: &NoteName) -> Result<Reply, ApiError> {
-    Ok(Reply::json(shown(&stored(app, name).await?)?))
+    let row = stored(app, name).await?;
+    Ok(Reply::json(written(&row, &parsed(&row)?)))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
-    if call.query.string("filter")?.is_some() {
-        return Err(ApiError::invalid_argument(
-            "`filter` is not supported for notes: leave it out",
-        ));
-    }
     let parent = format!("projects/{}", call.project()?);
-    let page = Page::of(&call, format!("{parent}/notes"), 20, 1000)?;
-    let (rows, next) = listing::resources(app, &page, Kind::Note, &parent).await?;
-    let notes = rows.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    let text = call.query.string("filter")?.unwrap_or_default();
+    let filter = Filter::parse(text, FIELDS)?;
+    let page = Page::of(&call, format!("{parent}/notes {text}"), 20, 1000)?;
+    let query = ListQuery {
+        kind: Kind::Note,
+        parent,
+        after: page.after(),
+        limit: page.scan(&filter),
+    };
+    let rows = app.store.list(&query).await?;
+    let mut notes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let note = parsed(&row)?;
+        notes.push((row, note));
+    }
+    let wanted = |(row, note): &(Resource, Note)| filter.matches(&|field| value(row, note, field));
+    let (notes, next) = page.filtered(notes, query.limit, |(row, _)| row.name.clone(), wanted);
+    let notes = notes.iter().map(|(row, note)| written(row, note)).collect();
     Ok(Reply::json(listing::reply("notes", notes, next)))
+}
+
+/// What a filter asks about.
+fn value(row: &Resource, note: &Note, field: &str) -> String {
+    match field {
+        "kind" => "ATTESTATION".to_owned(),
+        "name" => row.name.clone(),
+        "createTime" => timestamp_out(UnixTime::from_micros(row.created)),
+        "updateTime" => timestamp_out(UnixTime::from_micros(row.updated)),
+        "shortDescription" => note.short_description.clone(),
+        _ => row.name.rsplit('/').next().unwrap_or_default().to_owned(),
+    }
 }
 
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call)?;
-    let mask = call.query.string("updateMask")?.map(str::to_owned);
-    if mask.is_some_and(|mask| mask != "*") {
-        return Err(ApiError::invalid_argument(
-            "`updateMask` is not supported for notes: send the whole note without one",
-        ));
-    }
-    let note = read_note(call.take_body())?;
+    let mask = call.query.string("updateMask")?.unwrap_or_default().to_owned();
     let row = stored(app, &name).await?;
+    let note = read_note_update(call.take_body(), &mask, parsed(&row)?)?;
     let document = document(&name, &note);
     let change = Change::Replace {
         kind: Kind::Note,
@@ -150,14 +196,12 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
             row.name
         )));
     }
-    call.commit(
-        app,
-        vec![Change::Delete {
-            kind: Kind::Note,
-            name: name.to_string(),
-            expect: None,
-        }],
-    )
-    .await?;
+    let delete = Change::Delete {
+        kind: Kind::Note,
+        name: name.to_string(),
+        expect: None,
+    };
+    call.commit(app, vec![delete, iam::clear(name.to_string())])
+        .await?;
     Ok(Reply::empty())
 }

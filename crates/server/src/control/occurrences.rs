@@ -4,14 +4,15 @@
 //! counts is decided at every admission.
 
 use aws_lc_rs::digest;
-use binauthz_core::image::{Digest, ImageRef};
+use binauthz_core::image::{Digest, ImageRef, PinnedImage};
 use binauthz_core::name::{NoteName, OccurrenceName};
 use binauthz_core::payload::unverified_digest;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, CommitError, Kind, OccurrenceQuery, OccurrenceRow, OccurrenceScope};
 use binauthz_wire::containeranalysis::{
-    Occurrence, read_occurrence, read_occurrence_object, write_occurrence,
+    Occurrence, read_occurrence, read_occurrence_object, read_remediation, write_occurrence,
 };
+use binauthz_wire::field_mask::FieldMask;
 use binauthz_wire::filter::Filter;
 use binauthz_wire::json::{self, Limits, Object};
 use serde_json::json;
@@ -19,20 +20,19 @@ use serde_json::json;
 use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
-use super::notes;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use super::{iam, notes};
 use crate::app::App;
 
 const FIELDS: &[&str] = &[
     "kind",
     "resourceUri",
+    "noteName",
     "noteId",
     "noteProjectId",
     "createTime",
     "updateTime",
 ];
-/// Rows looked at for one page of a filtered list.
-const MAX_SCANNED: u32 = 5_000;
 const MAX_BATCH: usize = 1_000;
 
 #[rustfmt::skip] // A table: one route a line.
@@ -50,6 +50,7 @@ pub(crate) fn routes() -> Vec<Route> {
     const ALL: &str = "/{version}/projects/{project}/occurrences";
     const ONE: &str = "/{version}/projects/{project}/occurrences/{occurrence}";
     const BATCH: &str = "/{version}/projects/{project}/occurrences:batchCreate";
+    const SUMMARY: &str = "/{version}/projects/{project}/occurrences:vulnerabilitySummary";
     const OF_NOTE: &str = "/{version}/projects/{project}/notes/{note}/occurrences";
     const NOTE: &str = "/{version}/projects/{project}/occurrences/{occurrence}/notes";
     vec![
@@ -59,35 +60,31 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Verb::Get, OF_NOTE, "ListNoteOccurrences", "containeranalysis.notes.listOccurrences", Class::Read, |app, call| Box::pin(of_note(app, call))),
         row(Verb::Get, ONE, "GetOccurrence", "containeranalysis.occurrences.get", Class::Read, |app, call| Box::pin(read(app, call))),
         row(Verb::Get, NOTE, "GetOccurrenceNote", "containeranalysis.occurrences.get", Class::Read, |app, call| Box::pin(note(app, call))),
-        row(Verb::Patch, ONE, "UpdateOccurrence", "containeranalysis.occurrences.update", Class::Write, |_, _| {
-            Box::pin(async {
-                Err(ApiError::invalid_argument("an attestation cannot be changed: delete the occurrence and create another"))
-            })
-        }),
+        row(Verb::Get, SUMMARY, "GetVulnerabilityOccurrencesSummary", "containeranalysis.occurrences.list", Class::Read, |_, call| Box::pin(async move { summary(&call) })),
+        row(Verb::Patch, ONE, "UpdateOccurrence", "containeranalysis.occurrences.update", Class::Write, |app, call| Box::pin(update(app, call))),
         row(Verb::Delete, ONE, "DeleteOccurrence", "containeranalysis.occurrences.delete", Class::Write, |app, call| Box::pin(delete(app, call))),
     ]
 }
 
-/// The digest of `[SCHEME://]IMAGE@sha256:DIGEST`; anything else is told what to do.
-pub(super) fn pinned(resource_uri: &str) -> Result<Digest, ApiError> {
+/// The image of `[SCHEME://]IMAGE@sha256:DIGEST` in a field; anything else is told what to do.
+pub(super) fn pinned(field: &str, resource_uri: &str) -> Result<PinnedImage, String> {
     let image = resource_uri
         .split_once("://")
         .map_or(resource_uri, |(_, image)| image);
     let shown: String = resource_uri.chars().take(200).collect();
     match image.parse::<ImageRef>() {
-        Ok(ImageRef::Pinned(pinned)) => Ok(*pinned.digest()),
-        Ok(ImageRef::Tagged(_)) => Err(ApiError::invalid_argument(format!(
-            "`resourceUri` is `{shown}`, which names no digest: an attestation is about IMAGE@sha256:DIGEST; find the digest with `binauthz images describe {image}`"
-        ))),
-        Err(why) => Err(ApiError::invalid_argument(format!(
-            "`resourceUri` is `{shown}`: {why}"
-        ))),
+        Ok(ImageRef::Pinned(pinned)) => Ok(pinned),
+        Ok(ImageRef::Tagged(_)) => Err(format!(
+            "`{field}` is `{shown}`, which names no digest: an attestation is about IMAGE@sha256:DIGEST; find the digest with `binauthz images describe {image}`"
+        )),
+        Err(why) => Err(format!("`{field}` is `{shown}`: {why}")),
     }
 }
 
 /// A row that says the same under every name: the resource may come with a scheme or without.
 fn row(name: &OccurrenceName, occurrence: &Occurrence, now: UnixTime) -> Result<OccurrenceRow, ApiError> {
-    let digest = pinned(&occurrence.resource_uri)?;
+    let image = pinned("resourceUri", &occurrence.resource_uri).map_err(ApiError::invalid_argument)?;
+    let digest = *image.digest();
     let signed = unverified_digest(&occurrence.attestation.payload)
         .map_err(|why| ApiError::invalid_argument(format!("`attestation.serializedPayload`: {why}")))?;
     if signed != digest {
@@ -246,8 +243,15 @@ async fn stored(app: &App, call: &Call) -> Result<OccurrenceRow, ApiError> {
         .ok_or_else(|| CommitError::NotFound { name }.into())
 }
 
+fn parsed(row: &OccurrenceRow) -> Result<Occurrence, ApiError> {
+    Ok(read_occurrence(json::parse(
+        row.document.as_bytes(),
+        Limits::API,
+    )?)?)
+}
+
 fn shown(row: &OccurrenceRow) -> Result<serde_json::Value, ApiError> {
-    let occurrence = read_occurrence(json::parse(row.document.as_bytes(), Limits::API)?)?;
+    let occurrence = parsed(row)?;
     let (created, updated) = (
         UnixTime::from_micros(row.created),
         UnixTime::from_micros(row.updated),
@@ -264,10 +268,41 @@ async fn note(app: &App, call: Call) -> Result<Reply, ApiError> {
     notes::show(app, &row.note.parse()?).await
 }
 
+/// What is said about an attestation may change. What was attested may not: whoever read it must find the same again.
+async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    const IMMUTABLE: &str = "an attestation cannot be changed: delete the occurrence and create another";
+    let mask = call.query.string("updateMask")?.unwrap_or_default().to_owned();
+    let mut before = stored(app, &call).await?;
+    if FieldMask::parse(&mask, &["remediation"]).map_or(true, |mask| mask.is_all()) {
+        return Err(ApiError::invalid_argument(format!(
+            "{IMMUTABLE}; `updateMask=remediation` is what can be updated"
+        )));
+    }
+    let mut occurrence = parsed(&before)?;
+    occurrence.remediation = read_remediation(call.take_body())?;
+    let created = UnixTime::from_micros(before.created);
+    let written = write_occurrence(&before.name, &occurrence, created, call.now);
+    before.document = written.to_string();
+    before.updated = call.now.as_micros();
+    let (note, digest) = (before.note.clone(), before.digest);
+    call.commit(app, vec![Change::ReplaceOccurrence(before)]).await?;
+    forget(app, &note, digest);
+    Ok(Reply::json(written))
+}
+
+/// Nothing but attestations is kept, so nothing is known of vulnerabilities; a filter is read all the same, because a
+/// mistake in it must not look like a clean bill.
+fn summary(call: &Call) -> Result<Reply, ApiError> {
+    Filter::parse(call.query.string("filter")?.unwrap_or_default(), FIELDS)?;
+    Ok(Reply::empty())
+}
+
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let row = stored(app, &call).await?;
-    call.commit(app, vec![Change::DeleteOccurrence { name: row.name }])
-        .await?;
+    let delete = Change::DeleteOccurrence {
+        name: row.name.clone(),
+    };
+    call.commit(app, vec![delete, iam::clear(row.name)]).await?;
     forget(app, &row.note, row.digest);
     Ok(Reply::empty())
 }
@@ -295,27 +330,11 @@ async fn list(app: &App, call: Call, scope: OccurrenceScope, what: &str) -> Resu
         scope,
         digest: wanted.map(|digest| *digest.as_bytes()),
         after: page.after(),
-        limit: if filter == Filter::Everything {
-            page.fetch()
-        } else {
-            MAX_SCANNED
-        },
+        limit: page.scan(&filter),
     };
     let rows = app.store.list_occurrences(&query).await?;
-    let scanned_all = rows.len() < usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let last = rows.last().map(|row| row.name.clone());
-    let mut found: Vec<OccurrenceRow> = rows
-        .into_iter()
-        .filter(|row| filter.matches(&|field| value(row, field)))
-        .collect();
-    // A page may be short (or empty) and still have a successor, as Google's lists do.
-    let next = page.cut(&mut found, |row| row.name.clone()).or_else(|| {
-        if scanned_all {
-            None
-        } else {
-            last.map(|name| page.token(&name))
-        }
-    });
+    let wanted = |row: &OccurrenceRow| filter.matches(&|field| value(row, field));
+    let (found, next) = page.filtered(rows, query.limit, |row| row.name.clone(), wanted);
     let items = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
     Ok(Reply::json(listing::reply("occurrences", items, next)))
 }
@@ -325,6 +344,7 @@ fn value(row: &OccurrenceRow, field: &str) -> String {
     match field {
         "kind" => row.kind.clone(),
         "resourceUri" => row.resource_uri.clone(),
+        "noteName" => row.note.clone(),
         "createTime" => json::timestamp_out(UnixTime::from_micros(row.created)),
         "updateTime" => json::timestamp_out(UnixTime::from_micros(row.updated)),
         "noteId" => note.map(|note| note.note().to_string()).unwrap_or_default(),

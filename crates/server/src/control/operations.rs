@@ -1,4 +1,4 @@
-//! Operations of Kubernetes Engine and Service Usage. All of them are done when they are answered; the last ones of each
+//! Operations of Kubernetes Engine, Service Usage and Artifact Registry. All of them are done when they are answered; the last ones of each
 //! project are kept for whoever asks again.
 
 use binauthz_core::name::{ClusterName, LocationId, ProjectId};
@@ -103,6 +103,38 @@ pub(super) async fn new_of_services(
     Ok((answer, changes))
 }
 
+/// The name of a new Artifact Registry operation, and the changes that keep what `answer` makes of it. Its address is one
+/// of Kubernetes Engine's, but it is in none of that API's lists.
+pub(super) async fn new_of_artifacts(
+    app: &App,
+    project: &ProjectId,
+    location: &LocationId,
+    answer: impl FnOnce(&str) -> serde_json::Value,
+) -> Result<(serde_json::Value, Vec<Change>), ApiError> {
+    let name = format!(
+        "projects/{project}/locations/{location}/operations/{}",
+        uuid::Uuid::new_v4()
+    );
+    let answer = answer(&name);
+    let (parent, document) = (artifacts(project), answer.to_string());
+    let changes = keep(
+        app,
+        NewResource {
+            kind: Kind::Operation,
+            name,
+            parent,
+            document,
+        },
+    )
+    .await?;
+    Ok((answer, changes))
+}
+
+/// What Artifact Registry's operations are kept under.
+fn artifacts(project: &ProjectId) -> String {
+    format!("projects/{project}/artifacts")
+}
+
 fn unique() -> String {
     uuid::Uuid::new_v4()
         .simple()
@@ -162,16 +194,24 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
+    let project = call.project()?;
     let name = format!(
-        "projects/{}/locations/{location}/operations/{}",
-        call.project()?,
+        "projects/{project}/locations/{location}/operations/{}",
         call.param("operation")
     );
-    Ok(Reply::json(describe(&call, &found(app, name).await?)?))
+    let row = found(app, name).await?;
+    if row.parent == artifacts(&project) {
+        return as_kept(&row);
+    }
+    Ok(Reply::json(describe(&call, &row)?))
 }
 
 async fn read_service_operation(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let row = found(app, format!("operations/{}", call.param("operation"))).await?;
+    as_kept(&found(app, format!("operations/{}", call.param("operation"))).await?)
+}
+
+/// An operation that was kept as it was answered.
+fn as_kept(row: &Resource) -> Result<Reply, ApiError> {
     Ok(Reply::json(
         json::parse(row.document.as_bytes(), Limits::API)?.into(),
     ))

@@ -34,6 +34,12 @@ impl Query {
         Ok(Query(pairs))
     }
 
+    /// These pairs and those; what both have is given twice.
+    pub(super) fn and(mut self, other: Query) -> Query {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The value of a parameter in either spelling (`noteId`, `note_id`); an empty one counts as absent.
     pub(crate) fn string(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut values = self

@@ -91,6 +91,8 @@ impl ApiVersion {
     /// The tracks of Kubernetes Engine: GA, beta, alpha.
     pub(crate) const CONTAINER: &'static [ApiVersion] =
         &[ApiVersion::V1, ApiVersion::V1Beta1, ApiVersion::V1Alpha1];
+    /// What only the alpha of Binary Authorization has.
+    pub(crate) const V1_ALPHA2_ONLY: &'static [ApiVersion] = &[ApiVersion::V1Alpha2];
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
 
@@ -143,6 +145,7 @@ pub(super) fn table() -> &'static Table {
                 super::attestors::routes(),
                 super::audit_entries::routes(),
                 super::clusters::routes(),
+                super::continuous_validation::routes(),
                 super::decisions::routes(),
                 super::images::routes(),
                 super::iam::routes(),
@@ -165,6 +168,37 @@ pub(super) fn table() -> &'static Table {
 mod tests {
     use super::*;
     use crate::control::template::Template;
+
+    /// The table as it is written down, so that a change of it is seen by whoever reads the change. `BINAUTHZ_BLESS=1`
+    /// writes it down anew.
+    #[test]
+    fn the_table_is_the_one_that_is_written_down() {
+        let mut lines: Vec<String> = table()
+            .routes()
+            .map(|route| {
+                let versions: Vec<&str> = route.versions.iter().map(|version| version.as_str()).collect();
+                let class = match route.class {
+                    Class::Read => "read",
+                    Class::Write => "write",
+                };
+                let (verb, template) = (route.verb.as_str(), route.template);
+                let (versions, permission) = (versions.join(","), route.permission);
+                let (api, name) = (route.api.as_str(), route.name);
+                format!("{verb} {template} {versions} {permission} {class} {api}.{name}\n")
+            })
+            .collect();
+        lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
+        let served = lines.concat();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/control/routes.golden");
+        if std::env::var_os("BINAUTHZ_BLESS").is_some() {
+            std::fs::write(file, &served).unwrap();
+        }
+        let written = std::fs::read_to_string(file).unwrap();
+        for (served, written) in served.lines().zip(written.lines()) {
+            assert_eq!(served, written, "see `BINAUTHZ_BLESS` above");
+        }
+        assert_eq!(served, written);
+    }
 
     #[test]
     fn every_row_is_complete() {

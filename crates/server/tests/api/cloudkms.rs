@@ -360,6 +360,25 @@ async fn only_an_enabled_version_is_used() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_verb_may_repeat_the_name_and_the_path_counts() {
+    let (server, key) = with_key("EC_SIGN_ED25519").await;
+    let version = format!("{key}/cryptoKeyVersions/1");
+    let data = json!({ "name": "ignored", "data": STANDARD.encode(MESSAGE) });
+    server.post(&format!("{version}:asymmetricSign"), data).await.ok();
+    let body = json!({ "name": "projects/demo/another/one" });
+    for (verb, state) in [("destroy", "DESTROY_SCHEDULED"), ("restore", "DISABLED")] {
+        let path = format!("{version}:{verb}");
+        server
+            .post(&path, json!({ "name": "x", "force": true }))
+            .await
+            .refused("INVALID_ARGUMENT", "force");
+        let answer = server.post(&path, body.clone()).await.ok();
+        assert_eq!(answer["state"], state);
+        assert_eq!(answer["name"], version["/v1/".len()..]);
+    }
+}
+
+#[tokio::test]
 async fn an_update_does_not_destroy() {
     let (server, key) = with_key("EC_SIGN_ED25519").await;
     let path = format!("{key}/cryptoKeyVersions/1?updateMask=state");

@@ -107,19 +107,29 @@ impl Court {
         image
     }
 
-    /// Attests an image; gives the occurrence's name.
-    pub(crate) async fn attest(&self, image: &str) -> String {
+    /// A signed statement about an image.
+    pub(crate) fn statement(&self, image: &str) -> Value {
         let (repository, digest) = image.split_once('@').unwrap();
         let payload = payload::build(repository, &digest.parse().unwrap());
         let signature = self.key.sign(&SystemRandom::new(), &payload).unwrap();
-        let occurrence = json!({
+        json!({
+            "serializedPayload": STANDARD.encode(&payload),
+            "signatures": [{ "publicKeyId": KEY_ID, "signature": STANDARD.encode(signature.as_ref()) }],
+        })
+    }
+
+    /// The occurrence that attests an image.
+    pub(crate) fn occurrence(&self, image: &str) -> Value {
+        json!({
             "noteName": "projects/p/notes/signed",
             "resourceUri": format!("https://{image}"),
-            "attestation": {
-                "serializedPayload": STANDARD.encode(&payload),
-                "signatures": [{ "publicKeyId": KEY_ID, "signature": STANDARD.encode(signature.as_ref()) }],
-            },
-        });
+            "attestation": self.statement(image),
+        })
+    }
+
+    /// Attests an image; gives the occurrence's name.
+    pub(crate) async fn attest(&self, image: &str) -> String {
+        let occurrence = self.occurrence(image);
         let stored = self
             .desk
             .post("/v1/projects/p/occurrences", occurrence)

@@ -1,6 +1,6 @@
 //! Artifact Registry as `gcloud artifacts docker` uses it, in front of a registry that is honest or lies.
 
-use crate::support::{Desk, flags};
+use crate::support::{Desk, answer, flags};
 use binauthz_registry::fake::{FakeRegistry, Lie};
 use binauthz_server::Flags;
 use reqwest::Method;
@@ -204,6 +204,194 @@ async fn lists_show_what_has_a_tag() {
         versions["versions"][0]["relatedTags"].as_array().map(Vec::len),
         Some(2)
     );
+}
+
+#[tokio::test]
+async fn tags_are_listed_by_the_version_they_name() {
+    let (server, registry) = set_up().await;
+    let first = registry.push("demo/app/sub/web", "v1", IMAGE, M1);
+    registry.push("demo/app/sub/web", "latest", IMAGE, M1);
+    registry.push("demo/app/sub/web", "v2", IMAGE, M2);
+    let package = format!("{REPOSITORY}/packages/sub%252Fweb");
+    let list = async |filter: &str| {
+        let filter: String = filter.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        server.get(&format!("{package}/tags?filter={filter}")).await
+    };
+    let version = version_of("sub%2Fweb", &first);
+    // What gcloud sends before it deletes the tags of an image.
+    let tags = list(&format!("version=\"{version}\"")).await.ok();
+    let names: Vec<&str> = tags["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str().unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(names, ["latest", "v1"]);
+    assert!(
+        tags["tags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|tag| tag["version"] == version)
+    );
+    let none = version_of("sub%2Fweb", &format!("sha256:{}", "0".repeat(64)));
+    assert_eq!(list(&format!("version=\"{none}\"")).await.ok(), json!({}));
+    assert_eq!(list("").await.ok()["tags"].as_array().unwrap().len(), 3);
+    for filter in [
+        format!("version!=\"{version}\""),
+        format!("version=\"{}\"", version_of("other", &first)),
+        "name:\"v\"".to_owned(),
+        "version".to_owned(),
+    ] {
+        list(&filter).await.refused("INVALID_ARGUMENT", "filter");
+    }
+    let paged = server
+        .pages(
+            &format!(
+                "{package}/tags?filter=version%3D%22{}%22",
+                version.replace('%', "%25")
+            ),
+            "tags",
+            1,
+        )
+        .await;
+    assert_eq!(paged.len(), 2);
+    for path in [
+        format!("{REPOSITORY}/packages"),
+        format!("{REPOSITORY}/dockerImages"),
+        format!("{package}/versions"),
+    ] {
+        server
+            .get(&format!("{path}?filter=name%3D%22x%22"))
+            .await
+            .refused("INVALID_ARGUMENT", "`filter`");
+        server.get(&format!("{path}?filter=")).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_deleted_when_no_tag_names_it_or_with_them() {
+    let (server, registry) = set_up().await;
+    let first = registry.push("demo/app/web", "v1", IMAGE, M1);
+    let second = registry.push("demo/app/web", "v2", IMAGE, M2);
+    let versions = format!("{REPOSITORY}/packages/web/versions");
+    server
+        .delete(&format!("{versions}/{first}"))
+        .await
+        .refused("FAILED_PRECONDITION", "is tagged `v1`");
+    assert!(registry.tagged("demo/app/web", "v1").is_some());
+    server
+        .delete(&format!("{REPOSITORY}/packages/web/tags/v1"))
+        .await
+        .ok();
+    let operation = server.delete(&format!("{versions}/{first}")).await.ok();
+    assert_eq!(operation["done"], true);
+    let name = operation["name"].as_str().unwrap();
+    assert!(
+        name.starts_with("projects/demo/locations/us-central1/operations/"),
+        "{name}"
+    );
+    assert_eq!(server.get(&format!("/v1/{name}")).await.ok(), operation);
+    // It is nobody's business at Kubernetes Engine.
+    let of_clusters = "/v1/projects/demo/locations/us-central1/operations";
+    assert_eq!(server.get(of_clusters).await.ok(), json!({}));
+    server
+        .get(&format!("{versions}/{first}"))
+        .await
+        .refused("NOT_FOUND", "not found");
+    server
+        .delete(&format!("{versions}/{first}"))
+        .await
+        .refused("NOT_FOUND", "not found");
+    server.get(&format!("{versions}/{second}")).await.ok();
+    server
+        .delete(&format!("{versions}/sha256:abc"))
+        .await
+        .refused("INVALID_ARGUMENT", "sha256");
+
+    registry.lie(Some(Lie::DeleteStatus(405)));
+    server
+        .delete(&format!("{versions}/{second}?force=True"))
+        .await
+        .refused("FAILED_PRECONDITION", "does not delete images");
+    assert_eq!(server.audit(1).await[0]["status"], "FAILED_PRECONDITION");
+    registry.lie(None);
+    server
+        .delete(&format!("{versions}/{second}?force=True"))
+        .await
+        .ok();
+    assert_eq!(registry.tagged("demo/app/web", "v2"), None);
+}
+
+#[tokio::test]
+async fn gcloud_moves_a_tag_where_tags_cannot_be_deleted() {
+    let (server, registry) = set_up().await;
+    let first = registry.push("demo/app/web", "v1", IMAGE, M1);
+    let second = registry.push("demo/app/web", "v2", IMAGE, M2);
+    let tags = format!("{REPOSITORY}/packages/web/tags");
+    let agent = |command: &str, run: &str| {
+        format!("google-cloud-sdk gcloud/528.0.0 command/{command} invocation-id/{run} environment/None")
+    };
+    let delete = async |agent: &str| {
+        let request = server.request(Method::DELETE, &format!("{tags}/v1"));
+        answer(request.header("user-agent", agent)).await
+    };
+    let create = async |agent: &str| {
+        let request = server.request(Method::POST, &format!("{tags}?tagId=v1"));
+        let body = json!({ "version": version_of("web", &second) });
+        answer(request.header("user-agent", agent).json(&body)).await
+    };
+    let add = "gcloud.artifacts.docker.tags.add";
+    registry.lie(Some(Lie::DeleteStatus(405)));
+    for agent in [
+        agent("gcloud.artifacts.docker.tags.delete", "a"),
+        "curl/8".to_owned(),
+    ] {
+        delete(&agent)
+            .await
+            .refused("FAILED_PRECONDITION", "cannot delete tags");
+        create(&agent).await.refused("ALREADY_EXISTS", "tags/v1");
+    }
+    assert_eq!(delete(&agent(add, "run-1")).await.ok(), json!({}));
+    let row = &server.audit(1).await[0];
+    assert_eq!(row["detail"]["deferred"], first, "{row}");
+    assert_eq!(
+        registry.tagged("demo/app/web", "v1"),
+        Some(first.clone()),
+        "nothing happened yet"
+    );
+    for other in [
+        agent(add, "run-2"),
+        agent("gcloud.artifacts.docker.tags.delete", "run-1"),
+        agent(add, ""),
+    ] {
+        create(&other).await.refused("ALREADY_EXISTS", "tags/v1");
+    }
+    create(&agent(add, "run-1")).await.ok();
+    assert_eq!(registry.tagged("demo/app/web", "v1"), Some(second.clone()));
+    create(&agent(add, "run-1"))
+        .await
+        .refused("ALREADY_EXISTS", "tags/v1");
+
+    // Somebody else moved the tag in between.
+    assert_eq!(delete(&agent(add, "run-3")).await.ok(), json!({}));
+    registry.push("demo/app/web", "v1", IMAGE, M1);
+    create(&agent(add, "run-3"))
+        .await
+        .refused("ALREADY_EXISTS", "tags/v1");
+    // A registry that refuses for another reason is not helped out.
+    registry.lie(Some(Lie::DeleteStatus(403)));
+    delete(&agent(add, "run-4"))
+        .await
+        .refused("FAILED_PRECONDITION", "credential");
+    create(&agent(add, "run-4"))
+        .await
+        .refused("ALREADY_EXISTS", "tags/v1");
+    // One that can delete does.
+    registry.lie(None);
+    delete(&agent(add, "run-5")).await.ok();
+    assert_eq!(registry.tagged("demo/app/web", "v1"), None);
+    create(&agent(add, "run-5")).await.ok();
 }
 
 #[tokio::test]

@@ -1,9 +1,17 @@
 //! The server through its real ports. One file for each resource.
 
+mod attestations;
+mod attestors;
+mod calls;
 mod cloudkms;
 mod clusters;
 mod court;
+mod iam;
 mod images;
+mod notes;
+mod policies;
+mod projects;
+mod routes;
 mod services;
 mod start;
 mod support;

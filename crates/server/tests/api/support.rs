@@ -4,7 +4,7 @@ use std::path::Path;
 
 use binauthz_server::{Addresses, Flags, Server, Settings};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A running server with a data directory of its own.
@@ -96,16 +96,62 @@ impl Desk {
         self.send(Method::DELETE, path, None).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let url = format!("http://{}{path}", self.addresses().api);
-        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status(),
-            body: response.json().await.unwrap(),
+        answer(request).await
+    }
+
+    /// A request of the administrator, to be dressed up.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.request_as(&self.token, method, path)
+    }
+
+    /// A request with another token.
+    pub(crate) fn request_as(&self, token: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path}", self.addresses().api);
+        self.client.request(method, url).bearer_auth(token)
+    }
+
+    /// A token that may only read.
+    pub(crate) async fn viewer(&self) -> String {
+        let made = self
+            .post("/binauthz/v1/tokens?tokenId=viewer", json!({ "role": "viewer" }))
+            .await
+            .ok();
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The newest rows of the audit log.
+    pub(crate) async fn audit(&self, rows: usize) -> Vec<Value> {
+        let log = self
+            .get(&format!("/binauthz/v1/audit?pageSize={rows}"))
+            .await
+            .ok();
+        log["entries"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Every item of a list, page by page.
+    pub(crate) async fn pages(&self, path: &str, field: &str, size: usize) -> Vec<Value> {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut token) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}{separator}pageSize={size}&pageToken={token}");
+            let mut page = self.get(&page).await.ok();
+            if let Some(found) = page[field].as_array_mut() {
+                assert!(found.len() <= size, "{path}: {found:?}");
+                items.append(found);
+            }
+            match page["nextPageToken"].as_str() {
+                Some(next) => token = next.to_owned(),
+                None => return items,
+            }
         }
     }
 
@@ -114,6 +160,15 @@ impl Desk {
         let url = format!("http://{}{path}", self.addresses().health);
         let response = self.client.get(url).send().await.unwrap();
         (response.status(), response.text().await.unwrap())
+    }
+}
+
+/// What a request is answered.
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    Answer {
+        status: response.status(),
+        body: response.json().await.unwrap(),
     }
 }
 

@@ -43,8 +43,9 @@ pub struct AttestorRequest {
     pub note: NoteName,
     /// Its keys.
     pub keys: Vec<AttestorKey>,
-    /// Extension: the statement's repository must be the image's.
-    pub match_identity: bool,
+    /// Extension: the statement's repository must be the image's. Absent says nothing about it: Google's clients do not
+    /// know the field and drop it when they read, change and write an attestor.
+    pub match_identity: Option<bool>,
     /// The etag it was read with; absent means "whatever is there".
     pub etag: Option<String>,
 }
@@ -56,7 +57,7 @@ pub fn read_attestor(value: Value, view: NoteView) -> Result<AttestorRequest, In
     object.ignore("updateTime");
     let etag = object.take_optional_string("etag")?;
     let description = read_description(&mut object)?;
-    let match_identity = object.take_optional_bool("matchIdentity")?.unwrap_or(false);
+    let match_identity = object.take_optional_bool("matchIdentity")?;
     let mut owned = object.take_object(view.field())?;
     owned.ignore("delegationServiceAccountEmail");
     let note = owned.take_parsed("noteReference")?;
@@ -169,7 +170,7 @@ pub fn write_attestor(
     if !attestor.description.is_empty() {
         members.insert("description".to_owned(), json!(attestor.description));
     }
-    if attestor.match_identity {
+    if attestor.match_identity == Some(true) {
         members.insert("matchIdentity".to_owned(), json!(true));
     }
     let mut owned = Map::new();
@@ -230,7 +231,8 @@ pub struct ValidateRequest {
 pub fn read_validate_request(value: Value) -> Result<ValidateRequest, InvalidField> {
     let mut object = Object::new(value, "")?;
     object.ignore("attestor");
-    let attestation = read_attestation(object.take_object("attestation")?)?;
+    // That it has no signature is an answer of the validation, not a mistake in the question.
+    let attestation = read_attestation(object.take_object("attestation")?, 0)?;
     let note = object.take_parsed("occurrenceNote")?;
     let resource_uri = object.take_string("occurrenceResourceUri")?;
     object.finish()?;

@@ -194,11 +194,18 @@ impl Object {
         self.members.is_empty()
     }
 
-    /// Whether the member is there (and not `null`) without taking it.
+    /// Whether the member is there without taking it. `null`, the empty text and the empty list are "absent" in proto3;
+    /// an object without members is not.
     pub fn has(&self, field: &str) -> bool {
+        let means_absent = |value: &Value| match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
         self.members
             .iter()
-            .any(|(key, value)| scalar::same_field(key, field) && *value != Value::Null)
+            .any(|(key, value)| scalar::same_field(key, field) && !means_absent(value))
     }
 
     /// Takes the member as it is; `None` when absent or `null`.

@@ -218,8 +218,15 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     settle(app, &call, version, after).await
 }
 
+/// The body of a verb without fields of its own. That of the path may be repeated in it, and the path counts.
+fn nothing_but_the_name(call: &mut Call) -> Result<(), ApiError> {
+    let mut body = call.body_object()?;
+    body.ignore("name");
+    Ok(body.finish()?)
+}
+
 async fn destroy(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    call.body_object()?.finish()?;
+    nothing_but_the_name(&mut call)?;
     let version = version_of(app, &call).await?;
     let key = stored(app, Kind::CryptoKey, crypto_keys::name_of(&call)?).await?;
     let delay = KeyDocument::of(&key)?.destroy_delay(&key.name)?;
@@ -230,7 +237,7 @@ async fn destroy(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn restore(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    call.body_object()?.finish()?;
+    nothing_but_the_name(&mut call)?;
     let version = version_of(app, &call).await?;
     let after = version.lifecycle(call.now).restore(call.now.as_micros());
     settle(app, &call, version, after).await
