@@ -10,9 +10,8 @@ use std::time::SystemTime;
 
 use binauthz_registry::Registries;
 use binauthz_store::{OpenError, Store};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
@@ -150,13 +149,17 @@ impl Server {
             open(
                 &app,
                 webhook.0,
-                |app, request| Box::pin(async move { admission::handle(&app, request).await }),
+                |app, request| {
+                    Box::pin(async move { admission::handle(&app, request).await.map(Either::Left) })
+                },
                 &shutdown,
             ),
             open(
                 &app,
                 health.0,
-                |app, request| Box::pin(async move { health::answer(&app, &request).await }),
+                |app, request| {
+                    Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) })
+                },
                 &shutdown,
             ),
         ];
@@ -264,17 +267,17 @@ async fn say_what_is_enforced(app: &App) {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Response<control::Answer>> + Send>>;
 
 /// What one port does with each request.
 #[derive(Clone)]
 struct Port {
     app: Arc<App>,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answer,
+    answer: fn(Arc<App>, Request<Incoming>) -> Answering,
 }
 
 impl Service<Request<Incoming>> for Port {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<control::Answer>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -287,7 +290,7 @@ impl Service<Request<Incoming>> for Port {
 fn open(
     app: &Arc<App>,
     listener: Listener,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answer,
+    answer: fn(Arc<App>, Request<Incoming>) -> Answering,
     shutdown: &Shutdown,
 ) -> JoinHandle<()> {
     let port = Port {
