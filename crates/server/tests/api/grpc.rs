@@ -189,6 +189,10 @@ async fn versions(channel: &Channel) {
         .unwrap()
         .into_inner();
     assert_eq!(restored.state(), State::Disabled);
+    version_pages(client).await;
+}
+
+async fn version_pages(mut client: Keys<Channel>) {
     let all = kms::ListCryptoKeyVersionsRequest {
         parent: KEY.to_owned(),
         page_size: 1,
@@ -401,13 +405,29 @@ async fn occurrences(channel: &Channel, attestation: &grafeas::AttestationOccurr
     };
     let updated = client.update_occurrence(update).await.unwrap().into_inner();
     assert_eq!(updated.remediation, "none needed");
+    listed(channel, &updated).await;
+    client
+        .delete_occurrence(grafeas::DeleteOccurrenceRequest { name })
+        .await
+        .unwrap();
+    let batch = grafeas::BatchCreateOccurrencesRequest {
+        parent,
+        occurrences: vec![occurrence("")],
+    };
+    let batch = client.batch_create_occurrences(batch).await.unwrap().into_inner();
+    assert_eq!(batch.occurrences[0].details, created.details);
+}
+
+/// The one occurrence there is, among those of its project and of its note.
+async fn listed(channel: &Channel, occurrence: &grafeas::Occurrence) {
+    let mut client = GrafeasClient::new(channel.clone());
     let of_project = grafeas::ListOccurrencesRequest {
-        parent: parent.clone(),
+        parent: "projects/p".to_owned(),
         filter: format!("resourceUrl=\"https://{IMAGE}@{DIGEST}\" AND kind=\"ATTESTATION\""),
         ..Default::default()
     };
     let of_project = client.list_occurrences(of_project).await.unwrap().into_inner();
-    assert_eq!(of_project.occurrences, std::slice::from_ref(&updated));
+    assert_eq!(of_project.occurrences, std::slice::from_ref(occurrence));
     let of_note = grafeas::ListNoteOccurrencesRequest {
         name: NOTE.to_owned(),
         page_size: 10,
@@ -420,18 +440,8 @@ async fn occurrences(channel: &Channel, attestation: &grafeas::AttestationOccurr
             .unwrap()
             .into_inner()
             .occurrences,
-        [updated]
+        std::slice::from_ref(occurrence)
     );
-    client
-        .delete_occurrence(grafeas::DeleteOccurrenceRequest { name })
-        .await
-        .unwrap();
-    let batch = grafeas::BatchCreateOccurrencesRequest {
-        parent,
-        occurrences: vec![occurrence("")],
-    };
-    let batch = client.batch_create_occurrences(batch).await.unwrap().into_inner();
-    assert_eq!(batch.occurrences[0].details, created.details);
 }
 
 async fn validate(channel: &Channel, attestation: grafeas::AttestationOccurrence) {
