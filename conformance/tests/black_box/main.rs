@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod demo;
+mod gcloud_artifacts;
 mod gcloud_binauthz;
 mod gcloud_kms;
 mod guide;

@@ -4,7 +4,7 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::audit::Journal;
@@ -31,6 +31,8 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
     pub(crate) tag_moves: TagMoves,
+    /// Held from the look at the other attestors' keys to the commit.
+    pub(crate) attestor_writes: Mutex<()>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) clock: fn() -> UnixTime,

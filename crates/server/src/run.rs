@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -204,6 +204,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         tag_moves: control::TagMoves::default(),
+        attestor_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         clock: system_clock,

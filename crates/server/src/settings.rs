@@ -70,6 +70,7 @@ struct File {
     registries: Vec<String>,
     require_policy: bool,
     warn_only_for_workloads: bool,
+    unique_attestor_keys: bool,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
 }
@@ -93,6 +94,8 @@ pub struct Settings {
     pub require_policy: bool,
     /// Workload kinds are warned about, their Pods are denied.
     pub warn_only_for_workloads: bool,
+    /// A public key belongs to one attestor; else a second one is warned about.
+    pub unique_attestor_keys: bool,
     /// Further names of the serving certificate.
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
@@ -142,6 +145,7 @@ impl Settings {
             registries,
             require_policy: flags.require_policy || file.require_policy,
             warn_only_for_workloads: file.warn_only_for_workloads,
+            unique_attestor_keys: file.unique_attestor_keys,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
         })
@@ -165,6 +169,7 @@ impl fmt::Display for Settings {
             "warnOnlyForWorkloads: {}",
             self.warn_only_for_workloads
         )?;
+        writeln!(formatter, "uniqueAttestorKeys: {}", self.unique_attestor_keys)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         match &self.webhook_client_authorities {
             Some(path) => writeln!(formatter, "webhookClientAuthorities: {}", path.display()),

@@ -114,6 +114,14 @@ pub fn write_operation(name: &str) -> Json {
     json!({ "name": name, "done": true, "response": { "@type": "type.googleapis.com/google.protobuf.Empty" } })
 }
 
+/// The settings of a project: nothing is redirected here from `gcr.io`.
+pub fn write_project_settings(project: &str) -> Json {
+    json!({
+        "name": format!("projects/{project}/projectSettings"),
+        "legacyRedirectionState": "REDIRECTION_FROM_GCR_IO_DISABLED",
+    })
+}
+
 /// A repository.
 pub fn write_repository(repository: &RepositoryName) -> Json {
     json!({ "name": repository.to_string(), "format": "DOCKER", "mode": "STANDARD_REPOSITORY" })

@@ -334,10 +334,15 @@ pub enum PublicKeyFormat {
     Pem,
     /// SubjectPublicKeyInfo.
     Der,
+    /// The bytes of the key alone, as the standards of post-quantum signatures define them.
+    NistPqc,
 }
 
-const PUBLIC_KEY_FORMATS: &[EnumRow<PublicKeyFormat>] =
-    &[("PEM", 1, PublicKeyFormat::Pem), ("DER", 2, PublicKeyFormat::Der)];
+const PUBLIC_KEY_FORMATS: &[EnumRow<PublicKeyFormat>] = &[
+    ("PEM", 1, PublicKeyFormat::Pem),
+    ("DER", 2, PublicKeyFormat::Der),
+    ("NIST_PQC", 3, PublicKeyFormat::NistPqc),
+];
 
 /// Reads the `publicKeyFormat` of a query, by name or number; absent means PEM.
 pub fn read_public_key_format(text: Option<&str>) -> Result<PublicKeyFormat, InvalidField> {
@@ -438,8 +443,8 @@ pub fn write_version(version: &CryptoKeyVersion<'_>) -> Json {
     members.into()
 }
 
-/// A public key. `data` is the key in the format asked for, with its CRC-32C; the PEM form is always there, because
-/// clients read nothing else.
+/// A public key. `data` is the key in the format asked for, with its CRC-32C; the PEM form is there as well, because
+/// clients read nothing else, unless the bytes of the key alone were asked for.
 pub fn write_public_key(
     name: &str,
     algorithm: &str,
@@ -447,15 +452,20 @@ pub fn write_public_key(
     format: PublicKeyFormat,
     (data, data_crc32c): (&[u8], u32),
 ) -> Json {
-    json!({
+    let mut key = json!({
         "name": name,
         "algorithm": algorithm,
         "protectionLevel": PROTECTION_LEVEL,
-        "pem": pem,
-        "pemCrc32c": pem_crc32c.to_string(),
         "publicKeyFormat": enum_name(PUBLIC_KEY_FORMATS, format),
         "publicKey": { "data": bytes_out(data), "crc32cChecksum": data_crc32c.to_string() },
-    })
+    });
+    if let Some(members) = key.as_object_mut()
+        && format != PublicKeyFormat::NistPqc
+    {
+        members.insert("pem".to_owned(), pem.into());
+        members.insert("pemCrc32c".to_owned(), pem_crc32c.to_string().into());
+    }
+    key
 }
 
 /// A signature, and whether the checksum that came with `request` was there (and right, or it would have been refused).
@@ -473,9 +483,15 @@ pub fn write_signature(name: &str, request: &SignRequest, signature: &[u8], sign
     })
 }
 
-/// A location.
+/// A location. Its keys are kept in software.
 pub fn write_location(project: &str, location: &str) -> Json {
-    json!({ "name": format!("projects/{project}/locations/{location}"), "locationId": location })
+    let name = format!("projects/{project}/locations/{location}");
+    let metadata = json!({
+        "@type": "type.googleapis.com/google.cloud.kms.v1.LocationMetadata",
+        "hsmAvailable": false,
+        "ekmAvailable": false,
+    });
+    json!({ "name": name, "locationId": location, "metadata": metadata })
 }
 
 #[cfg(test)]

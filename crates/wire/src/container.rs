@@ -265,8 +265,17 @@ pub fn read_create_request(value: Value) -> Result<(ClusterId, Cluster), Invalid
     Ok((id, read_fields(cluster)?))
 }
 
-/// Reads the body of an update call: the `binaryAuthorization` that takes the place of the present one.
-pub fn read_update_request(value: Value) -> Result<BinaryAuthorization, InvalidField> {
+/// What an update call asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterUpdate {
+    /// What takes the place of the present `binaryAuthorization`.
+    pub binary_authorization: BinaryAuthorization,
+    /// The etag the cluster was read with; absent means "whatever is there".
+    pub etag: Option<String>,
+}
+
+/// Reads the body of an update call.
+pub fn read_update_request(value: Value) -> Result<ClusterUpdate, InvalidField> {
     const ONLY: &str = "is not changed here: this server keeps what a cluster enforces (`desiredBinaryAuthorization`) and nothing else";
     let mut object = Object::new(value, "")?;
     for field in ["name", "projectId", "zone", "clusterId"] {
@@ -275,12 +284,17 @@ pub fn read_update_request(value: Value) -> Result<BinaryAuthorization, InvalidF
     let mut update = object.take_object("update")?;
     object.finish()?;
     let desired = update.take_optional_object("desiredBinaryAuthorization")?;
+    let etag = update.take_optional_string("etag")?;
     update
         .finish()
         .map_err(|other| InvalidField::refused(other.path, ONLY))?;
-    read_binary_authorization(
+    let binary_authorization = read_binary_authorization(
         desired.ok_or_else(|| InvalidField::missing("update.desiredBinaryAuthorization"))?,
-    )
+    )?;
+    Ok(ClusterUpdate {
+        binary_authorization,
+        etag,
+    })
 }
 
 /// Reads a cluster as [`write_stored_cluster`] wrote it.

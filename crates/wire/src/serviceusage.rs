@@ -41,6 +41,13 @@ const STATES: &[EnumRow<ServiceState>] = &[
     ("DISABLED", 1, ServiceState::Disabled),
 ];
 
+/// Whether to ask first if the service was used. Nothing is known of that here.
+const USAGE_CHECKS: &[EnumRow<()>] = &[
+    ("CHECK_IF_SERVICE_HAS_USAGE_UNSPECIFIED", 0, ()),
+    ("SKIP", 1, ()),
+    ("CHECK", 2, ()),
+];
+
 /// The name of a service, such as `container.googleapis.com`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceName(String);
@@ -113,7 +120,7 @@ pub fn read_batch_enable_request(value: Value) -> Result<Vec<ServiceName>, Inval
 pub fn read_disable_request(value: Value) -> Result<(), InvalidField> {
     let mut object = Object::new(value, "")?;
     object.ignore("name");
-    object.take_optional_string("checkIfServiceHasUsage")?;
+    object.take_optional_enum("checkIfServiceHasUsage", USAGE_CHECKS)?;
     object.take_optional_bool("disableDependentServices")?;
     object.finish()
 }
@@ -226,6 +233,9 @@ mod tests {
         assert!(batch(json!(vec!["a.b"; MAX_BATCH + 1])).is_err());
         let disable = json!({ "checkIfServiceHasUsage": "SKIP", "disableDependentServices": true });
         read_disable_request(disable.into()).unwrap();
+        read_disable_request(json!({ "checkIfServiceHasUsage": 1 }).into()).unwrap();
+        assert!(read_disable_request(json!({ "checkIfServiceHasUsage": 3 }).into()).is_err());
+        assert!(read_disable_request(json!({ "checkIfServiceHasUsage": "NEVER" }).into()).is_err());
         assert!(read_disable_request(json!({ "force": true }).into()).is_err());
         read_enable_request(json!({}).into()).unwrap();
         assert!(read_enable_request(json!({ "serviceIds": [] }).into()).is_err());

@@ -1,5 +1,7 @@
 //! Binary Authorization's attestors, and the validation of one attestation.
 
+mod shared_keys;
+
 use binauthz_core::attestation::{Attestation, verify};
 use binauthz_core::attestor::Attestor;
 use binauthz_core::image::PinnedImage;
@@ -103,6 +105,8 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             request.note.note()
         )));
     }
+    let _turn = app.attestor_writes.lock().await;
+    shared_keys::check(app, &name, &[], &request.keys).await?;
     let parent = format!("projects/{}", name.project());
     let resource = NewResource {
         kind: Kind::Attestor,
@@ -186,6 +190,8 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             before.note
         )));
     }
+    let _turn = app.attestor_writes.lock().await;
+    shared_keys::check(app, &name, &before.keys, &request.keys).await?;
     // Without an etag the caller takes whatever is there, but what was taken over from it must still be there.
     let expect = etag::expected(request.etag.as_deref(), &row.name)?.or(Some(row.revision));
     let change = Change::Replace {

@@ -340,6 +340,15 @@ fn find(method: &Method, path: &str) -> Result<(&'static Route, Captured), ApiEr
                 "`{method} {}` is not an address of this server",
                 cut(path)
             )),
+            Unmatched::UnknownVerb { given, known } => ApiError::not_found(format!(
+                "`:{}` in `{}` is no method of this address{}",
+                cut(&given),
+                cut(path),
+                match known.as_slice() {
+                    [] => String::new(),
+                    known => format!(", expected none or `:{}`", known.join("`, `:")),
+                }
+            )),
             Unmatched::OtherMethods(verbs) => {
                 let verbs: Vec<&str> = verbs.into_iter().map(Verb::as_str).collect();
                 ApiError::not_found(format!(

@@ -112,10 +112,11 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
-    let binary_authorization = container::read_update_request(call.take_body())?;
+    let update = container::read_update_request(call.take_body())?;
     let row = registered(app, &name).await?;
+    let expect = etag::expected(update.etag.as_deref(), &row.name)?.or(Some(row.revision));
     let cluster = Cluster {
-        binary_authorization,
+        binary_authorization: update.binary_authorization,
         ..cluster_from(&row.document)?
     };
     let document = document(&cluster);
@@ -123,7 +124,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         kind: Kind::Cluster,
         name: row.name,
         document,
-        expect: Some(row.revision),
+        expect,
     };
     change(app, &call, OperationKind::Update, name, replace).await
 }

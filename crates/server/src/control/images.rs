@@ -15,7 +15,7 @@ use binauthz_core::name::{LocationId, ProjectId};
 use binauthz_registry::{Manifest, RegistryError, Repository, UnknownRepository};
 use binauthz_wire::artifactregistry::{
     Image, RepositoryName, package_from, write_docker_image, write_operation, write_package,
-    write_repository, write_version,
+    write_project_settings, write_repository, write_version,
 };
 use binauthz_wire::status::Code;
 
@@ -42,6 +42,13 @@ pub(crate) fn routes() -> Vec<Route> {
         };
     }
     vec![
+        row(
+            (Verb::Get, "/{version}/projects/{project}/projectSettings"),
+            "GetProjectSettings",
+            "artifactregistry.projectsettings.get",
+            Class::Read,
+            |_, call| Box::pin(async move { Ok(Reply::json(write_project_settings(call.project()?.as_str()))) }),
+        ),
         row(
             (Verb::Get, path!("")),
             "GetRepository",

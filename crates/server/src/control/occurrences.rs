@@ -3,6 +3,11 @@
 //! Nothing here makes trust. An occurrence is checked for being about what it says it is about; whether its signature
 //! counts is decided at every admission.
 
+mod verification;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use binauthz_core::image::{Digest, ImageRef, PinnedImage};
 use binauthz_core::name::{NoteName, OccurrenceName};
@@ -135,20 +140,8 @@ fn new_name(call: &Call) -> Result<OccurrenceName, ApiError> {
 
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let occurrence = read_occurrence(call.take_body())?;
-    let name = new_name(&call)?;
-    store(
-        app,
-        &call,
-        vec![row(&name, &occurrence, call.now)?],
-        &[&occurrence.note],
-    )
-    .await?;
-    Ok(Reply::json(write_occurrence(
-        &name.to_string(),
-        &occurrence,
-        call.now,
-        call.now,
-    )))
+    let shown = store(app, &call, vec![(new_name(&call)?, occurrence)]).await?;
+    Ok(Reply::json(shown.into_iter().next().unwrap_or_default()))
 }
 
 async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
@@ -162,32 +155,26 @@ async fn batch(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             objects.len()
         )));
     }
-    let (mut rows, mut shown, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut entries = Vec::with_capacity(objects.len());
     for object in objects {
-        let occurrence = read_occurrence_object(object)?;
-        let name = new_name(&call)?;
-        rows.push(row(&name, &occurrence, call.now)?);
-        shown.push(write_occurrence(
-            &name.to_string(),
-            &occurrence,
-            call.now,
-            call.now,
-        ));
-        notes.push(occurrence.note);
+        entries.push((new_name(&call)?, read_occurrence_object(object)?));
     }
-    notes.sort();
-    notes.dedup();
-    store(app, &call, rows, &notes.iter().collect::<Vec<_>>()).await?;
+    let shown = store(app, &call, entries).await?;
     Ok(Reply::json(json!({ "occurrences": shown })))
 }
 
+/// Stores all of them or none; gives them back as they are shown.
 async fn store(
     app: &App,
     call: &Call,
-    rows: Vec<OccurrenceRow>,
-    notes: &[&NoteName],
-) -> Result<(), ApiError> {
-    for name in notes {
+    entries: Vec<(OccurrenceName, Occurrence)>,
+) -> Result<Vec<serde_json::Value>, ApiError> {
+    let rows = entries
+        .iter()
+        .map(|(name, occurrence)| row(name, occurrence, call.now))
+        .collect::<Result<Vec<_>, _>>()?;
+    let notes: BTreeSet<&NoteName> = entries.iter().map(|(_, occurrence)| &occurrence.note).collect();
+    for name in &notes {
         if app.store.resource(Kind::Note, &name.to_string()).await?.is_none() {
             return Err(ApiError::not_found(format!(
                 "note `{name}` was not found: create it before attaching attestations to it"
@@ -206,9 +193,14 @@ async fn store(
         .map(Change::InsertOccurrence)
         .chain(require)
         .collect();
-    call.commit(app, changes).await.map_err(duplicate)?;
+    let entries: Arc<[(OccurrenceName, Occurrence)]> = entries.into();
+    let facts = verification::look(app, &entries, call.now).await;
+    call.commit_with(app, changes, facts).await.map_err(duplicate)?;
     about.iter().for_each(|(note, digest)| forget(app, note, *digest));
-    Ok(())
+    Ok(entries
+        .iter()
+        .map(|(name, occurrence)| write_occurrence(&name.to_string(), occurrence, call.now, call.now))
+        .collect())
 }
 
 /// Names the attestation that is there already by its id, as clients look for it.

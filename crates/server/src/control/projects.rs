@@ -3,7 +3,8 @@
 use aws_lc_rs::digest;
 use binauthz_core::name::ProjectId;
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Change, Kind, NewResource, Resource};
+use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
+use binauthz_wire::filter::Filter;
 use binauthz_wire::json::{self, timestamp_out};
 use serde_json::json;
 
@@ -15,6 +16,9 @@ use crate::app::App;
 
 /// The longest display name, as Resource Manager has it.
 const MAX_DISPLAY_NAME: usize = 30;
+
+/// What a filter may ask about; `gcloud projects list` always asks for `lifecycleState:ACTIVE`.
+const FIELDS: &[&str] = &["lifecycleState", "projectId", "id", "name", "projectNumber"];
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
@@ -101,9 +105,30 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let page = Page::of(&call, "projects".to_owned(), 100, 500)?;
-    let (rows, next) = listing::resources(app, &page, Kind::Project, "").await?;
-    let projects = rows.iter().map(from_row).collect::<Result<Vec<_>, ApiError>>()?;
+    let text = call.query.string("filter")?.unwrap_or_default();
+    let filter = Filter::parse(text, FIELDS)?;
+    let page = Page::of(&call, format!("projects {text}"), 100, 500)?;
+    let query = ListQuery {
+        kind: Kind::Project,
+        parent: String::new(),
+        after: page.after(),
+        limit: page.scan(&filter),
+    };
+    let rows = app.store.list(&query).await?;
+    let mut shown = Vec::with_capacity(rows.len());
+    for row in rows {
+        let project = from_row(&row)?;
+        shown.push((row.name, project));
+    }
+    let wanted = |(_, project): &(String, serde_json::Value)| {
+        filter.matches(&|field| {
+            // Filters call the id either way.
+            let field = if field == "id" { "projectId" } else { field };
+            project[field].as_str().unwrap_or_default().to_owned()
+        })
+    };
+    let (found, next) = page.filtered(shown, query.limit, |(name, _)| name.clone(), wanted);
+    let projects = found.into_iter().map(|(_, project)| project).collect();
     Ok(Reply::json(listing::reply("projects", projects, next)))
 }
 

@@ -46,6 +46,8 @@ pub(super) enum Unmatched {
     UnknownPath,
     /// Rows have this path, for these methods only.
     OtherMethods(Vec<Verb>),
+    /// Rows have this path up to its last colon; what follows is none of their custom verbs, which are these.
+    UnknownVerb { given: String, known: Vec<&'static str> },
 }
 
 /// The route table in the form that is matched.
@@ -74,6 +76,9 @@ impl Table {
     /// `occurrences:batchCreate` is never read as an occurrence of that name.
     pub(super) fn find(&self, verb: Option<Verb>, path: &str) -> Result<(&Route, Captured), Unmatched> {
         let path = self.read(path).ok_or(Unmatched::Undecodable)?;
+        if let Some(unknown) = self.unknown_verb(&path) {
+            return Err(unknown);
+        }
         let mut best: Option<(&Route, Captured)> = None;
         let mut others = Vec::new();
         for (template, route) in &self.rows {
@@ -94,6 +99,37 @@ impl Table {
             None if others.is_empty() => Err(Unmatched::UnknownPath),
             None => Err(Unmatched::OtherMethods(others)),
         }
+    }
+
+    /// The custom verb of a path that no row has with it. Where an id may have a colon, of a project or a digest, nothing
+    /// after one is taken for a verb.
+    fn unknown_verb(&self, path: &RequestPath) -> Option<Unmatched> {
+        let (segments, given) = path.split_verb()?;
+        let of_path = |row: &&(Template, Route)| {
+            row.0
+                .capture_segments(segments.as_slice(), row.1.versions)
+                .is_some()
+        };
+        let rows: Vec<&(Template, Route)> = self.rows.iter().filter(of_path).collect();
+        let is_known = rows
+            .iter()
+            .any(|(template, _)| template.custom_verb == Some(given));
+        let has_plain = rows
+            .iter()
+            .any(|(template, _)| template.custom_verb.is_none() && !template.ends_in_id_with_colons());
+        if is_known || !has_plain {
+            return None;
+        }
+        let mut known: Vec<&str> = rows
+            .iter()
+            .filter_map(|(template, _)| template.custom_verb)
+            .collect();
+        known.sort_unstable();
+        known.dedup();
+        Some(Unmatched::UnknownVerb {
+            given: given.to_owned(),
+            known,
+        })
     }
 
     /// Splits and decodes. A custom verb is recognised only if some row has it, because ids may contain colons
@@ -121,6 +157,21 @@ impl Table {
     }
 }
 
+impl RequestPath {
+    /// The segments without the custom verb, and what looks like one: letters after the last colon.
+    fn split_verb(&self) -> Option<(Vec<String>, &str)> {
+        let mut segments = self.segments.clone();
+        if let Some(verb) = &self.custom_verb {
+            return Some((segments, verb));
+        }
+        let (before, after) = self.segments.last()?.rsplit_once(':')?;
+        let is_verb = !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_alphabetic());
+        segments.pop();
+        segments.push(before.to_owned());
+        is_verb.then_some((segments, after))
+    }
+}
+
 impl Template {
     pub(super) fn parse(text: &'static str) -> Template {
         let text = text.strip_prefix('/').unwrap_or(text);
@@ -143,7 +194,21 @@ impl Template {
     }
 
     fn capture(&self, path: &RequestPath, versions: &[ApiVersion]) -> Option<Captured> {
-        if self.segments.len() != path.segments.len() || self.custom_verb != path.custom_verb.as_deref() {
+        if self.custom_verb != path.custom_verb.as_deref() {
+            return None;
+        }
+        self.capture_segments(&path.segments, versions)
+    }
+
+    fn ends_in_id_with_colons(&self) -> bool {
+        matches!(
+            self.segments.last(),
+            Some(Segment::Parameter("project" | "digest"))
+        )
+    }
+
+    fn capture_segments(&self, segments: &[String], versions: &[ApiVersion]) -> Option<Captured> {
+        if self.segments.len() != segments.len() {
             return None;
         }
         let mut captured = Captured {
@@ -151,7 +216,7 @@ impl Template {
             params: Vec::new(),
             literals: 0,
         };
-        for (segment, text) in self.segments.iter().zip(&path.segments) {
+        for (segment, text) in self.segments.iter().zip(segments) {
             match segment {
                 Segment::Version => {
                     captured.version = *versions.iter().find(|version| version.as_str() == text)?;
@@ -227,6 +292,9 @@ mod tests {
             ),
             route(Verb::Get, "/{version}/projects/{project}/special/{id}"),
             route(Verb::Get, "/{version}/projects/{project}/special/literal"),
+            route(Verb::Get, "/{version}/projects/{project}"),
+            route(Verb::Get, "/{version}/projects/{project}/versions/{digest}"),
+            route(Verb::Post, "/{version}/projects/{project}/special/{id}:enable"),
             route(Verb::Get, "/own/v1/things"),
         ])
     }
@@ -250,9 +318,19 @@ mod tests {
             &[("project", "p"), ("attestor", "a")],
         ),
         (
-            "/v1/projects/p/attestors/sha256:ab",
+            "/v1/projects/p/attestors/sha256:a1",
             "/{version}/projects/{project}/attestors/{attestor}",
-            &[("project", "p"), ("attestor", "sha256:ab")],
+            &[("project", "p"), ("attestor", "sha256:a1")],
+        ),
+        (
+            "/v1/projects/example.com:p",
+            "/{version}/projects/{project}",
+            &[("project", "example.com:p")],
+        ),
+        (
+            "/v1/projects/p/versions/sha256:ab",
+            "/{version}/projects/{project}/versions/{digest}",
+            &[("project", "p"), ("digest", "sha256:ab")],
         ),
         (
             "/v1/projects/p/attestors/a:getIamPolicy",
@@ -350,9 +428,60 @@ mod tests {
                     Unmatched::Undecodable => Unmatched::Undecodable,
                     Unmatched::UnknownPath => Unmatched::UnknownPath,
                     Unmatched::OtherMethods(verbs) => Unmatched::OtherMethods(verbs.clone()),
+                    Unmatched::UnknownVerb { given, known } => Unmatched::UnknownVerb {
+                        given: given.clone(),
+                        known: known.clone(),
+                    },
                 }),
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_verb_that_no_row_has_is_named() {
+        let table = table();
+        let cases: &[(Verb, &str, &str, &[&'static str])] = &[
+            (
+                Verb::Post,
+                "/v1/projects/p/attestors/a:paint",
+                "paint",
+                &["getIamPolicy"],
+            ),
+            (
+                Verb::Get,
+                "/v1/projects/p/attestors/a:paint",
+                "paint",
+                &["getIamPolicy"],
+            ),
+            // A verb of other rows.
+            (
+                Verb::Post,
+                "/v1/projects/p/attestors/a:enable",
+                "enable",
+                &["getIamPolicy"],
+            ),
+            (
+                Verb::Post,
+                "/v1/projects/p/special/literal:paint",
+                "paint",
+                &["enable"],
+            ),
+        ];
+        for (verb, path, given, known) in cases {
+            let found = table.find(Some(*verb), path).map(|found| found.0.template);
+            let expected = Unmatched::UnknownVerb {
+                given: (*given).to_owned(),
+                known: known.to_vec(),
+            };
+            assert_eq!(found, Err(expected), "{path}");
+        }
+        // Nobody has that path, with a verb or without.
+        assert_eq!(
+            table
+                .find(Some(Verb::Get), "/v1/nothing:paint")
+                .map(|found| found.0.template),
+            Err(Unmatched::UnknownPath)
+        );
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::court::{ATTESTOR, Court};
+use crate::court::{ATTESTOR, Court, KEY_ID};
 
 const OCCURRENCES: &str = "/v1/projects/p/occurrences";
 const BATCH: &str = "/v1/projects/p/occurrences:batchCreate";
@@ -73,6 +73,59 @@ async fn what_is_not_about_its_image_is_not_stored() {
         .post(OCCURRENCES, good)
         .await
         .refused("ALREADY_EXISTS", "occurrence ID");
+}
+
+#[tokio::test]
+async fn what_is_stored_is_looked_at_and_refused_to_nobody() {
+    let court = Court::new().await;
+    let found = async || court.desk.audit(1).await[0]["detail"].clone();
+    let image = court.unsigned();
+    let name = court.attest(&image).await;
+    let facts = found().await;
+    assert_eq!((&facts["verified"], &facts["rejected"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        facts["verification"],
+        json!([{ "attestor": ATTESTOR, "occurrence": name, "key": KEY_ID }])
+    );
+
+    // A signature of another statement; the attestation is stored, and does not count.
+    let mut forged = court.occurrence(&court.unsigned());
+    let digest = forged["resourceUri"]
+        .as_str()
+        .unwrap()
+        .split_once("//")
+        .unwrap()
+        .1
+        .to_owned();
+    forged["attestation"]["signatures"] = court.statement(&image)["signatures"].clone();
+    court.desk.post(OCCURRENCES, forged).await.ok();
+    let facts = found().await;
+    assert_eq!((&facts["verified"], &facts["rejected"]), (&json!(0), &json!(1)));
+    let why = facts["verification"][0]["rejected"].as_str().unwrap();
+    assert!(why.contains("does not verify"), "{why}");
+    court.pod(&[&digest]).await.denial();
+
+    // Before its key.
+    let attestor = "/v1/projects/p/attestors/image-signing-attestor";
+    court.desk.put(attestor, court.attestor(false)).await.ok();
+    let early = court.signed().await;
+    let why = found().await["verification"][0]["rejected"].clone();
+    assert_eq!(why, "the attestor has no public keys");
+    court.desk.put(attestor, court.attestor(true)).await.ok();
+    court.pod(&[&early]).await.admitted();
+
+    // Nobody listens to that note yet.
+    court
+        .desk
+        .post("/v1/projects/p/notes?noteId=new", json!({ "attestation": {} }))
+        .await
+        .ok();
+    let mut unheard = court.occurrence(&court.unsigned());
+    unheard["noteName"] = json!("projects/p/notes/new");
+    let batch = json!({ "occurrences": [unheard, court.occurrence(&court.unsigned())] });
+    court.desk.post(BATCH, batch).await.ok();
+    let facts = found().await;
+    assert_eq!((&facts["verified"], &facts["rejected"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Attestors through the API: what they keep, and what ends with them.
 
+use binauthz_server::Flags;
 use serde_json::{Value, json};
 
 use crate::court::{ATTESTOR, Court, KEY_ID, created, pod, require_attestation};
-use crate::support::Desk;
+use crate::support::{Desk, flags};
 
 const PATH: &str = "/v1/projects/p/attestors/image-signing-attestor";
 const WEAK: &str = include_str!("../../../core/tests/vectors/security-vectors.json");
@@ -104,6 +105,35 @@ async fn an_attestor_is_one_object_in_three_versions() {
 }
 
 #[tokio::test]
+async fn older_versions_may_call_a_project_a_provider() {
+    let desk = Desk::new().await;
+    desk.post("/v1/projects/p/notes?noteId=n", json!({ "attestation": {} }))
+        .await
+        .ok();
+    for version in ["v1beta1", "v1alpha2"] {
+        let path = format!("/{version}/projects/p/attestors?attestorId={version}");
+        let body = json!({ "userOwnedDrydockNote": { "noteReference": "providers/p/notes/n" } });
+        let made = desk.post(&path, body).await.ok();
+        assert_eq!(
+            made["userOwnedDrydockNote"]["noteReference"],
+            "projects/p/notes/n"
+        );
+        let written = format!("/v1/projects/p/attestors/{version}");
+        desk.put(&written, grafeas("projects/p/notes/n")).await.ok();
+        let body = json!({ "userOwnedDrydockNote": { "noteReference": "providers/p/occurrences/n" } });
+        desk.post(&path, body)
+            .await
+            .refused("INVALID_ARGUMENT", "noteReference");
+    }
+    desk.post(
+        "/v1/projects/p/attestors?attestorId=a",
+        grafeas("providers/p/notes/n"),
+    )
+    .await
+    .refused("INVALID_ARGUMENT", "noteReference");
+}
+
+#[tokio::test]
 async fn what_an_attestor_cannot_be_leaves_the_one_there_is_as_it_was() {
     let court = Court::new().await;
     let before = court.desk.get(PATH).await.ok();
@@ -161,6 +191,91 @@ async fn what_an_attestor_cannot_be_leaves_the_one_there_is_as_it_was() {
             "cannot be changed: it is `projects/p/notes/signed`",
         );
     assert_eq!(court.desk.get(PATH).await.ok(), before);
+}
+
+/// A public key of the server's own, in PEM.
+async fn fresh_key(desk: &Desk, id: &str) -> Value {
+    let ring = "/v1/projects/p/locations/global/keyRings";
+    let body =
+        json!({ "purpose": "ASYMMETRIC_SIGN", "versionTemplate": { "algorithm": "EC_SIGN_P256_SHA256" } });
+    desk.post(&format!("{ring}/r/cryptoKeys?cryptoKeyId={id}"), body)
+        .await
+        .ok();
+    let key = format!("{ring}/r/cryptoKeys/{id}/cryptoKeyVersions/1/publicKey");
+    let pem = desk.get(&key).await.ok()["pem"].clone();
+    json!({ "pkixPublicKey": { "publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256" } })
+}
+
+fn with_keys(keys: &[&Value]) -> Value {
+    let mut attestor = grafeas("projects/p/notes/n");
+    attestor["userOwnedGrafeasNote"]["publicKeys"] = json!(keys);
+    attestor
+}
+
+async fn desk_where_keys_are(unique: bool) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, format!("uniqueAttestorKeys: {unique}\n")).unwrap();
+    let flags = Flags {
+        config: Some(config),
+        ..flags(folder.path())
+    };
+    let desk = Desk::with(folder, flags).await;
+    desk.post("/v1/projects/p/locations/global/keyRings?keyRingId=r", json!({}))
+        .await
+        .ok();
+    desk.post("/v1/projects/p/notes?noteId=n", json!({ "attestation": {} }))
+        .await
+        .ok();
+    desk
+}
+
+#[tokio::test]
+async fn a_key_may_be_held_to_one_attestor() {
+    let desk = desk_where_keys_are(true).await;
+    let (one, two) = (fresh_key(&desk, "one").await, fresh_key(&desk, "two").await);
+    let create = async |project: &str, id: &str, keys: &[&Value]| {
+        let path = format!("/v1/projects/{project}/attestors?attestorId={id}");
+        desk.post(&path, with_keys(keys)).await
+    };
+    create("p", "qa", &[&one]).await.ok();
+    // The same key under another id, and in another form of the same text.
+    let mut disguised = one.clone();
+    disguised["id"] = json!("//example.com/other");
+    disguised["pkixPublicKey"]["publicKeyPem"] = json!(
+        one["pkixPublicKey"]["publicKeyPem"]
+            .as_str()
+            .unwrap()
+            .replace('\n', "\r\n")
+    );
+    for key in [&one, &disguised] {
+        for project in ["p", "q"] {
+            create(project, "prod", &[&two, key])
+                .await
+                .refused("ALREADY_EXISTS", "`projects/p/attestors/qa`");
+        }
+    }
+    create("p", "prod", &[&two]).await.ok();
+    let prod = "/v1/projects/p/attestors/prod";
+    let before = desk.get(prod).await.ok();
+    desk.put(prod, with_keys(&[&two, &disguised]))
+        .await
+        .refused("ALREADY_EXISTS", "`projects/p/attestors/qa`");
+    assert_eq!(desk.get(prod).await.ok(), before);
+    // What an attestor has, it keeps; what it gives up, another may have.
+    desk.put(prod, before).await.ok();
+    desk.put("/v1/projects/p/attestors/qa", with_keys(&[])).await.ok();
+    desk.put(prod, with_keys(&[&two, &one])).await.ok();
+}
+
+#[tokio::test]
+async fn a_key_of_two_attestors_is_their_business_unless_it_is_said_otherwise() {
+    let desk = desk_where_keys_are(false).await;
+    let one = fresh_key(&desk, "one").await;
+    for id in ["qa", "prod"] {
+        let path = format!("/v1/projects/p/attestors?attestorId={id}");
+        desk.post(&path, with_keys(&[&one])).await.ok();
+    }
 }
 
 #[tokio::test]

@@ -141,6 +141,39 @@ async fn what_is_meant_decides_what_is_allowed() {
     answer(ask(Method::GET, "GET", policy)).await.ok();
 }
 
+#[tokio::test]
+async fn a_verb_nobody_has_is_named() {
+    let desk = Desk::new().await;
+    for (method, path, expected) in [
+        (
+            Method::POST,
+            "/v1/projects/p/attestors/a:paint",
+            "`:paint` in `/v1/projects/p/attestors/a:paint`",
+        ),
+        (
+            Method::GET,
+            "/v1/projects/p/attestors/a:paint",
+            "expected none or `:getIamPolicy`",
+        ),
+        (Method::POST, "/v1/projects/p/attestors/a:enable", "`:enable`"),
+        (
+            Method::POST,
+            "/v1/projects/p/occurrences:batchDelete",
+            "`:batchCreate`",
+        ),
+        (
+            Method::POST,
+            "/v1/projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1:asymmetricDecrypt",
+            "`:asymmetricSign`",
+        ),
+    ] {
+        desk.send(method, path, Some(json!({})))
+            .await
+            .refused("NOT_FOUND", expected);
+    }
+    desk.get("/v1/projects/example.com:p").await.ok();
+}
+
 fn pack(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();

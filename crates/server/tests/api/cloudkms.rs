@@ -379,6 +379,106 @@ async fn the_body_of_a_verb_may_repeat_the_name_and_the_path_counts() {
 }
 
 #[tokio::test]
+async fn a_signing_key_has_no_primary_version() {
+    let (server, key) = with_key("EC_SIGN_ED25519").await;
+    let body = json!({ "cryptoKeyVersionId": "1" });
+    server
+        .post(&format!("{key}:updatePrimaryVersion"), body.clone())
+        .await
+        .refused("FAILED_PRECONDITION", "ENCRYPT_DECRYPT");
+    server
+        .post(&format!("{RINGS}/r/cryptoKeys/x:updatePrimaryVersion"), body)
+        .await
+        .refused("NOT_FOUND", "cryptoKeys/x");
+    assert_eq!(server.get(&key).await.ok()["primary"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_post_quantum_key_is_shown_bare() {
+    let (server, key) = with_key("PQ_SIGN_ML_DSA_65").await;
+    let public = format!("{key}/cryptoKeyVersions/1/publicKey");
+    let data = |shown: &Value| {
+        STANDARD
+            .decode(shown["publicKey"]["data"].as_str().unwrap())
+            .unwrap()
+    };
+    let der = data(&server.get(&format!("{public}?publicKeyFormat=DER")).await.ok());
+    for format in ["NIST_PQC", "3"] {
+        let shown = server
+            .get(&format!("{public}?publicKeyFormat={format}"))
+            .await
+            .ok();
+        assert_eq!(shown["publicKeyFormat"], "NIST_PQC");
+        assert_eq!((&shown["pem"], &shown["pemCrc32c"]), (&Value::Null, &Value::Null));
+        let bare = data(&shown);
+        assert_eq!(bare.len(), 1952);
+        assert!(der.ends_with(&bare) && der.len() == 1952 + 22, "{}", der.len());
+        assert_eq!(
+            shown["publicKey"]["crc32cChecksum"],
+            crc32c::crc32c(&bare).to_string()
+        );
+    }
+    assert!(server.get(&public).await.ok()["pem"].is_string());
+    let (server, key) = with_key("EC_SIGN_P256_SHA256").await;
+    server
+        .get(&format!(
+            "{key}/cryptoKeyVersions/1/publicKey?publicKeyFormat=NIST_PQC"
+        ))
+        .await
+        .refused(
+            "INVALID_ARGUMENT",
+            "`EC_SIGN_P256_SHA256`: expected `PEM` or `DER`",
+        );
+}
+
+#[tokio::test]
+async fn a_location_says_what_it_has() {
+    let server = Desk::new().await;
+    let location = server.get("/v1/projects/demo/locations/europe-west1").await.ok();
+    assert_eq!(location["name"], "projects/demo/locations/europe-west1");
+    assert_eq!(location["metadata"]["hsmAvailable"], false);
+    assert_eq!(
+        location["metadata"]["@type"],
+        "type.googleapis.com/google.cloud.kms.v1.LocationMetadata"
+    );
+    server
+        .get("/v1/projects/demo/locations/Europe")
+        .await
+        .refused("INVALID_ARGUMENT", "LOCATION");
+}
+
+#[tokio::test]
+async fn rings_and_keys_are_paged() {
+    let server = Desk::new().await;
+    for ring in ["a", "b", "c"] {
+        server
+            .post(&format!("{RINGS}?keyRingId={ring}"), json!({}))
+            .await
+            .ok();
+        let path = format!("{RINGS}/c/cryptoKeys?cryptoKeyId={ring}&skipInitialVersionCreation=true");
+        if ring == "c" {
+            for key in ["x", "y", "z"] {
+                let path = path.replace("cryptoKeyId=c", &format!("cryptoKeyId={key}"));
+                server.post(&path, key_body("EC_SIGN_ED25519")).await.ok();
+            }
+        }
+    }
+    assert_eq!(server.pages(RINGS, "keyRings", 2).await.len(), 3);
+    let keys = format!("{RINGS}/c/cryptoKeys");
+    assert_eq!(server.pages(&keys, "cryptoKeys", 2).await.len(), 3);
+    for parameter in ["filter", "orderBy"] {
+        server
+            .get(&format!("{keys}?{parameter}=name"))
+            .await
+            .refused("INVALID_ARGUMENT", parameter);
+    }
+    server
+        .get(&format!("{keys}?pageToken=nonsense"))
+        .await
+        .refused("INVALID_ARGUMENT", "pageToken");
+}
+
+#[tokio::test]
 async fn an_update_does_not_destroy() {
     let (server, key) = with_key("EC_SIGN_ED25519").await;
     let path = format!("{key}/cryptoKeyVersions/1?updateMask=state");

@@ -73,6 +73,27 @@ async fn the_life_of_a_cluster() {
 }
 
 #[tokio::test]
+async fn an_update_may_say_which_state_it_changes() {
+    let desk = Desk::new().await;
+    create(&desk, json!({ "name": "my-cluster" })).await;
+    let mut update = desired("PROJECT_SINGLETON_POLICY_ENFORCE");
+    update["update"]["etag"] = desk.get(CLUSTER).await.ok()["etag"].clone();
+    desk.put(CLUSTER, update.clone()).await.ok();
+    let mut back = desired("DISABLED");
+    for etag in [update["update"]["etag"].clone(), json!("nonsense")] {
+        back["update"]["etag"] = etag;
+        desk.put(CLUSTER, back.clone())
+            .await
+            .refused("ABORTED", "my-cluster");
+    }
+    assert_eq!(
+        desk.get(CLUSTER).await.ok()["binaryAuthorization"]["evaluationMode"],
+        "PROJECT_SINGLETON_POLICY_ENFORCE"
+    );
+    desk.put(CLUSTER, desired("DISABLED")).await.ok();
+}
+
+#[tokio::test]
 async fn every_version_and_both_forms_of_the_address_show_one_cluster() {
     let desk = Desk::new().await;
     create(&desk, json!({ "name": "my-cluster" })).await;

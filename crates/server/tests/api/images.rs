@@ -416,6 +416,21 @@ async fn a_host_that_is_not_configured_is_said_to_be_so() {
 }
 
 #[tokio::test]
+async fn nothing_is_redirected_from_the_old_registry() {
+    let (server, _) = set_up().await;
+    let settings = server.get("/v1/projects/demo/projectSettings").await.ok();
+    assert_eq!(settings["name"], "projects/demo/projectSettings");
+    assert_eq!(
+        settings["legacyRedirectionState"],
+        "REDIRECTION_FROM_GCR_IO_DISABLED"
+    );
+    server
+        .patch("/v1/projects/demo/projectSettings", settings)
+        .await
+        .refused("NOT_FOUND", "expected GET");
+}
+
+#[tokio::test]
 async fn a_registry_that_lies_is_not_believed() {
     let (server, registry) = set_up().await;
     let digest = registry.push("demo/app/myservice", "v1", IMAGE, M1);

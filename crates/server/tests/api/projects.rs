@@ -28,6 +28,24 @@ async fn projects_are_made_listed_and_read() {
             .collect();
         assert_eq!(ids, ["a", "b", "c"], "{path}");
     }
+    for (filter, expected) in [
+        // What gcloud always sends.
+        ("lifecycleState:ACTIVE", vec!["a", "b", "c"]),
+        ("lifecycleState:DELETE_REQUESTED", vec![]),
+        ("projectId=b%20OR%20id:c", vec!["b", "c"]),
+        ("lifecycleState:ACTIVE%20AND%20name:%22project%20a%22", vec!["a"]),
+    ] {
+        let path = format!("/v1/projects?filter={filter}");
+        let listed = desk.pages(&path, "projects", 1).await;
+        let ids: Vec<_> = listed
+            .iter()
+            .map(|project| project["projectId"].as_str().unwrap())
+            .collect();
+        assert_eq!(ids, expected, "{filter}");
+    }
+    desk.get("/v1/projects?filter=labels.color:red")
+        .await
+        .refused("INVALID_ARGUMENT", "`labels.color` is not a field");
     let shown = desk.get("/v1/projects/b").await.ok();
     assert_eq!(shown["name"], "Project b");
     assert_eq!(shown["lifecycleState"], "ACTIVE");

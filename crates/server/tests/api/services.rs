@@ -57,6 +57,21 @@ async fn what_is_served_is_enabled_until_it_is_disabled() {
         .await
         .ok();
     assert_eq!(state(&desk, "container").await, "DISABLED");
+    // The Python clients write numbers.
+    desk.post(
+        &format!("{}:disable", path("compute")),
+        json!({ "checkIfServiceHasUsage": 1 }),
+    )
+    .await
+    .ok();
+    assert_eq!(state(&desk, "compute").await, "DISABLED");
+    desk.post(
+        &format!("{}:disable", path("cloudkms")),
+        json!({ "checkIfServiceHasUsage": "OFTEN" }),
+    )
+    .await
+    .refused("INVALID_ARGUMENT", "checkIfServiceHasUsage");
+    assert_eq!(state(&desk, "cloudkms").await, "ENABLED");
     assert_eq!(
         desk.get("/v1/projects/other/services/container.googleapis.com")
             .await

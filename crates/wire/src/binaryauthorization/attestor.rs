@@ -3,7 +3,7 @@
 use binauthz_core::attestation::Signature;
 use binauthz_core::attestor::AttestorKey;
 use binauthz_core::key::{PkixKey, PublicKey, SignatureAlgorithm};
-use binauthz_core::name::NoteName;
+use binauthz_core::name::{InvalidName, NoteName};
 use binauthz_core::signature::pgp::Certificate;
 use serde_json::{Map, json};
 
@@ -60,7 +60,7 @@ pub fn read_attestor(value: Value, view: NoteView) -> Result<AttestorRequest, In
     let match_identity = object.take_optional_bool("matchIdentity")?;
     let mut owned = object.take_object(view.field())?;
     owned.ignore("delegationServiceAccountEmail");
-    let note = owned.take_parsed("noteReference")?;
+    let note = read_note_reference(&mut owned, view)?;
     let keys = owned
         .take_objects("publicKeys")?
         .into_iter()
@@ -75,6 +75,17 @@ pub fn read_attestor(value: Value, view: NoteView) -> Result<AttestorRequest, In
         match_identity,
         etag,
     })
+}
+
+/// The note's name. Clients of the older versions may still call a project a provider.
+fn read_note_reference(owned: &mut Object, view: NoteView) -> Result<NoteName, InvalidField> {
+    const FIELD: &str = "noteReference";
+    let text = owned.take_string(FIELD)?;
+    let text = match text.strip_prefix("providers/") {
+        Some(rest) if view == NoteView::Drydock => format!("projects/{rest}"),
+        _ => text,
+    };
+    text.parse().map_err(|why: InvalidName| owned.refused(FIELD, why))
 }
 
 fn read_key(mut object: Object) -> Result<AttestorKey, InvalidField> {

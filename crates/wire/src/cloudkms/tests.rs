@@ -152,10 +152,12 @@ fn a_format_is_a_name_or_a_number() {
         (Some("0"), PublicKeyFormat::Pem),
         (Some("2"), PublicKeyFormat::Der),
         (Some("DER"), PublicKeyFormat::Der),
+        (Some("NIST_PQC"), PublicKeyFormat::NistPqc),
+        (Some("3"), PublicKeyFormat::NistPqc),
     ] {
         assert_eq!(read_public_key_format(text).unwrap(), expected);
     }
-    assert!(read_public_key_format(Some("NIST_PQC")).is_err());
+    assert!(read_public_key_format(Some("XWING")).is_err());
 }
 
 #[test]

@@ -11,6 +11,7 @@ fn create(cluster: serde_json::Value) -> Result<(ClusterId, Cluster), InvalidFie
 
 fn update(update: serde_json::Value) -> Result<BinaryAuthorization, InvalidField> {
     read_update_request(json!({ "name": "n", "update": update }).into())
+        .map(|update| update.binary_authorization)
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::app::App;
 pub(super) fn routes() -> Vec<Route> {
     const ALL: &str = "/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys";
     const ONE: &str = "/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}";
+    const PRIMARY: &str = "/{version}/projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}:updatePrimaryVersion";
     vec![
         row(
             (Verb::Post, ALL),
@@ -49,6 +50,13 @@ pub(super) fn routes() -> Vec<Route> {
             "cloudkms.cryptoKeys.update",
             Class::Write,
             |app, call| Box::pin(update(app, call)),
+        ),
+        row(
+            (Verb::Post, PRIMARY),
+            "UpdateCryptoKeyPrimaryVersion",
+            "cloudkms.cryptoKeys.update",
+            Class::Write,
+            |app, call| Box::pin(update_primary(app, call)),
         ),
     ]
 }
@@ -211,6 +219,15 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     };
     call.commit(app, vec![change]).await?;
     Ok(document.shown(&row.name, UnixTime::from_micros(row.created)))
+}
+
+/// A primary version is what encrypts; a signing key has none, and whoever signs names the version.
+async fn update_primary(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let key = stored(app, Kind::CryptoKey, name_of(&call)?).await?;
+    Err(ApiError::failed_precondition(format!(
+        "`{}` has the purpose ASYMMETRIC_SIGN: only a key of the purpose ENCRYPT_DECRYPT has a primary version",
+        key.name
+    )))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one use of a private key, and the public half of it.
 
-use binauthz_keyring::{HashAlgorithm, MessageDigest, NotEnabled, SignError};
+use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MessageDigest, NotEnabled, SignError};
 use binauthz_store::{Change, Kind};
 use binauthz_wire::cloudkms::{self, DigestKind, PublicKeyFormat, SignInput, SignRequest};
 use binauthz_wire::status::precondition_failure;
@@ -12,6 +12,9 @@ use super::super::routes::{Class, Route, Verb};
 use super::version::{Version, version_of};
 use super::{damaged, row};
 use crate::app::App;
+
+/// The length of an ML-DSA-65 public key, FIPS 204 table 2.
+const ML_DSA_65_BYTES: usize = 1952;
 
 #[rustfmt::skip] // A table: one route a line.
 pub(super) fn routes() -> Vec<Route> {
@@ -65,10 +68,10 @@ async fn public_key(app: &App, call: Call) -> Result<Reply, ApiError> {
         .map_err(|why| not_enabled(&why))?;
     let pem = version.document.public_key_pem.as_str();
     let der = hex::decode(&version.document.public_key_der).map_err(|problem| damaged(name, &problem))?;
-    let data = if format == PublicKeyFormat::Der {
-        der.as_slice()
-    } else {
-        pem.as_bytes()
+    let data = match format {
+        PublicKeyFormat::Pem => pem.as_bytes(),
+        PublicKeyFormat::Der => der.as_slice(),
+        PublicKeyFormat::NistPqc => bare(version.algorithm, &der)?,
     };
     let with_sum = (data, crc32c::crc32c(data));
     let pem = (pem, crc32c::crc32c(pem.as_bytes()));
@@ -79,6 +82,21 @@ async fn public_key(app: &App, call: Call) -> Result<Reply, ApiError> {
         format,
         with_sum,
     )))
+}
+
+/// The bytes of a post-quantum key without what surrounds them. They are the end of their SubjectPublicKeyInfo, whose
+/// last field they are.
+fn bare(algorithm: KeyAlgorithm, der: &[u8]) -> Result<&[u8], ApiError> {
+    let start = match algorithm {
+        KeyAlgorithm::PqSignMlDsa65 => der.len().checked_sub(ML_DSA_65_BYTES),
+        _ => None,
+    };
+    start.and_then(|start| der.get(start..)).ok_or_else(|| {
+        ApiError::invalid_argument(format!(
+            "`publicKeyFormat` `NIST_PQC` is for post-quantum keys, and this is one of `{}`: expected `PEM` or `DER`",
+            algorithm.name()
+        ))
+    })
 }
 
 async fn asymmetric_sign(app: &App, mut call: Call) -> Result<Reply, ApiError> {
