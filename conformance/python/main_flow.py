@@ -1,11 +1,13 @@
 """Key, note, attestor, policy and attestation through Google's client libraries.
 
-Environment: API (base URL), TOKEN, IMAGE (pinned). The policy of the project requires `image-signing-attestor`.
+Environment: API (base URL), TOKEN, IMAGE (pinned), TRANSPORT (rest, grpc, grpc-insecure). The policy of the project
+requires `image-signing-attestor`.
 """
 
 import hashlib
 import os
 
+import grpc
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import binaryauthorization_v1 as binauthz
 from google.cloud import kms_v1 as kms
@@ -13,13 +15,32 @@ from google.cloud.devtools import containeranalysis_v1 as containeranalysis
 from google.iam.v1 import iam_policy_pb2
 from google.oauth2.credentials import Credentials
 from grafeas import grafeas_v1 as grafeas
-from grafeas.grafeas_v1.services.grafeas.transports.rest import GrafeasRestTransport
 
-API, IMAGE = os.environ["API"], os.environ["IMAGE"]
-CREDENTIALS = Credentials(os.environ["TOKEN"])
-OPTIONS = dict(credentials=CREDENTIALS, client_options={"api_endpoint": API}, transport="rest")
+API, TOKEN, IMAGE, TRANSPORT = (os.environ[name] for name in ("API", "TOKEN", "IMAGE", "TRANSPORT"))
+HOST = API.split("://")[1]
 ATTESTOR = "projects/demo/attestors/image-signing-attestor"
 NOTE = "projects/demo/notes/image-signing-note"
+
+
+class WithToken(grpc.UnaryUnaryClientInterceptor):
+    """On a channel without TLS the libraries send no credential."""
+
+    def intercept_unary_unary(self, continuation, details, request):
+        metadata = [*(details.metadata or []), ("authorization", "Bearer " + TOKEN)]
+        return continuation(details._replace(metadata=metadata), request)
+
+
+def client_of(kind):
+    """A client of this kind that speaks to the server by the transport under test."""
+    if TRANSPORT == "rest":
+        transport = kind.get_transport_class("rest")(host=API, credentials=Credentials(TOKEN))
+    elif TRANSPORT == "grpc":
+        transport = kind.get_transport_class()(host=HOST, credentials=Credentials(TOKEN))
+        assert transport.kind == "grpc", transport.kind
+    else:
+        channel = grpc.intercept_channel(grpc.insecure_channel(HOST), WithToken())
+        transport = kind.get_transport_class("grpc")(channel=channel)
+    return kind(transport=transport)
 
 
 def refused(error, call, *args, **kwargs):
@@ -31,7 +52,7 @@ def refused(error, call, *args, **kwargs):
 
 
 def make_key():
-    client = kms.KeyManagementServiceClient(**OPTIONS)
+    client = client_of(kms.KeyManagementServiceClient)
     ring = client.create_key_ring(parent="projects/demo/locations/global", key_ring_id="python", key_ring=kms.KeyRing())
     key = client.create_crypto_key(
         parent=ring.name,
@@ -52,7 +73,7 @@ def make_key():
 
 
 def trust_key(client, version):
-    attestors = binauthz.BinauthzManagementServiceV1Client(**OPTIONS)
+    attestors = client_of(binauthz.BinauthzManagementServiceV1Client)
     attestor = attestors.get_attestor(name=ATTESTOR)
     pem = client.get_public_key(name=version).pem
     algorithm = binauthz.PkixPublicKey.SignatureAlgorithm.ECDSA_P256_SHA256
@@ -73,7 +94,7 @@ def trust_key(client, version):
     policy.default_admission_rule.require_attestations_by.append("projects/demo/attestors/nobody-made-it")
     policy.etag = ""
     refused(BadRequest, attestors.update_policy, policy=policy)
-    assert binauthz.SystemPolicyV1Client(**OPTIONS).get_system_policy(name="locations/global/policy").name
+    assert client_of(binauthz.SystemPolicyV1Client).get_system_policy(name="locations/global/policy").name
 
 
 def attest(client, version):
@@ -87,7 +108,7 @@ def attest(client, version):
     signature = grafeas.Signature(public_key_id="//cloudkms.googleapis.com/v1/" + version, signature=signed.signature)
     attestation = grafeas.AttestationOccurrence(serialized_payload=payload, signatures=[signature])
 
-    validator = binauthz.ValidationHelperV1Client(**OPTIONS)
+    validator = client_of(binauthz.ValidationHelperV1Client)
     request = binauthz.ValidateAttestationOccurrenceRequest(
         attestor=ATTESTOR, attestation=grafeas.AttestationOccurrence.pb(attestation), occurrence_note=NOTE,
         occurrence_resource_uri="https://" + IMAGE,
@@ -99,7 +120,7 @@ def attest(client, version):
     assert answer.result == binauthz.ValidateAttestationOccurrenceResponse.Result.ATTESTATION_NOT_VERIFIABLE, answer
     assert answer.denial_reason
 
-    store = grafeas.GrafeasClient(transport=GrafeasRestTransport(host=API, credentials=CREDENTIALS))
+    store = client_of(grafeas.GrafeasClient)
     occurrence = grafeas.Occurrence(note_name=NOTE, resource_uri="https://" + IMAGE, attestation=attestation)
     stored = store.create_occurrence(parent="projects/demo", occurrence=occurrence)
     assert stored.kind == grafeas.NoteKind.ATTESTATION, stored
@@ -112,7 +133,7 @@ def attest(client, version):
 
 
 def note_policy():
-    client = containeranalysis.ContainerAnalysisClient(**OPTIONS)
+    client = client_of(containeranalysis.ContainerAnalysisClient)
     policy = client.get_iam_policy(request=iam_policy_pb2.GetIamPolicyRequest(resource=NOTE))
     binding = policy.bindings.add()
     binding.role = "roles/containeranalysis.notes.attacher"

@@ -81,6 +81,29 @@ impl Desk {
         })
     }
 
+    /// A desk whose server speaks TLS on every port, with the project in it.
+    pub fn secure(programs: &[&str]) -> Option<Self> {
+        if !tools::needs(&["bash", "curl"]) || !tools::needs(programs) {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let server = Server::start_secure(&folder.path().join("data"));
+        let shell = shell(folder.path(), &server);
+        let desk = Self {
+            server,
+            registry: None,
+            shell,
+            folder,
+        };
+        desk.api(
+            "POST",
+            &format!("/binauthz/v1/projects?projectId={PROJECT}"),
+            None,
+        )
+        .ok();
+        Some(desk)
+    }
+
     /// The folder commands run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -138,12 +161,14 @@ impl Desk {
 
     /// Asks the management API with another token, or with none.
     pub fn api_as(&self, token: Option<&str>, method: &str, path: &str, body: Option<&Value>) -> Reply {
-        let header = token.map_or_else(String::new, |token| format!("-H 'Authorization: Bearer {token}'"));
+        let credential =
+            token.map_or_else(String::new, |token| format!("-H 'Authorization: Bearer {token}'"));
+        let options = format!("--cacert '{}' {credential}", self.server.webhook_ca().display());
         let text = body.map(Value::to_string);
         self.curl(
             method,
             &format!("{}{path}", self.server.api),
-            &header,
+            &options,
             text.as_deref(),
         )
     }

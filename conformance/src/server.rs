@@ -31,6 +31,15 @@ pub struct Server {
 impl Server {
     /// Starts `binauthz serve --dev` on free ports with its data in `data`, and waits until it is ready.
     pub fn start(data: &Path, options: &[String]) -> Self {
+        Self::launch(data, Some("--dev"), options)
+    }
+
+    /// The same as it would run in earnest: the API over TLS, and no project but those that are created.
+    pub fn start_secure(data: &Path) -> Self {
+        Self::launch(data, None, &[])
+    }
+
+    fn launch(data: &Path, mode: Option<&str>, options: &[String]) -> Self {
         let log = data.with_extension("log");
         let output = File::options()
             .create(true)
@@ -40,14 +49,9 @@ impl Server {
         // A former server's addresses are not this one's.
         let _ = std::fs::remove_file(data.join("addresses.json"));
         let mut child = Command::new(tools::binauthz())
-            .args([
-                "serve",
-                "--dev",
-                "--api-listen",
-                "127.0.0.1:0",
-                "--webhook-listen",
-                "127.0.0.1:0",
-            ])
+            .arg("serve")
+            .args(mode)
+            .args(["--api-listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"])
             .args(["--health-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .args(options)

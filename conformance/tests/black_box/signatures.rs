@@ -13,6 +13,11 @@ const NOTE: &str = "projects/demo/notes/image-signing-note";
 /// Note, attestor, cluster and policy, made over HTTP: what is tested here is not gcloud.
 pub(crate) fn prepared(programs: &[&str]) -> Option<Desk> {
     let desk = Desk::with(programs)?;
+    prepare(&desk);
+    Some(desk)
+}
+
+pub(crate) fn prepare(desk: &Desk) {
     let cluster = json!({"cluster": {"name": "my-cluster", "binaryAuthorization": {"evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE"}}});
     desk.api(
         "POST",
@@ -27,14 +32,13 @@ pub(crate) fn prepared(programs: &[&str]) -> Option<Desk> {
         Some(&note),
     )
     .ok();
-    put_keys(&desk, &json!([]));
+    put_keys(desk, &json!([]));
     desk.api(
         "PUT",
         "/v1/projects/demo/policy",
         Some(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG")),
     )
     .ok();
-    Some(desk)
 }
 
 pub(crate) fn policy(enforcement: &str) -> Value {

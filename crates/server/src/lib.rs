@@ -9,6 +9,7 @@ mod auth;
 mod control;
 mod documents;
 mod files;
+mod grpc;
 mod health;
 pub mod listen;
 mod metrics;

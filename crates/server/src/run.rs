@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
 use binauthz_store::{OpenError, Store};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
@@ -155,13 +154,17 @@ impl Server {
             open(
                 &app,
                 webhook.0,
-                |app, peer, request| Box::pin(async move { admission::handle(&app, &peer, request).await }),
+                |app, peer, request| {
+                    Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
+                },
                 &shutdown,
             ),
             open(
                 &app,
                 health.0,
-                |app, _, request| Box::pin(async move { health::answer(&app, &request).await }),
+                |app, _, request| {
+                    Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) })
+                },
                 &shutdown,
             ),
         ];
@@ -313,9 +316,9 @@ fn say_who_may_ask(settings: &Settings) {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Response<control::Answer>> + Send>>;
 
-type Handler = fn(Arc<App>, Arc<Peer>, Request<Incoming>) -> Answer;
+type Handler = fn(Arc<App>, Arc<Peer>, Request<Incoming>) -> Answering;
 
 /// What one port does with each request of one connection.
 struct Port {
@@ -325,7 +328,7 @@ struct Port {
 }
 
 impl Service<Request<Incoming>> for Port {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<control::Answer>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

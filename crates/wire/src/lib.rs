@@ -28,6 +28,7 @@ pub mod image_review;
 pub mod json;
 pub mod manifest;
 pub mod page;
+pub mod proto;
 pub mod serviceusage;
 pub mod status;
 mod strict;

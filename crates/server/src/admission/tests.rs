@@ -53,7 +53,9 @@ async fn start(break_it: impl FnOnce(&mut App)) -> Running {
             async move {
                 let path = request.uri().path();
                 Ok::<_, Infallible>(if path.starts_with("/admit/") || path.starts_with("/mutate/") {
-                    handle(&app, &peer, request).await
+                    handle(&app, &peer, request)
+                        .await
+                        .map(http_body_util::Either::Left)
                 } else {
                     crate::control::handle(&app, request).await
                 })

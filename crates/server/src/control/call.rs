@@ -14,7 +14,7 @@ use binauthz_wire::json::{Object, Value};
 use binauthz_wire::status;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
@@ -58,6 +58,11 @@ impl Reply {
     /// `{}`.
     pub(crate) fn empty() -> Reply {
         Reply(json!({}))
+    }
+
+    /// The body.
+    pub(crate) fn into_json(self) -> serde_json::Value {
+        self.0
     }
 }
 
@@ -193,49 +198,109 @@ fn cut(text: &str) -> String {
     text.chars().take(MAX_AUDIT_TEXT).collect()
 }
 
+/// A call that came in just now, whatever protocol it came by.
+pub(crate) struct Entry {
+    started: Instant,
+    now: UnixTime,
+    request_id: String,
+    /// The API and the method, once they are known.
+    label: (&'static str, &'static str),
+}
+
+/// What a call asks. `given` is its query and its body, read once the caller may make the call.
+pub(crate) struct Asked<'a, G> {
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    /// The name of the API's method, where the protocol says it.
+    pub(crate) name: Option<&'static str>,
+    pub(crate) given: G,
+}
+
+impl Entry {
+    pub(crate) fn new(app: &App) -> Entry {
+        Entry {
+            started: Instant::now(),
+            now: (app.clock)(),
+            request_id: uuid::Uuid::now_v7().to_string(),
+            label: ("none", "none"),
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Who calls. Nothing else of a request is looked at before.
+    pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        auth::authenticate(headers, &app.admin_token, &app.store, self.now)
+            .await?
+            .ok_or_else(ApiError::unauthenticated)
+    }
+
+    /// Counts what came of it.
+    pub(crate) fn count(self, app: &App, outcome: Outcome) {
+        app.control_counters
+            .count(self.label, outcome, self.started.elapsed());
+    }
+}
+
 /// Answers one request of the API port.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let started = Instant::now();
-    let request_id = uuid::Uuid::now_v7().to_string();
+    let mut entry = Entry::new(app);
     let (head, body) = request.into_parts();
-    let mut label = ("none", "none");
-    let outcome = answer(app, &head, body, &request_id, &mut label).await;
-    let response = respond(outcome, head.uri.query(), &request_id);
-    app.control_counters
-        .count(label, Outcome::of(response.status()), started.elapsed());
+    let outcome = rest(app, &mut entry, &head, body).await;
+    let response = respond(outcome, head.uri.query(), &entry.request_id);
+    entry.count(app, Outcome::of(response.status()));
     response
 }
 
-/// The table of contents of a call. `label` becomes the API and the method once they are known.
-async fn answer(
-    app: &Arc<App>,
-    head: &Parts,
-    body: Incoming,
-    request_id: &str,
-    label: &mut (&'static str, &'static str),
-) -> Result<Reply, ApiError> {
-    let now = (app.clock)();
-    let caller = auth::authenticate(&head.headers, &app.admin_token, &app.store, now)
-        .await?
-        .ok_or_else(ApiError::unauthenticated)?;
+async fn rest(app: &Arc<App>, entry: &mut Entry, head: &Parts, body: Incoming) -> Result<Reply, ApiError> {
+    let caller = entry.caller(app, &head.headers).await?;
     let method = verb_override::method(head)?;
-    let (route, captured) = find(&method, head.uri.path())?;
-    *label = (route.api.as_str(), route.name);
+    let asked = Asked {
+        method: method.clone(),
+        path: head.uri.path(),
+        headers: &head.headers,
+        name: None,
+        given: verb_override::read(&method, head, body),
+    };
+    perform(app, entry, caller, asked).await
+}
+
+/// The table of contents of a call.
+pub(crate) async fn perform<G>(
+    app: &Arc<App>,
+    entry: &mut Entry,
+    caller: Caller,
+    asked: Asked<'_, G>,
+) -> Result<Reply, ApiError>
+where
+    G: Future<Output = Result<(Query, Value), ApiError>>,
+{
+    let (route, captured) = find(&asked.method, asked.path)?;
+    if let Some(name) = asked.name.filter(|name| *name != route.name) {
+        let path = cut(asked.path);
+        return Err(ApiError::invalid_argument(format!(
+            "`{path}` names nothing that `{name}` is about"
+        )));
+    }
+    entry.label = (route.api.as_str(), route.name);
     let audit = Arc::new(Audit {
-        time: now,
+        time: entry.now,
         principal: caller.principal().to_owned(),
         method: format!("{}.{}", route.api.as_str(), route.name),
-        resource: cut(head.uri.path().trim_start_matches('/')),
-        request_id: request_id.to_owned(),
+        resource: cut(asked.path.trim_start_matches('/')),
+        request_id: entry.request_id.clone(),
         permission: route.permission,
         version: captured.version,
-        user_agent: user_agent(head),
+        user_agent: user_agent(asked.headers),
         recorded: AtomicBool::new(false),
     });
     let outcome = if !caller.may(route.class) {
         Err(denied(&caller, route))
     } else {
-        let given = verb_override::read(&method, head, body).await;
+        let given = asked.given.await;
         match make(app, given, (route, captured), caller, Arc::clone(&audit)).await {
             Ok(call) => run(app, route, call).await,
             Err(error) => Err(error),
@@ -255,8 +320,8 @@ fn denied(caller: &Caller, route: &Route) -> ApiError {
     )
 }
 
-fn user_agent(head: &Parts) -> String {
-    head.headers
+fn user_agent(headers: &HeaderMap) -> String {
+    headers
         .get(http::header::USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .map(cut)

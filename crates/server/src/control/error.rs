@@ -90,6 +90,11 @@ impl ApiError {
         &self.status.message
     }
 
+    /// The error without its HTTP side.
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
     pub(crate) fn http_status(&self) -> StatusCode {
         let mapped =
             StatusCode::from_u16(self.status.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,4 +1,4 @@
-//! The control plane: the API port. Everything goes through [`call::handle`]; what there is to call is in [`routes`].
+//! The control plane: the API port. Everything goes through [`call::perform`]; what there is to call is in [`routes`].
 
 mod attestors;
 mod audit_entries;
@@ -19,13 +19,34 @@ mod occurrences;
 mod operations;
 mod policy;
 pub(crate) mod projects;
-mod query;
+pub(crate) mod query;
 pub(crate) mod routes;
 mod services;
 mod template;
 mod tokens;
 mod verb_override;
 
-pub(crate) use call::handle;
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+
+use crate::app::App;
+use crate::grpc;
+
+/// The body of an answer: JSON, or gRPC's.
+pub(crate) type Answer = Either<Full<Bytes>, tonic::body::Body>;
+
+/// Answers one request of the API port, in the protocol it came in.
+pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Answer> {
+    if grpc::is_call(&request) {
+        grpc::handle(app, request).await.map(Either::Right)
+    } else {
+        call::handle(app, request).await.map(Either::Left)
+    }
+}

@@ -34,6 +34,11 @@ impl Query {
         Ok(Query(pairs))
     }
 
+    /// The pairs of a call that did not come with a query string. Their bytes are bounded by its message.
+    pub(crate) fn of_pairs(pairs: Vec<(String, String)>) -> Query {
+        Query(pairs)
+    }
+
     /// These pairs and those; what both have is given twice.
     pub(super) fn and(mut self, other: Query) -> Query {
         self.0.extend(other.0);

@@ -64,6 +64,16 @@ impl Verb {
             .find(|verb| verb.as_str() == method.as_str())
     }
 
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Verb::Get => Method::GET,
+            Verb::Post => Method::POST,
+            Verb::Put => Method::PUT,
+            Verb::Patch => Method::PATCH,
+            Verb::Delete => Method::DELETE,
+        }
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Verb::Get => "GET",
@@ -134,6 +144,11 @@ impl Api {
             Api::ServiceUsage => "serviceusage",
         }
     }
+}
+
+/// The name of the method at this address, if there is one.
+pub(crate) fn name_at(verb: Verb, path: &str) -> Option<&'static str> {
+    table().find(Some(verb), path).ok().map(|(route, _)| route.name)
 }
 
 /// The whole table.

@@ -83,6 +83,11 @@ impl Desk {
         self.server.addresses()
     }
 
+    /// The administrator's token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
