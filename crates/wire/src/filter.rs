@@ -15,7 +15,7 @@ use std::fmt;
 use binauthz_core::time::UnixTime;
 
 use crate::json::{InvalidField, same_field, timestamp_from};
-use syntax::joined;
+pub(crate) use syntax::{joined, parse};
 
 /// The longest filter in characters, as Google's.
 const MAX_FILTER: usize = 20_000;
@@ -125,7 +125,7 @@ impl Filter {
     /// Reads a filter over the given fields; the error names the column. A field whose name ends in `Time` is an
     /// instant, as everywhere in Google's APIs.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Filter, InvalidField> {
-        syntax::parse(text, Dialect::Aip)
+        parse(text, Dialect::Aip)
             .and_then(|expression| resolve(&expression, fields))
             .map_err(|error| error.in_text(text))
     }

@@ -80,16 +80,16 @@ impl Operand {
         }
     }
 
-    /// The path as one text: what an argument says that is no field. `None` for a call.
-    pub fn text(&self) -> Option<String> {
+    /// What an argument says that is no field. `None` for a call.
+    pub fn value(&self) -> Option<Value> {
         match self {
-            Operand::Path(segments) => Some(joined(segments)),
+            Operand::Path(segments) => Some(whole(segments.clone(), self.column())),
             Operand::Call(_) => None,
         }
     }
 }
 
-pub(super) fn joined(segments: &[Value]) -> String {
+pub(crate) fn joined(segments: &[Value]) -> String {
     let texts: Vec<&str> = segments.iter().map(|segment| segment.text.as_str()).collect();
     texts.join(".")
 }
@@ -101,7 +101,7 @@ impl Expression {
     }
 }
 
-pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Expression, Error> {
+pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Expression, Error> {
     let tokens = tokens(text, dialect)?;
     if tokens.is_empty() {
         return Ok(Expression::Everything);

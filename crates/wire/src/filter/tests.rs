@@ -239,7 +239,7 @@ fn logging_knows_comments_free_escapes_and_calls_in_calls() {
     let [Operand::Call(extract), kind] = cast.arguments.as_slice() else {
         panic!("{cast:?}");
     };
-    assert_eq!(kind.text().as_deref(), Some("INT64"));
+    assert_eq!(kind.value().unwrap().text, "INT64");
     let Some(Operand::Path(pattern)) = extract.arguments.last() else {
         panic!("{extract:?}");
     };

@@ -498,7 +498,7 @@ impl Object {
         })
     }
 
-    pub(super) fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> InvalidField {
+    pub(crate) fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> InvalidField {
         let found = match found {
             Value::String(text) if text.len() <= 80 => format!("`{}`", text.escape_debug()),
             Value::Number(number) => number.to_string(),
