@@ -28,6 +28,7 @@ pub mod image_review;
 pub mod json;
 pub mod logging;
 pub mod manifest;
+pub mod monitoring;
 pub mod page;
 pub mod serviceusage;
 pub mod status;

@@ -6,15 +6,17 @@
 
 mod compare;
 mod entry;
-mod extract;
+pub(crate) mod extract;
 mod fields;
 mod functions;
 mod literal;
+pub mod metric;
 mod node;
 mod query;
 mod read;
 mod search;
 mod subject;
+mod view;
 
 pub use entry::{Entry, Payload};
 pub use extract::Extractor;

@@ -1,12 +1,13 @@
 //! One value of an entry against one value of a query.
 
-use super::literal::{Literal, Number, fold};
+use super::literal::{Literal, Number};
 use super::node::{Node, Truth, Veil};
+use super::view::View;
 use crate::filter::Operator;
 
 /// Whether `node operator literal` holds. A literal that has no reading of the node's type does not match, not even
 /// with `!=`.
-pub(super) fn compare(node: &Node<'_>, operator: Operator, literal: &Literal) -> Truth {
+pub(super) fn compare(view: &View<'_>, node: &Node<'_>, operator: Operator, literal: &Literal) -> Truth {
     if let Node::Veiled(veil) = node {
         return veiled(veil, operator, literal);
     }
@@ -20,7 +21,7 @@ pub(super) fn compare(node: &Node<'_>, operator: Operator, literal: &Literal) ->
         operator
     };
     Truth::of(match node {
-        Node::Text(text) => text_holds(text, operator, literal),
+        Node::Text(text) => text_holds(view, text, operator, literal),
         Node::Integer(whole) => match literal.number {
             Some(Number::Whole(number)) => exact.holds(whole, &number),
             Some(Number::Other(number)) => exact.holds(&Number::Whole(*whole).as_f64(), &number),
@@ -42,10 +43,10 @@ pub(super) fn compare(node: &Node<'_>, operator: Operator, literal: &Literal) ->
 }
 
 /// Whether a value that stands anywhere is one that a lone text looks for.
-pub(super) fn mentions(node: &Node<'_>, literal: &Literal) -> Truth {
+pub(super) fn mentions(view: &View<'_>, node: &Node<'_>, literal: &Literal) -> Truth {
     match node {
-        Node::Text(text) => Truth::of(fold(text).contains(&literal.folded)),
-        Node::Integer(_) | Node::Double(_) => compare(node, Operator::Equal, literal),
+        Node::Text(text) => Truth::of(view.fold(text).contains(&literal.folded)),
+        Node::Integer(_) | Node::Double(_) => compare(view, node, Operator::Equal, literal),
         Node::Severity(severity) => Truth::of(severity.name().eq_ignore_ascii_case(&literal.folded)),
         Node::Veiled(veil) => veil.contains(&literal.folded),
         _ => Truth::False,
@@ -60,13 +61,13 @@ fn against_null(node: &Node<'_>, operator: Operator) -> bool {
     }
 }
 
-fn text_holds(text: &str, operator: Operator, literal: &Literal) -> bool {
+fn text_holds(view: &View<'_>, text: &str, operator: Operator, literal: &Literal) -> bool {
     let matches = || literal.regex.as_ref().map(|regex| regex.is_match(text));
     match operator {
-        Operator::Has => fold(text).contains(&literal.folded),
+        Operator::Has => view.fold(text).contains(&literal.folded),
         Operator::Matches => matches() == Some(true),
         Operator::NotMatches => matches() == Some(false),
-        operator => operator.holds(fold(text).as_ref(), literal.folded.as_str()),
+        operator => operator.holds(view.fold(text).as_ref(), literal.folded.as_str()),
     }
 }
 

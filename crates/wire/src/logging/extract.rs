@@ -6,7 +6,7 @@ use super::node::Truth;
 use super::query::Compiler;
 use super::subject::{Subject, Transform, scalar_text};
 use crate::filter::{Call, Dialect, Error, Expression, Term, parse};
-use crate::json::InvalidField;
+use crate::json::{InvalidField, Object};
 
 /// A value extractor or a label extractor.
 #[derive(Debug, Clone)]
@@ -54,6 +54,33 @@ impl Extractor {
             });
         found
     }
+}
+
+/// Takes `labelExtractors`: a name, and what fills it.
+pub(crate) fn take_extractors(
+    object: &mut Object,
+    most: usize,
+) -> Result<Vec<(String, Extractor)>, InvalidField> {
+    let given = object.take_map("labelExtractors")?;
+    if given.len() > most {
+        return Err(object.refused("labelExtractors", format_args!("has more than {most} entries")));
+    }
+    given
+        .into_iter()
+        .map(|(key, element)| {
+            let path = element.path.clone();
+            let extractor = Extractor::parse(&element.into_string()?)
+                .map_err(|error| InvalidField::refused(path, error.description()))?;
+            Ok((key, extractor))
+        })
+        .collect()
+}
+
+pub(crate) fn write_extractors(extractors: &[(String, Extractor)]) -> serde_json::Value {
+    extractors
+        .iter()
+        .map(|(key, extractor)| (key.clone(), serde_json::Value::from(extractor.text())))
+        .collect()
 }
 
 fn subject(expression: &Expression) -> Result<Subject, Error> {

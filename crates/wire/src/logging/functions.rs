@@ -7,6 +7,7 @@ use super::literal::fold;
 use super::node::{Node, Truth};
 use super::search::Search;
 use super::subject::{Subject, scalar_text};
+use super::view::View;
 use crate::filter::{Error, Value, shown};
 
 /// A condition that is a call.
@@ -25,7 +26,8 @@ pub(super) enum Function {
 }
 
 impl Function {
-    pub(super) fn test(&self, root: &Node<'_>) -> Truth {
+    pub(super) fn test(&self, view: &View<'_>) -> Truth {
+        let root = view.root;
         match self {
             Function::LogId(id) => on_log_name(root, |name| {
                 let escaped = name.split_once("/logs/").map_or("", |(_, id)| id);
@@ -36,7 +38,7 @@ impl Function {
             Function::InNet(subject, net) => on_text(subject, root, |text| {
                 text.parse().is_ok_and(|address| net.contains(address))
             }),
-            Function::Search(path, search) => search.test(|look| match path {
+            Function::Search(path, search) => search.test(view, |look| match path {
                 None => look(root),
                 Some(path) => {
                     let subject = Subject {

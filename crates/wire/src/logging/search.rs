@@ -5,6 +5,7 @@ use super::fields::AUDIT_STRUCTS;
 use super::literal::{Literal, fold};
 use super::node::{Node, Truth};
 use super::subject::scalar_text;
+use super::view::View;
 use crate::filter::Error;
 
 /// Words that one `SEARCH` may look for. Each is looked for in every word of an entry.
@@ -34,23 +35,23 @@ impl Names {
 }
 
 /// Whether a value contains the text, or a key that is data does.
-pub(super) fn anywhere(root: &Node<'_>, literal: &Literal) -> Truth {
-    below(root, Names::Entry, literal)
+pub(super) fn anywhere(view: &View<'_>, literal: &Literal) -> Truth {
+    below(view, view.root, Names::Entry, literal)
 }
 
-fn below(node: &Node<'_>, names: Names, literal: &Literal) -> Truth {
+fn below(view: &View<'_>, node: &Node<'_>, names: Names, literal: &Literal) -> Truth {
     match node {
-        Node::List(items) => Truth::any(items.iter().map(|item| below(item, names, literal))),
+        Node::List(items) => Truth::any(items.iter().map(|item| below(view, item, names, literal))),
         Node::Map(members) => Truth::any(members.iter().map(|(key, node)| {
-            let in_key = matches!(names, Names::Data) && fold(key).contains(&literal.folded);
+            let in_key = matches!(names, Names::Data) && view.fold(key).contains(&literal.folded);
             match node {
                 // It may not be there at all, and its key with it.
                 Node::Veiled(veil) if in_key && !veil.is_text() => Truth::Unknown,
                 _ if in_key => Truth::True,
-                node => below(node, names.below(key), literal),
+                node => below(view, node, names.below(key), literal),
             }
         })),
-        node => mentions(node, literal),
+        node => mentions(view, node, literal),
     }
 }
 
@@ -66,7 +67,7 @@ impl Search {
     pub(super) fn parse(text: &str, column: usize) -> Result<Search, Error> {
         let mut phrases = Vec::new();
         for (index, part) in text.split('`').enumerate() {
-            let words = words(part);
+            let words = words(&fold(part));
             if index % 2 == 1 {
                 phrases.push(words);
             } else {
@@ -94,26 +95,26 @@ impl Search {
     }
 
     /// Whether the values under all these nodes together have everything.
-    pub(super) fn test(&self, each: impl FnOnce(&mut dyn FnMut(&Node<'_>))) -> Truth {
+    pub(super) fn test(&self, view: &View<'_>, each: impl FnOnce(&mut dyn FnMut(&Node<'_>))) -> Truth {
         let mut found = vec![Truth::False; self.phrases.len()];
-        each(&mut |node| self.look(node, &mut found));
+        each(&mut |node| self.look(view, node, &mut found));
         Truth::all(found)
     }
 
-    fn look(&self, node: &Node<'_>, found: &mut [Truth]) {
+    fn look(&self, view: &View<'_>, node: &Node<'_>, found: &mut [Truth]) {
         match node {
-            Node::List(items) => items.iter().for_each(|item| self.look(item, found)),
-            Node::Map(members) => members.iter().for_each(|(_, node)| self.look(node, found)),
+            Node::List(items) => items.iter().for_each(|item| self.look(view, item, found)),
+            Node::Map(members) => members.iter().for_each(|(_, node)| self.look(view, node, found)),
             Node::Veiled(_) => {
                 for truth in found.iter_mut().filter(|truth| **truth == Truth::False) {
                     *truth = Truth::Unknown;
                 }
             }
             scalar => {
-                let Some(text) = scalar_text(scalar) else {
-                    return;
+                let words = match scalar {
+                    Node::Text(text) => words(&view.fold(text)),
+                    other => words(&fold(&scalar_text(other).unwrap_or_default())),
                 };
-                let words = words(&text);
                 for (truth, phrase) in found.iter_mut().zip(&self.phrases) {
                     if *truth != Truth::True && words.windows(phrase.len()).any(|window| window == phrase) {
                         *truth = Truth::True;
@@ -124,8 +125,9 @@ impl Search {
     }
 }
 
-fn words(text: &str) -> Vec<String> {
-    fold(text)
+/// The words of a folded text.
+fn words(folded: &str) -> Vec<String> {
+    folded
         .split(|character: char| !character.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 
 mod functions;
+mod metric;
 mod partly;
 mod property;
 mod queries;
