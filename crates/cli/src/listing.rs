@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, str::FromStr};
 
 use binauthz_wire::{
-    filter::{Expression, Operator, Term},
+    filter::{Dialect, Expression, Operand, Operator, Term},
     json::timestamp_from,
 };
 use clap::Args;
@@ -164,7 +164,7 @@ impl FromStr for Filter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Filter, String> {
-        let expression = Expression::parse(text).map_err(|error| error.to_string())?;
+        let expression = Expression::parse(text, Dialect::Aip).map_err(|error| error.to_string())?;
         check(&expression)?;
         Ok(Filter(expression))
     }
@@ -182,13 +182,18 @@ fn check(expression: &Expression) -> Result<(), String> {
             }
             _ => Ok(()),
         },
-        Expression::Term(_, Term::Call { name, arguments }) => match (name.as_str(), arguments.len()) {
-            ("has_prefix" | "has_suffix", 2) => Ok(()),
+        Expression::Term(_, Term::Call(call)) => match (call.name.as_str(), call.arguments.as_slice()) {
+            ("has_prefix" | "has_suffix", [Operand::Path(_), Operand::Path(_)]) => Ok(()),
             _ => Err(format!(
-                "`{name}`: expected has_prefix(FIELD, \"TEXT\") or has_suffix(FIELD, \"TEXT\")"
+                "`{}`: expected has_prefix(FIELD, \"TEXT\") or has_suffix(FIELD, \"TEXT\")",
+                call.name
             )),
         },
+        Expression::Term(_, Term::Function { call, .. }) => {
+            Err(format!("`{}`: expected a text or a number", call.name))
+        }
         Expression::Term(_, Term::Bare(word)) => {
+            let word = &word.text;
             Err(format!("`{word}`: expected a comparison, such as `name:{word}`"))
         }
     }
@@ -209,30 +214,42 @@ fn holds(expression: &Expression, entry: &Value) -> bool {
         Expression::Term(
             _,
             Term::Comparison {
-                path,
+                operand,
                 operator,
                 value,
             },
         ) => {
-            let found = texts(entry, path);
+            let found = found(entry, operand);
+            let value = value.text.as_str();
             match operator {
                 // "No value is equal", not "some value is unequal".
                 Operator::NotEqual => !found.iter().any(|text| relate(text, value).is_eq()),
                 _ => found.iter().any(|text| comparison(text, *operator, value)),
             }
         }
-        Expression::Term(_, Term::Call { name, arguments }) => {
-            let [(_, path), (_, text)] = arguments.as_slice() else {
+        Expression::Term(_, Term::Call(call)) => {
+            let [field, text] = call.arguments.as_slice() else {
                 return false;
             };
-            let text = text.join(".");
-            texts(entry, path).iter().any(|found| match name.as_str() {
+            let text = text.value().map(|value| value.text).unwrap_or_default();
+            found(entry, field).iter().any(|found| match call.name.as_str() {
                 "has_prefix" => found.starts_with(&text),
                 "has_suffix" => found.ends_with(&text),
                 _ => false,
             })
         }
-        Expression::Term(_, Term::Bare(_)) => false,
+        Expression::Term(_, Term::Bare(_) | Term::Function { .. }) => false,
+    }
+}
+
+/// The values of what is compared.
+fn found(entry: &Value, operand: &Operand) -> Vec<String> {
+    match operand {
+        Operand::Path(segments) => {
+            let path: Vec<String> = segments.iter().map(|segment| segment.text.clone()).collect();
+            texts(entry, &path)
+        }
+        Operand::Call(_) => Vec::new(),
     }
 }
 

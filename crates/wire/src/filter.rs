@@ -7,15 +7,69 @@
 mod lexer;
 mod syntax;
 
-pub use lexer::Operator;
-pub use syntax::{Expression, Term};
+pub use lexer::{Operator, Value};
+pub use syntax::{Call, Expression, Operand, Term};
+
+use std::fmt;
 
 use binauthz_core::time::UnixTime;
 
 use crate::json::{InvalidField, same_field, timestamp_from};
+pub(crate) use syntax::{joined, parse};
 
-/// The longest filter, as Google's.
+/// The longest filter in characters, as Google's.
 const MAX_FILTER: usize = 20_000;
+
+/// The small differences between the languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// AIP-160, read strictly.
+    Aip,
+    /// Cloud Logging: comments, escapes that mean nothing are kept, calls as arguments.
+    Logging,
+    /// Cloud Monitoring: calls to the right of an operator.
+    Monitoring,
+}
+
+/// What is wrong with a filter, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Error {
+    /// From 0.
+    column: usize,
+    why: String,
+}
+
+impl Error {
+    pub(crate) fn at(column: usize, why: impl fmt::Display) -> Error {
+        Error {
+            column,
+            why: why.to_string(),
+        }
+    }
+
+    /// The error for people, who count lines and characters from 1.
+    pub(crate) fn in_text(&self, text: &str) -> InvalidField {
+        let before: Vec<char> = text.chars().take(self.column).collect();
+        let line = before.iter().filter(|character| **character == '\n').count() + 1;
+        let column = before
+            .iter()
+            .rev()
+            .take_while(|character| **character != '\n')
+            .count()
+            + 1;
+        let why = &self.why;
+        if text.trim_end().contains('\n') {
+            InvalidField::refused("filter", format_args!("line {line}, column {column}: {why}"))
+        } else {
+            InvalidField::refused("filter", format_args!("column {column}: {why}"))
+        }
+    }
+}
+
+/// Somebody's text as a message can show it.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_debug).collect()
+}
 
 /// A filter over fields of text and of time, ready to be asked about items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +125,9 @@ impl Filter {
     /// Reads a filter over the given fields; the error names the column. A field whose name ends in `Time` is an
     /// instant, as everywhere in Google's APIs.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Filter, InvalidField> {
-        resolve(&Expression::parse(text)?, fields)
+        parse(text, Dialect::Aip)
+            .and_then(|expression| resolve(&expression, fields))
+            .map_err(|error| error.in_text(text))
     }
 
     /// Whether an item is wanted; `field` gives the values of its fields, times in RFC 3339.
@@ -122,8 +178,8 @@ impl TextRelation {
     }
 }
 
-fn resolve(expression: &Expression, fields: &[&str]) -> Result<Filter, InvalidField> {
-    let each = |parts: &[Expression]| -> Result<Vec<Filter>, InvalidField> {
+fn resolve(expression: &Expression, fields: &[&str]) -> Result<Filter, Error> {
+    let each = |parts: &[Expression]| -> Result<Vec<Filter>, Error> {
         parts.iter().map(|part| resolve(part, fields)).collect()
     };
     Ok(match expression {
@@ -134,35 +190,28 @@ fn resolve(expression: &Expression, fields: &[&str]) -> Result<Filter, InvalidFi
         Expression::Term(
             column,
             Term::Comparison {
-                path,
+                operand,
                 operator,
                 value,
             },
-        ) => comparison(*column, known(*column, path, fields)?, *operator, value)?,
-        Expression::Term(column, Term::Call { name, arguments }) => call(*column, name, arguments, fields)?,
-        Expression::Term(column, Term::Bare(text)) => {
-            let shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-            return Err(refused(
-                *column,
-                format_args!("expected a comparison such as `{shown} = \"…\"`"),
-            ));
+        ) => comparison(*column, known(operand, fields)?, *operator, value)?,
+        Expression::Term(_, Term::Call(call) | Term::Function { call, .. }) => function(call, fields)?,
+        Expression::Term(column, Term::Bare(value)) => {
+            let why = format_args!("expected a comparison such as `{} = \"…\"`", shown(&value.text));
+            return Err(Error::at(*column, why));
         }
     })
 }
 
-fn comparison(column: usize, field: &str, operator: Operator, value: &str) -> Result<Filter, InvalidField> {
+fn comparison(column: usize, field: &str, operator: Operator, value: &Value) -> Result<Filter, Error> {
     if field.ends_with("Time") {
         if matches!(operator, Operator::Has | Operator::Matches | Operator::NotMatches) {
-            return Err(refused(
-                column,
-                format_args!("`{field}` is a time: expected `=`, `!=`, `<`, `<=`, `>` or `>=`"),
-            ));
+            let why = format_args!("`{field}` is a time: expected `=`, `!=`, `<`, `<=`, `>` or `>=`");
+            return Err(Error::at(column, why));
         }
-        let instant = timestamp_from(value).ok_or_else(|| {
-            refused(
-                column,
-                format_args!("`{field}` is a time: expected RFC 3339 such as \"2026-11-23T08:00:00Z\""),
-            )
+        let instant = timestamp_from(&value.text).ok_or_else(|| {
+            let why = format_args!("`{field}` is a time: expected RFC 3339 such as \"2026-11-23T08:00:00Z\"");
+            Error::at(column, why)
         })?;
         return Ok(Filter::Time {
             field: field.to_owned(),
@@ -173,23 +222,21 @@ fn comparison(column: usize, field: &str, operator: Operator, value: &str) -> Re
     let (relation, negated) = match operator {
         Operator::Equal => (TextRelation::Equal, false),
         Operator::NotEqual => (TextRelation::Equal, true),
-        Operator::Has if value == "*" => (TextRelation::Present, false),
+        Operator::Has if value.text == "*" => (TextRelation::Present, false),
         Operator::Has => (TextRelation::Contains, false),
         Operator::Less => (TextRelation::Before, false),
         Operator::LessOrEqual => (TextRelation::After, true),
         Operator::Greater => (TextRelation::After, false),
         Operator::GreaterOrEqual => (TextRelation::Before, true),
         Operator::Matches | Operator::NotMatches => {
-            return Err(refused(
-                column,
-                "regular expressions are not supported here: use `:`, `has_prefix` or `has_suffix`",
-            ));
+            let why = "regular expressions are not supported here: use `:`, `has_prefix` or `has_suffix`";
+            return Err(Error::at(column, why));
         }
     };
     let filter = Filter::Text {
         field: field.to_owned(),
         relation,
-        text: value.to_owned(),
+        text: value.text.clone(),
     };
     Ok(if negated {
         Filter::Not(Box::new(filter))
@@ -198,45 +245,38 @@ fn comparison(column: usize, field: &str, operator: Operator, value: &str) -> Re
     })
 }
 
-fn call(
-    column: usize,
-    name: &str,
-    arguments: &[(usize, Vec<String>)],
-    fields: &[&str],
-) -> Result<Filter, InvalidField> {
+fn function(call: &Call, fields: &[&str]) -> Result<Filter, Error> {
+    let name = call.name.as_str();
     let relation = match name {
         "has_prefix" => TextRelation::Prefix,
         "has_suffix" => TextRelation::Suffix,
         _ => {
-            return Err(refused(
-                column,
-                "expected the function `has_prefix` or `has_suffix`",
-            ));
+            let why = "expected the function `has_prefix` or `has_suffix`";
+            return Err(Error::at(call.column, why));
         }
     };
-    let [(field_column, path), (_, text)] = arguments else {
-        return Err(refused(
-            column,
-            format_args!("expected `{name}(FIELD, \"TEXT\")`"),
-        ));
+    let [operand, Operand::Path(text)] = call.arguments.as_slice() else {
+        let why = format_args!("expected `{name}(FIELD, \"TEXT\")`");
+        return Err(Error::at(call.column, why));
     };
-    let field = known(*field_column, path, fields)?;
+    let field = known(operand, fields)?;
     if field.ends_with("Time") {
-        return Err(refused(
-            *field_column,
-            format_args!("`{field}` is a time, not a text"),
-        ));
+        let why = format_args!("`{field}` is a time, not a text");
+        return Err(Error::at(operand.column(), why));
     }
     Ok(Filter::Text {
         field: field.to_owned(),
         relation,
-        text: text.join("."),
+        text: joined(text),
     })
 }
 
 /// The field of that name, in camelCase or snake_case; `resourceUrl` is what filters call `resourceUri`.
-fn known<'a>(column: usize, path: &[String], fields: &[&'a str]) -> Result<&'a str, InvalidField> {
-    let given = path.join(".");
+fn known<'a>(operand: &Operand, fields: &[&'a str]) -> Result<&'a str, Error> {
+    let given = match operand {
+        Operand::Path(path) => joined(path),
+        Operand::Call(call) => format!("{}(", call.name),
+    };
     let asked = if same_field(&given, "resourceUrl") {
         "resourceUri"
     } else {
@@ -247,22 +287,14 @@ fn known<'a>(column: usize, path: &[String], fields: &[&'a str]) -> Result<&'a s
         .find(|field| same_field(asked, field))
         .copied()
         .ok_or_else(|| {
-            let shown: String = given.chars().take(60).flat_map(char::escape_debug).collect();
             let fields = fields
                 .iter()
                 .map(|field| format!("`{field}`"))
                 .collect::<Vec<_>>()
                 .join(", ");
-            refused(
-                column,
-                format_args!("`{shown}` is not a field, expected one of {fields}"),
-            )
+            let why = format_args!("`{}` is not a field, expected one of {fields}", shown(&given));
+            Error::at(operand.column(), why)
         })
-}
-
-/// The error at a column, counted in characters from 1 for people.
-fn refused(column: usize, why: impl std::fmt::Display) -> InvalidField {
-    InvalidField::refused("filter", format_args!("column {}: {why}", column + 1))
 }
 
 #[cfg(test)]

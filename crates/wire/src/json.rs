@@ -13,10 +13,10 @@ mod object;
 mod scalar;
 
 pub use object::{Element, InvalidField, Object, Problem};
-pub(crate) use scalar::same_field;
 pub use scalar::{
     EnumRow, bytes_from, bytes_out, duration_from, duration_out, enum_name, timestamp_from, timestamp_out,
 };
+pub(crate) use scalar::{instant_from, same_field};
 
 /// One JSON value. An object keeps its keys in the order they came in; no key occurs twice.
 #[derive(Debug, Clone, PartialEq)]

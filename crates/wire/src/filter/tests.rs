@@ -191,20 +191,100 @@ fn a_suffix_that_must_be_there_is_found() {
     }
 }
 
+fn word(text: &str, column: usize) -> Value {
+    Value {
+        text: text.to_owned(),
+        raw: text.to_owned(),
+        quoted: false,
+        column,
+    }
+}
+
+fn quoted(text: &str, column: usize) -> Value {
+    Value {
+        quoted: true,
+        ..word(text, column)
+    }
+}
+
 #[test]
 fn the_syntax_alone_reads_more_than_one_api_needs() {
-    let parsed = Expression::parse(r#"labels."a.b/c"=~"x" AND free text"#).unwrap();
+    let parsed = Expression::parse(r#"labels."a.b/c"=~"x" AND free text"#, Dialect::Aip).unwrap();
     let comparison = Term::Comparison {
-        path: vec!["labels".to_owned(), "a.b/c".to_owned()],
+        operand: Operand::Path(vec![word("labels", 0), quoted("a.b/c", 7)]).into(),
         operator: Operator::Matches,
-        value: "x".to_owned(),
+        value: quoted("x", 16),
     };
     let expected = Expression::All(vec![
         Expression::Term(0, comparison),
-        Expression::Term(24, Term::Bare("free".to_owned())),
-        Expression::Term(29, Term::Bare("text".to_owned())),
+        Expression::Term(24, Term::Bare(word("free", 24))),
+        Expression::Term(29, Term::Bare(word("text", 29))),
     ]);
     assert_eq!(parsed, expected);
+}
+
+#[test]
+fn logging_knows_comments_free_escapes_and_calls_in_calls() {
+    let parsed = |text: &str| Expression::parse(text, Dialect::Logging).unwrap();
+    let plain = parsed(r#"cast(regexp_extract(a.b,"\d\"\\"),INT64)>9"#);
+    let commented = parsed("cast(regexp_extract(a.b,\"\\d\\\"\\\\\"),INT64)>9 -- ) OR \"");
+    assert_eq!(plain, commented);
+    let Expression::Term(0, Term::Comparison { operand, value, .. }) = plain else {
+        panic!("{plain:?}");
+    };
+    assert_eq!(value, word("9", 41));
+    let Operand::Call(cast) = operand.as_ref() else {
+        panic!("{operand:?}");
+    };
+    let [Operand::Call(extract), kind] = cast.arguments.as_slice() else {
+        panic!("{cast:?}");
+    };
+    assert_eq!(kind.value().unwrap().text, "INT64");
+    let Some(Operand::Path(pattern)) = extract.arguments.last() else {
+        panic!("{extract:?}");
+    };
+    let pattern = pattern.first().unwrap();
+    assert_eq!(
+        (pattern.text.as_str(), pattern.raw.as_str()),
+        ("\\d\"\\", "\\d\"\\\\")
+    );
+    assert!(
+        matches!(parsed("error (a OR b)"), Expression::All(parts) if parts.len() == 2),
+        "a word and a group, no call"
+    );
+    let Expression::Any(values) = parsed("a=(2026-11-23T08:00:00Z OR x:y)") else {
+        panic!("two values");
+    };
+    for (value, expected) in values
+        .iter()
+        .zip([word("2026-11-23T08:00:00Z", 3), word("x:y", 27)])
+    {
+        assert!(matches!(value, Expression::Term(_, Term::Comparison { value, .. }) if *value == expected));
+    }
+}
+
+#[test]
+fn aip_160_stays_strict() {
+    for (filter, expected) in [
+        ("kind=x -- more", "column 11: expected a comparison"),
+        ("kind=\"\\d\"", "column 7: expected `\\\"`"),
+        (
+            "has_suffix(has_suffix(kind, \"a\"), \"b\")",
+            "column 22: expected `)`",
+        ),
+        ("\"kind\"=x", "column 7: unexpected"),
+        ("kind=(a:b)", "column 8: expected `)`"),
+    ] {
+        let error = Filter::parse(filter, FIELDS).expect_err(filter).description();
+        assert!(error.starts_with(expected), "{filter}: {error}");
+    }
+}
+
+#[test]
+fn a_filter_of_more_lines_names_the_line() {
+    let error = |filter: &str| Filter::parse(filter, FIELDS).unwrap_err().description();
+    assert!(error("kind=x\n  color=1").starts_with("line 2, column 3: `color`"));
+    assert!(error("kind=x &\n").starts_with("column 8: unexpected"));
 }
 
 proptest! {

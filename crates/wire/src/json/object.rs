@@ -136,6 +136,19 @@ impl Element {
         Object::new(self.value, self.path)
     }
 
+    /// The element as one of a table's values.
+    pub fn into_enum<T: Copy>(self, table: &[EnumRow<T>]) -> Result<T, InvalidField> {
+        let names: Vec<&str> = table.iter().map(|(name, _, _)| *name).collect();
+        let why = format_args!("expected one of {}", quoted_list(&names)).to_string();
+        enum_from(&self.value, self.path.clone(), table)?.ok_or_else(|| InvalidField::refused(self.path, why))
+    }
+
+    /// The element as an int64, written as a number or as a string.
+    pub fn into_i64(self) -> Result<i64, InvalidField> {
+        scalar::i64_from(&self.value)
+            .ok_or_else(|| InvalidField::expected(self.path, "a whole number of 64 bits", self.value.kind()))
+    }
+
     /// The element as text.
     pub fn into_string(self) -> Result<String, InvalidField> {
         match self.value {
@@ -182,6 +195,11 @@ impl Object {
         } else {
             format!("{}.{field}", self.path)
         }
+    }
+
+    /// The error of a member's own language, such as a filter, in its place in this object.
+    pub fn within(&self, field: &str, error: &InvalidField) -> InvalidField {
+        self.refused(field, error.description())
     }
 
     /// The error for a member whose meaning is refused.
@@ -314,6 +332,22 @@ impl Object {
         self.required(field, taken)
     }
 
+    /// Takes a finite number; `None` when absent. proto3 JSON allows it as text.
+    pub fn take_optional_f64(&mut self, field: &'static str) -> Result<Option<f64>, InvalidField> {
+        let Some(value) = self.take_optional_value(field)? else {
+            return Ok(None);
+        };
+        let number = match &value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        number
+            .filter(|number| number.is_finite())
+            .map(Some)
+            .ok_or_else(|| self.wrong(field, "a finite number", &value))
+    }
+
     /// Takes bytes in base64, standard or URL-safe, padded or not; absent or empty gives `None`.
     pub fn take_optional_bytes(&mut self, field: &'static str) -> Result<Option<Vec<u8>>, InvalidField> {
         match self.take_optional_string(field)? {
@@ -336,39 +370,10 @@ impl Object {
         field: &'static str,
         table: &[EnumRow<T>],
     ) -> Result<Option<T>, InvalidField> {
-        let Some(value) = self.take_optional_value(field)? else {
-            return Ok(None);
-        };
-        let given = match &value {
-            Value::String(name) => {
-                if let Some((_, _, found)) = table.iter().find(|(known, _, _)| known == name) {
-                    return Ok(Some(*found));
-                }
-                format!("`{}`", name.escape_debug())
-            }
-            Value::Number(number) => {
-                let number = number.as_i64();
-                if let Some((_, _, found)) = table
-                    .iter()
-                    .find(|(_, known, _)| Some(i64::from(*known)) == number)
-                {
-                    return Ok(Some(*found));
-                }
-                if number == Some(0) {
-                    return Ok(None);
-                }
-                number.map_or_else(
-                    || "a number that is no integer".to_owned(),
-                    |number| number.to_string(),
-                )
-            }
-            other => return Err(self.wrong(field, "the name of an enum value", other)),
-        };
-        let allowed = table.iter().map(|(name, _, _)| *name).collect();
-        Err(InvalidField {
-            path: self.path_of(field),
-            problem: Problem::NotOneOf { given, allowed },
-        })
+        match self.take_optional_value(field)? {
+            None => Ok(None),
+            Some(value) => enum_from(&value, self.path_of(field), table),
+        }
     }
 
     /// Takes one of a table's values, which must be there.
@@ -505,7 +510,7 @@ impl Object {
         })
     }
 
-    pub(super) fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> InvalidField {
+    pub(crate) fn wrong(&self, field: &str, expected: &'static str, found: &Value) -> InvalidField {
         let found = match found {
             Value::String(text) if text.len() <= 80 => format!("`{}`", text.escape_debug()),
             Value::Number(number) => number.to_string(),
@@ -513,6 +518,37 @@ impl Object {
         };
         InvalidField::expected(self.path_of(field), expected, found)
     }
+}
+
+/// One of a table's values, by name or by number; `None` for 0 when no row has it.
+fn enum_from<T: Copy>(value: &Value, path: String, table: &[EnumRow<T>]) -> Result<Option<T>, InvalidField> {
+    let row = match value {
+        Value::String(name) => table.iter().find(|(known, _, _)| known == name),
+        Value::Number(number) => {
+            let number = number.as_i64();
+            table
+                .iter()
+                .find(|(_, known, _)| Some(i64::from(*known)) == number)
+        }
+        other => {
+            let expected = "the name of an enum value";
+            return Err(InvalidField::expected(path, expected, other.kind()));
+        }
+    };
+    if let Some((_, _, found)) = row {
+        return Ok(Some(*found));
+    }
+    let given = match value {
+        Value::String(name) => format!("`{}`", name.escape_debug()),
+        Value::Number(number) if number.as_i64() == Some(0) => return Ok(None),
+        Value::Number(number) if number.is_f64() => "a number that is no integer".to_owned(),
+        other => serde_json::Value::from(other.clone()).to_string(),
+    };
+    let allowed = table.iter().map(|(name, _, _)| *name).collect();
+    Err(InvalidField {
+        path,
+        problem: Problem::NotOneOf { given, allowed },
+    })
 }
 
 fn quoted_list(names: &[&str]) -> String {

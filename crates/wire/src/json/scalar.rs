@@ -45,6 +45,11 @@ pub fn enum_name<T: Copy + PartialEq>(table: &[EnumRow<T>], value: T) -> &'stati
 
 /// An instant from RFC 3339 text with any offset; what is finer than a microsecond is cut off.
 pub fn timestamp_from(text: &str) -> Option<UnixTime> {
+    instant_from(text).map(|instant| UnixTime::from_micros(instant.as_microsecond()))
+}
+
+/// An instant from RFC 3339 text with any offset, to the nanosecond.
+pub(crate) fn instant_from(text: &str) -> Option<jiff::Timestamp> {
     // jiff accepts more than RFC 3339 (RFC 9557 annotations, spaces); proto JSON does not.
     let plausible = text.len() <= 40
         && text
@@ -57,9 +62,7 @@ pub fn timestamp_from(text: &str) -> Option<UnixTime> {
     if !plausible {
         return None;
     }
-    text.parse::<jiff::Timestamp>()
-        .ok()
-        .map(|timestamp| UnixTime::from_micros(timestamp.as_microsecond()))
+    text.parse().ok()
 }
 
 /// RFC 3339 in UTC with `Z`, with microseconds when there are any; the nearest representable instant when out of range.
