@@ -8,6 +8,7 @@ mod gcloud_kms;
 mod guide;
 mod own_commands;
 mod python;
+mod readme;
 mod signatures;
 mod story;
 mod tutorial;

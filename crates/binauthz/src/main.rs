@@ -6,7 +6,7 @@ mod serve;
 
 use std::process::ExitCode;
 
-use binauthz_cli::{Exit, Invocation, parse, report};
+use binauthz_cli::{Failure, Invocation, parse, report};
 
 // Admissions allocate many small values on several threads at once.
 #[global_allocator]
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         Ok(Invocation::Serve(folder, flags)) => serve::run(folder, flags),
         Ok(Invocation::Command(arguments)) => match runtime() {
             Ok(runtime) => runtime.block_on(binauthz_cli::run(*arguments)),
-            Err(_) => Exit::Error,
+            Err(error) => report(&Failure::usage(format_args!(
+                "the program's threads could not be started: {error}"
+            ))),
         },
         Err(failure) => report(&failure),
     };

@@ -22,16 +22,20 @@ fn serve(folder: &Path) -> Command {
 
 /// Starts a server and waits until it says that it is ready.
 fn start(folder: &Path) -> Server {
-    let mut process = serve(folder)
+    start_by(folder, &mut serve(folder)).0
+}
+
+/// The same with flags of one's own; also what was logged until then.
+fn start_by(folder: &Path, command: &mut Command) -> (Server, String) {
+    let mut process = command
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
     let mut log = BufReader::new(process.stderr.take().expect("its log"));
-    let mut line = String::new();
-    while !line.contains("\"ready\"") {
-        line.clear();
+    let mut text = String::new();
+    while !text.contains("\"ready\"") {
         assert_ne!(
-            log.read_line(&mut line).expect("its log"),
+            log.read_line(&mut text).expect("its log"),
             0,
             "it ended before it was ready"
         );
@@ -41,14 +45,12 @@ fn start(folder: &Path) -> Server {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the data directory");
     let addresses = read("addresses.json");
     let (_, rest) = addresses
-        .split_once("\"api\":\"http://")
+        .split_once("\"api\":\"")
+        .and_then(|(_, url)| url.split_once("://"))
         .expect("the API's address");
     let api = rest.split('"').next().expect("the API's address").to_owned();
-    Server {
-        process,
-        api,
-        token: read("admin.token").trim().to_owned(),
-    }
+    let token = read("admin.token").trim().to_owned();
+    (Server { process, api, token }, text)
 }
 
 impl Server {
@@ -148,4 +150,61 @@ fn check_prints_what_is_in_effect_and_starts_nothing() {
     let output = check();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("requirePolici"));
+}
+
+#[test]
+fn a_server_that_enforces_nothing_says_so_at_every_start() {
+    const WARNING: &str = "nothing is enforced";
+    let folder = tempfile::tempdir().expect("a folder");
+    let logged = |flags: &[&str], project_policy: Option<&str>| {
+        let (server, log) = start_by(folder.path(), serve(folder.path()).args(flags));
+        if let Some(mode) = project_policy {
+            let body = format!(
+                r#"{{"defaultAdmissionRule":{{"evaluationMode":"{mode}","enforcementMode":"ENFORCED_BLOCK_AND_AUDIT_LOG"}}}}"#
+            );
+            let answer = server.call("PUT", "/v1/projects/demo/policy", &body);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        server.signal("-TERM");
+        server.wait();
+        log
+    };
+    assert!(!logged(&["--require-policy"], None).contains(WARNING));
+    assert!(logged(&[], Some("ALWAYS_ALLOW")).contains(WARNING));
+    assert!(
+        logged(&["--require-policy"], None).contains(WARNING),
+        "the only project allows everything"
+    );
+    assert!(logged(&[], Some("ALWAYS_DENY")).contains(WARNING));
+    assert!(!logged(&[], None).contains(WARNING));
+}
+
+#[test]
+fn a_webhook_that_answers_everybody_is_warned_about() {
+    const WARNING: &str = "the webhook answers everybody";
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("binauthz.yaml");
+    // Its own authority stands for anybody's.
+    let authorities = folder.path().join("webhook-ca.pem");
+    let text = format!("webhookClientAuthorities: {}\n", authorities.display());
+    std::fs::write(&config, text).expect("a file");
+    let config = config.to_str().expect("a path");
+    for (flags, expected) in [
+        (["--dev"].as_slice(), false),
+        (&[], true),
+        (&["--config", config], false),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_binauthz"));
+        command
+            .args(["serve", "--data-dir"])
+            .arg(folder.path())
+            .args(flags);
+        for port in ["--api-listen", "--webhook-listen", "--health-listen"] {
+            command.args([port, "127.0.0.1:0"]);
+        }
+        let (server, log) = start_by(folder.path(), &mut command);
+        server.signal("-TERM");
+        server.wait();
+        assert_eq!(log.contains(WARNING), expected, "{flags:?} {log}");
+    }
 }

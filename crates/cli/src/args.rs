@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, clusters, completion, decide, images, keyrings, keys, logs, notes, payload,
-        policy, projects, services, snapshot, tokens,
+        attestations, attestors, clusters, completion, decide, images, keyrings, keys, locations, logs,
+        notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -100,6 +100,9 @@ pub struct GlobalFlags {
     /// Send the token over plain HTTP to another machine (anybody on the way can read it)
     #[arg(long, global = true, help_heading = "Global flags")]
     pub allow_plain_http: bool,
+    /// Ask nothing; as gcloud's flag, though this program never asks
+    #[arg(long, short = 'q', global = true, help_heading = "Global flags")]
+    pub quiet: bool,
     /// json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …) or none
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global flags")]
     pub format: Option<Format>,
@@ -113,47 +116,86 @@ pub enum Command {
     /// Run the server: API, admission webhook, health
     Serve(ServeFlags),
     /// Attestors: who may say that an image is good
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz attestors list\n  binauthz attestors create image-signing-attestor --attestation-authority-note=image-signing-note"
+    )]
     Attestors(attestors::Command),
     /// The policy: whose word is needed before an image may run
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz policy export > binauthz-policy.yaml\n  binauthz policy import binauthz-policy.yaml"
+    )]
     Policy(policy::Command),
     /// Attestations: signed statements about one image digest
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz attestations list --attestor=image-signing-attestor\n  binauthz attestations sign-and-create --artifact-url=IMAGE@sha256:… --attestor=image-signing-attestor \\\n      --keyversion=projects/…/cryptoKeyVersions/1"
+    )]
     Attestations(attestations::Command),
     /// Print the bytes an attestation of an image signs
     CreateSignaturePayload(payload::Flags),
     /// Key rings
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz keyrings create image-signing --location=global"
+    )]
     Keyrings(keyrings::Command),
     /// Signing keys and their versions
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz keys create image-signer --keyring=image-signing --location=global --default-algorithm=ec-sign-p256-sha256\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
+    )]
     Keys(keys::Command),
+    /// Locations of keys
+    #[command(subcommand, after_help = "Examples:\n  binauthz locations list")]
+    Locations(locations::Command),
     /// Notes: what attestations hang on
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz notes create image-signing-note"
+    )]
     Notes(notes::Command),
     /// Clusters that may ask for verdicts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz clusters create my-cluster --location=us-central1-a\n  binauthz clusters list"
+    )]
     Clusters(clusters::Command),
     /// Images in registries
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz images describe registry.example/team/app:v1"
+    )]
     Images(images::Command),
     /// The APIs of the project
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz services enable binaryauthorization.googleapis.com"
+    )]
     Services(services::Command),
     /// Verdicts that were given
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz logs list --verdict=deny --since=24h\n  binauthz logs audit --limit=20"
+    )]
     Logs(logs::Command),
     /// API tokens
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz tokens create ci --role=viewer --ttl=90d"
+    )]
     Tokens(tokens::Command),
     /// Projects
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  binauthz projects create demo")]
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
     /// Snapshots: policy, attestors and attestations in one file, for `decide` without a server
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz snapshot export --output=demo.json"
+    )]
     Snapshot(snapshot::Command),
     /// Print shell exports that point gcloud (and this program) at a server
     #[command(
@@ -242,6 +284,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_group_shows_an_example() {
+        let command = Arguments::command();
+        let mut left: Vec<&clap::Command> = command.get_subcommands().collect();
+        let mut groups = 0;
+        while let Some(command) = left.pop() {
+            if command.get_name() == "help" || !command.has_subcommands() {
+                continue;
+            }
+            groups += 1;
+            let after = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let example = format!("{} ", command.get_name());
+            assert!(
+                after.contains("Examples:\n  ") && after.contains(&example),
+                "{example}: {after}"
+            );
+            left.extend(command.get_subcommands());
+        }
+        assert!(groups > 14, "{groups}");
+    }
+
     /// The tutorial's commands and the rest of the surface, as a person types them after `binauthz`.
     const TYPED: &[&str] = &[
         "serve --dev --data-dir d --api-listen 127.0.0.1:0 --webhook-listen 127.0.0.1:0 --health-listen 127.0.0.1:0",
@@ -277,8 +343,28 @@ mod tests {
         "attestations list --attestor=a --format=table(name,createTime,resourceUri)",
         "create-signature-payload --artifact-url=u",
         "images describe us-central1-docker.pkg.dev/P/app/myservice:tag --format=value(image_summary.digest)",
+        "attestations list --attestor=a --filter=createTime>2026-01-01T00:00:00Z --sort-by=~createTime,name --page-size=50",
+        "attestations list --limit=unlimited --uri",
+        "attestors list --limit=5 --filter=name:a",
+        "attestations create --artifact-url=u --note=n --note-project=p --signature-file=s --public-key-id=i",
+        "attestations sign-and-create --artifact-url=u --attestor=a --keyversion=1 --pae-encode-payload \
+         --dsse-type=application/vnd.dev.cosign.simplesigning.v1+json",
+        "policy import --strict-validation p.yaml --quiet",
+        "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a=b,c=d \
+         --destroy-scheduled-duration=30d",
+        "keys update k --keyring=r --location=global --update-labels=a=b --remove-labels=c",
+        "keys update k --keyring=r --location=global --clear-labels --default-algorithm=ec-sign-p384-sha384",
+        "keys get-iam-policy k --keyring=r --location=global",
+        "keys add-iam-policy-binding k --keyring=r --location=global --member=user:x --role=roles/cloudkms.signer",
+        "keyrings set-iam-policy r iam.yaml --location=global",
+        "keyrings remove-iam-policy-binding r --location=global --member=user:x --role=roles/cloudkms.signer",
+        "keys asymmetric-sign --version=1 --key=k --keyring=r --location=global --digest-algorithm=sha512 \
+         --input-file f --signature-file g",
+        "keys versions get-public-key 1 --key=k --keyring=r --location=global --public-key-format=der -q",
+        "locations list",
         "logs list --limit 5",
-        "tokens create ci --role admin",
+        "logs list --verdict=deny --namespace=prod --image=app --since=24h --effect=dry-run --reason=NOT_PINNED",
+        "tokens create ci --role admin --ttl=90d",
         "projects create demo",
         "env --data-dir d",
         "decide -",
@@ -303,6 +389,17 @@ mod tests {
         "clusters update c --zone z --binauthz-evaluation-mode=sometimes",
         "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
         "policy export --format=xml",
+        "attestations list --limit=0",
+        "attestations list --filter=name",
+        "attestations create --artifact-url=u --attestor=a --note-project=p --signature-file=s --public-key-id=i",
+        "attestations sign-and-create --artifact-url=u --attestor=a --keyversion=1 --dsse-type=text/plain --pae-encode-payload",
+        "keys update k --keyring=r --location=global",
+        "keys update k --keyring=r --location=global --clear-labels --update-labels=a=b",
+        "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
+        "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",
+        "tokens create ci --role admin --ttl=90",
+        "logs list --verdict=maybe",
+        "logs list --since=yesterday",
         "decide",
         "completion tcsh",
     ];

@@ -44,7 +44,10 @@ pub enum CallError {
         server: String,
     },
     /// A list that never ends.
-    #[error("the list at `{path}` has more than {PAGES_MAX} pages; narrow it with --filter or --limit")]
+    #[error(
+        "the list at `{path}` has more than {PAGES_MAX} pages: ask for fewer entries with --limit, or for more at a time \
+         with --page-size"
+    )]
     TooManyPages {
         /// The path of the list.
         path: String,
@@ -68,6 +71,16 @@ pub struct Refusal {
     pub message: String,
     /// Field violations and the like, one line each.
     pub details: Vec<String>,
+}
+
+/// Which entries of a list are wanted.
+pub(crate) struct Wanted<'a> {
+    /// At most so many.
+    pub(crate) limit: usize,
+    /// How many are asked for at a time, where it matters to somebody.
+    pub(crate) page_size: Option<usize>,
+    /// Whether an entry is one of them.
+    pub(crate) keep: &'a (dyn Fn(&Value) -> bool + Sync),
 }
 
 /// A connection to one API server.
@@ -149,7 +162,24 @@ impl Client {
         field: &str,
         limit: usize,
     ) -> Result<Vec<Value>, CallError> {
-        let page_size = limit.clamp(1, 1_000).to_string();
+        let wanted = Wanted {
+            limit,
+            page_size: None,
+            keep: &|_| true,
+        };
+        self.list_wanted(path, query, field, &wanted).await
+    }
+
+    /// The entries of a paged list that are wanted. Reading stops when there are as many as asked for.
+    pub(crate) async fn list_wanted(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        field: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<Vec<Value>, CallError> {
+        let limit = wanted.limit;
+        let page_size = wanted.page_size.unwrap_or(limit.clamp(1, 1_000)).to_string();
         let mut entries = Vec::new();
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
@@ -160,7 +190,7 @@ impl Client {
             }
             let mut page = self.get(path, &page_query).await?;
             if let Some(Value::Array(more)) = page.get_mut(field).map(Value::take) {
-                entries.extend(more);
+                entries.extend(more.into_iter().filter(wanted.keep));
             }
             match page.get("nextPageToken").and_then(Value::as_str) {
                 Some(next) if !next.is_empty() && entries.len() < limit => token = next.to_owned(),

@@ -1,15 +1,8 @@
 //! A verdict as a tree: what was tried, in order, and why it did not help.
 
-use binauthz_core::{
-    decision::{Decision, Effect, Finding, Reason},
-    image::ImageRef,
-    policy::{GlobalEvaluation, Policy},
-};
+use serde_json::Value;
 
 use crate::output::plain;
-
-/// Patterns shown one by one; more of them are counted.
-const PATTERNS_SHOWN: usize = 12;
 
 /// A line and what hangs below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,105 +49,123 @@ fn draw_below(nodes: &[Node], indent: &str, out: &mut String) {
     }
 }
 
-/// The tree of a decision.
-pub(crate) fn tree(title: &str, decision: &Decision, policy: &Policy) -> Node {
-    let mut below = vec![Node::leaf(match decision.policy() {
-        Some(label) if label.etag.is_empty() => {
-            format!("policy {} (the default: nothing was set)", label.name)
-        }
-        Some(label) => format!("policy {} (etag {})", label.name, label.etag),
-        None => "no policy was reached".to_owned(),
+/// The tree of a verdict as `:decide` describes it with its explanation.
+pub(crate) fn tree(title: &str, described: &Value) -> Node {
+    let policy = |field: &str| described.get("policy").map(|policy| text(policy, field));
+    let mut below = vec![Node::leaf(match (policy("name"), policy("etag")) {
+        (Some(name), Some("")) => format!("policy {name} (the default: nothing was set)"),
+        (Some(name), Some(etag)) => format!("policy {name} (etag {etag})"),
+        _ => "no policy was reached".to_owned(),
     })];
-    if let Some(rule) = decision.rule() {
-        below.push(Node::leaf(format!("rule: {rule}")));
+    let explanation = described.get("explanation").unwrap_or(&Value::Null);
+    let scope = Some(text(explanation, "scope")).filter(|scope| !scope.is_empty());
+    let scope: Vec<Node> = scope.into_iter().map(Node::leaf).collect();
+    match text(described, "rule") {
+        "" => below.extend(scope),
+        rule => below.push(Node::with(format!("rule: {rule}"), scope)),
     }
-    match decision.effect() {
-        Effect::Enforced => {}
-        Effect::DryRun => below.push(Node::leaf("dry run: a violation is recorded and let through")),
-        Effect::BrokenGlass { justification } if justification.is_empty() => {
-            below.push(Node::leaf("break-glass: a violation is recorded and let through"));
-        }
-        Effect::BrokenGlass { justification } => {
-            below.push(Node::leaf(format!(
-                "break-glass: let through and recorded; justification: {justification}"
-            )));
-        }
+    match (text(described, "effect"), text(described, "justification")) {
+        ("DRY_RUN", _) => below.push(Node::leaf("dry run: a violation is recorded and let through")),
+        ("BREAK_GLASS", "") => below.push(Node::leaf("break-glass: a violation is recorded and let through")),
+        ("BREAK_GLASS", why) => below.push(Node::leaf(format!(
+            "break-glass: let through and recorded; justification: {why}"
+        ))),
+        _ => {}
     }
-    below.extend(decision.findings().iter().map(|finding| image(finding, policy)));
+    // Both lists follow the order of the workload's images.
+    let mut tried = array(explanation, "images");
+    below.extend(
+        array(described, "images").map(|finding| image(finding, tried.next().unwrap_or(&Value::Null))),
+    );
     Node::with(title, below)
 }
 
-fn image(finding: &Finding, policy: &Policy) -> Node {
-    let mark = if finding.conforms() { "✓" } else { "✗" };
-    let exempt = |reason: &Reason| {
-        matches!(
-            reason,
-            Reason::Allowlisted(_) | Reason::SystemImage(_) | Reason::EvaluationDisabled
-        )
-    };
-    let mut below = Vec::new();
-    if !finding.reasons().iter().any(exempt) && !finding.image().is_empty() {
-        below.push(patterns(finding.image(), policy));
-    }
-    below.extend(finding.reasons().iter().map(|why| reason(why, finding.image())));
-    Node::with(
-        format!("{mark} {} {}", finding.location(), finding.image())
-            .trim_end()
-            .to_owned(),
-        below,
-    )
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+fn count(value: &Value, field: &str) -> u64 {
+    value.get(field).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn array<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value.get(field).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn mark(good: bool) -> &'static str {
+    if good { "✓" } else { "✗" }
+}
+
+/// One image: what it was, what was tried, what was found.
+fn image(finding: &Value, tried: &Value) -> Node {
+    let passes = text(finding, "verdict") == "ALLOW";
+    let mut below: Vec<Node> = tried.get("patterns").map(patterns).into_iter().collect();
+    let reasons = array(finding, "reasons").enumerate();
+    below.extend(reasons.map(|(index, why)| reason((index, why), finding, tried)));
+    let line = format!(
+        "{} {} {}",
+        mark(passes),
+        text(finding, "field"),
+        text(finding, "image")
+    );
+    Node::with(line.trim_end(), below)
 }
 
 /// The patterns that were tried, and what those for the same repository would have needed.
-fn patterns(image: &str, policy: &Policy) -> Node {
-    let shown = policy.allowlist.iter().take(PATTERNS_SHOWN).map(|pattern| {
-        let near = image
-            .parse()
-            .is_ok_and(|image: ImageRef| pattern.as_str().starts_with(image.repository()));
-        let why = pattern
-            .warnings()
-            .first()
-            .filter(|_| near)
-            .map(|warning| format!(": it {}", warning.explanation()));
-        Node::leaf(format!(
-            "{} does not match{}",
-            pattern.as_str(),
-            why.unwrap_or_default()
-        ))
-    });
-    let mut below: Vec<Node> = shown.collect();
-    if policy.allowlist.len() > PATTERNS_SHOWN {
-        below.push(Node::leaf(format!(
-            "and {} more, none matches",
-            policy.allowlist.len() - PATTERNS_SHOWN
-        )));
+fn patterns(tried: &Value) -> Node {
+    let mut below: Vec<Node> = array(tried, "notMatching")
+        .map(|entry| match (text(entry, "pattern"), text(entry, "note")) {
+            (pattern, "") => Node::leaf(format!("{pattern} does not match")),
+            (pattern, note) => Node::leaf(format!("{pattern} does not match: {note}")),
+        })
+        .collect();
+    let (all, named) = (count(tried, "count"), below.len() as u64);
+    if all > named {
+        below.push(Node::leaf(format!("and {} more, none matches", all - named)));
     }
-    let system = match policy.global_evaluation {
-        GlobalEvaluation::Enable => ", and those of the system policy",
-        GlobalEvaluation::Disable => "",
+    let system = match count(tried, "systemCount") {
+        0 => "",
+        _ => ", and those of the system policy",
     };
-    Node::with(
-        format!("not exempt: {} patterns tried{system}", policy.allowlist.len()),
-        below,
-    )
+    Node::with(format!("not exempt: {all} patterns tried{system}"), below)
 }
 
-fn reason(reason: &Reason, image: &str) -> Node {
-    let mark = if reason.conforms() { "✓" } else { "✗" };
-    let below = match reason {
-        Reason::NoValidAttestations { rejected, .. } => rejected
-            .iter()
-            .map(|(occurrence, why)| Node::leaf(format!("✗ {occurrence}: {why}")))
-            .collect(),
-        Reason::NoAttestations(_) => vec![Node::leaf(
+fn reason((index, reason): (usize, &Value), finding: &Value, tried: &Value) -> Node {
+    let code = text(reason, "code");
+    let line = |good: bool, sentence: &str| format!("{} {code} {sentence}", mark(good));
+    if let Some(attestor) = reason.get("attestor").and_then(Value::as_str) {
+        let sentence = format!(
+            "Image {} attested by attestor {attestor} ({}, key {})",
+            text(finding, "image"),
+            text(reason, "occurrence"),
+            text(reason, "key")
+        );
+        return Node::leaf(line(true, &sentence));
+    }
+    let message = text(reason, "message");
+    let below = match code {
+        "NO_ATTESTATIONS" => vec![Node::leaf(
             "no attestation of this digest hangs on the attestor's note",
         )],
+        "NO_VALID_ATTESTATIONS" => array(tried, "rejected")
+            .filter(|rejected| count(rejected, "reason") == index as u64)
+            .flat_map(rejected)
+            .collect(),
         _ => Vec::new(),
     };
-    Node::with(
-        format!("{mark} {} {}", reason.code(), reason.sentence(image)),
-        below,
-    )
+    let good = text(finding, "verdict") == "ALLOW";
+    Node::with(line(good, message), below)
+}
+
+fn rejected(tried: &Value) -> Vec<Node> {
+    let mut nodes: Vec<Node> = array(tried, "attestations")
+        .map(|entry| Node::leaf(format!("✗ {}: {}", text(entry, "occurrence"), text(entry, "why"))))
+        .collect();
+    let (all, named) = (count(tried, "count"), nodes.len() as u64);
+    if all > named {
+        nodes.push(Node::leaf(format!("and {} more, none counts", all - named)));
+    }
+    nodes
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ mod artifact;
 mod client;
 mod commands;
 mod demo;
+mod duration;
 mod explain;
 mod failure;
 mod key_flags;
 mod lint;
+mod listing;
 mod names;
 mod output;
 mod settings;
@@ -23,7 +25,7 @@ mod yaml;
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 
 pub use args::{Arguments, Command, GlobalFlags, ServeFlags};
 pub use failure::{Exit, Failure};
@@ -46,7 +48,10 @@ pub fn install_crypto_provider() {
 
 /// Reads the command line; wrong usage and `--help` end the process, as clap does.
 pub fn parse() -> Result<Invocation, Failure> {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let mut arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let typed = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    arguments.global = Settings::of_command_line(arguments.global, typed);
     match arguments.command {
         Command::Serve(flags) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
@@ -83,6 +88,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::CreateSignaturePayload(flags) => flags.run(),
         Command::Keyrings(command) => command.run(settings).await,
         Command::Keys(command) => command.run(settings).await,
+        Command::Locations(command) => command.run(settings).await,
         Command::Notes(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,
@@ -93,6 +99,6 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Decide(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,
         Command::Env => commands::environment::run(settings),
-        Command::Completion(flags) => Ok(flags.run()),
+        Command::Completion(flags) => flags.run(),
     }
 }

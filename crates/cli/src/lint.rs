@@ -7,6 +7,8 @@ use binauthz_core::{
     policy::{AdmissionRule, Enforcement, GlobalEvaluation, Policy, Rule, Scoped},
 };
 
+use serde_json::{Value, json};
+
 use crate::output::plain;
 
 /// Something to look at.
@@ -18,6 +20,18 @@ pub(crate) enum Finding {
     RepeatedPattern(String),
     /// No rule can refuse anything.
     NothingEnforced,
+}
+
+impl Finding {
+    /// For `--format`.
+    pub(crate) fn entry(&self) -> Value {
+        let (code, pattern) = match self {
+            Finding::Pattern(pattern, _) => ("PATTERN", Some(pattern)),
+            Finding::RepeatedPattern(pattern) => ("REPEATED_PATTERN", Some(pattern)),
+            Finding::NothingEnforced => ("NOTHING_ENFORCED", None),
+        };
+        json!({"code": code, "pattern": pattern, "message": self.to_string()})
+    }
 }
 
 impl fmt::Display for Finding {

@@ -99,6 +99,22 @@ impl Settings {
         Settings::new(flags)
     }
 
+    /// What was typed, with the environment beneath it. `typed` says whether a flag stands on the command line: then
+    /// what the environment says about the same thing does not count, under whatever name it says it.
+    pub(crate) fn of_command_line(mut flags: GlobalFlags, typed: impl Fn(&str) -> bool) -> GlobalFlags {
+        // A folder names its server, its administrator's token and its authority.
+        if typed("data_dir") && !typed("server") {
+            flags.server = None;
+            flags.token = flags.token.filter(|_| typed("token"));
+            flags.token_file = flags.token_file.filter(|_| typed("token_file"));
+            flags.ca_file = flags.ca_file.filter(|_| typed("ca_file"));
+        }
+        if typed("token") && !typed("token_file") {
+            flags.token_file = None;
+        }
+        flags
+    }
+
     /// The project of `--project`, or what to do about it.
     pub fn project(&self) -> Result<&str, Failure> {
         match self.flags.project.as_deref() {
@@ -254,6 +270,41 @@ mod tests {
             "http://127.0.0.1:10/"
         );
         assert!(settings.token().expect("readable").is_none());
+    }
+
+    #[test]
+    fn what_is_typed_beats_what_the_environment_says() {
+        let everything = GlobalFlags {
+            server: Some("http://127.0.0.1:1".to_owned()),
+            token: Some(Secret::new("t")),
+            token_file: Some("f".into()),
+            data_dir: Some("d".into()),
+            ca_file: Some("c".into()),
+            ..GlobalFlags::default()
+        };
+        // What is typed, and what of `everything` counts then.
+        let table: &[(&[&str], [bool; 5])] = &[
+            (&[], [true, true, true, true, true]),
+            (&["data_dir"], [false, false, false, true, false]),
+            (&["data_dir", "token"], [false, true, false, true, false]),
+            (&["data_dir", "token_file"], [false, false, true, true, false]),
+            (&["data_dir", "ca_file"], [false, false, false, true, true]),
+            (&["data_dir", "server"], [true, true, true, true, true]),
+            (&["server"], [true, true, true, true, true]),
+            (&["token"], [true, true, false, true, true]),
+            (&["token_file"], [true, true, true, true, true]),
+        ];
+        for (typed, expected) in table {
+            let flags = Settings::of_command_line(everything.clone(), |flag| typed.contains(&flag));
+            let counts = [
+                flags.server.is_some(),
+                flags.token.is_some(),
+                flags.token_file.is_some(),
+                flags.data_dir.is_some(),
+                flags.ca_file.is_some(),
+            ];
+            assert_eq!(counts, *expected, "{typed:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Signatures over a statement: by a key of the key service, or by a key in a local file.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use binauthz_core::name::KeyVersionName;
 use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MessageDigest, SoftwareKey};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::{client::Client, commands::files, failure::Failure, names};
 
@@ -15,11 +16,13 @@ pub(crate) struct Signed {
     pub(crate) signature: Vec<u8>,
 }
 
-/// Asks the key service to sign `message`; only its digest is sent, by the hash of the key's algorithm.
+/// Asks the key service to sign `message`; only its digest is sent, by the hash of the key's algorithm. `hash` is the one
+/// that whoever asks expects it to be.
 pub(crate) async fn with_key_service(
     client: &Client,
     version: &KeyVersionName,
     message: &[u8],
+    hash: Option<&str>,
 ) -> Result<Signed, Failure> {
     let path = names::path("v1", version);
     let public_key = client.get(&format!("{path}/publicKey"), &[]).await?;
@@ -31,6 +34,7 @@ pub(crate) async fn with_key_service(
                 "the key's algorithm `{name}` is not one this program knows"
             ))
         })?;
+    expect_hash(algorithm, hash)?;
     let answer = client
         .post(
             &format!("{path}:asymmetricSign"),
@@ -54,6 +58,18 @@ pub(crate) async fn with_key_service(
     }
 }
 
+/// A digest by another hash than the key's is refused by the service, and would be no signature of the file.
+fn expect_hash(algorithm: KeyAlgorithm, expected: Option<&str>) -> Result<(), Failure> {
+    let own = algorithm.hash().map_or("no digest", HashAlgorithm::name);
+    match expected {
+        Some(expected) if expected != own => Err(Failure::usage(format_args!(
+            "--digest-algorithm={expected}: the key's algorithm `{}` signs {own}",
+            algorithm.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The body of `asymmetricSign`: a digest, or the data itself for algorithms that hash in their own way.
 fn request(algorithm: KeyAlgorithm, message: &[u8]) -> Value {
     match algorithm.hash() {
@@ -67,17 +83,24 @@ fn digest(hash: HashAlgorithm, message: &[u8]) -> Vec<u8> {
 }
 
 /// A private key in a PEM file. It is read, used and wiped; it never leaves this process.
-#[derive(Debug)]
 pub(crate) struct LocalKey {
-    pem: String,
+    pem: Zeroizing<String>,
     usable: Vec<KeyAlgorithm>,
     path: String,
+}
+
+impl fmt::Debug for LocalKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalKey")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LocalKey {
     /// Reads the file.
     pub(crate) fn read(path: &Path) -> Result<LocalKey, Failure> {
-        let pem = files::read_text(path)?;
+        let pem = Zeroizing::new(files::read_text(path)?);
         let path = path.display().to_string();
         let usable = SoftwareKey::algorithms_of_pem(&pem).map_err(|error| {
             Failure::usage(format_args!("`{path}`: {error}")).advise(
@@ -139,6 +162,28 @@ mod tests {
             request(KeyAlgorithm::EcSignEd25519, b"m"),
             json!({"data": "bQ=="})
         );
+    }
+
+    #[test]
+    fn another_hash_than_the_keys_is_refused() {
+        let algorithm = KeyAlgorithm::RsaSignPkcs14096Sha512;
+        assert!(expect_hash(algorithm, None).is_ok());
+        assert!(expect_hash(algorithm, Some("sha512")).is_ok());
+        let said = expect_hash(algorithm, Some("sha256"))
+            .expect_err("another hash")
+            .to_string();
+        assert!(said.contains("sha512"), "{said}");
+        assert!(expect_hash(KeyAlgorithm::EcSignEd25519, Some("sha512")).is_err());
+    }
+
+    #[test]
+    fn a_local_key_does_not_print() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        let key = SoftwareKey::generate(KeyAlgorithm::EcSignP256Sha256).expect("a key");
+        std::fs::write(&path, key.to_pem().expect("PEM").as_bytes()).expect("written");
+        let shown = format!("{:?}", LocalKey::read(&path).expect("a key"));
+        assert!(shown.contains("key.pem") && !shown.contains("PRIVATE"), "{shown}");
     }
 
     #[test]

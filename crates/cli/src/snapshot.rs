@@ -5,22 +5,26 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::SystemTime};
 
 use binauthz_core::{
-    attestation::{Attestation, Rejected, verify},
+    attestation::Attestation,
     attestor::Attestor,
     decide,
-    decision::Decision,
-    evidence::{Answer, Answers, Evidence},
+    decision::{Decision, Reason},
+    evidence::{Answer, Answers, Examination, Next},
     image::{Digest, ImageRef},
     name::{AttestorName, ClusterName, InvalidName, NoteName, ProjectId},
     payload,
     policy::{Evaluation, Policy, PolicyLabel, Snapshot as Standpoint, Standing, SystemPolicy},
     time::UnixTime,
-    workload::{Request, Subject},
+    workload::{InvalidSubject, Request, Subject},
 };
 use binauthz_wire::{
     binaryauthorization::{NoteView, read_attestor, read_policy},
+    container,
     containeranalysis::read_occurrence,
     json::{self, InvalidField, Limits},
+    manifest::Manifest,
+    verdict,
+    workload::Workload,
 };
 use serde_json::{Value, json};
 
@@ -36,14 +40,14 @@ const FORMAT: &str = "binauthz.snapshot/v1";
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Attestations fetched for one snapshot.
 const OCCURRENCES_MAX: usize = 100_000;
-/// As the server: attestations of one digest on one note that are looked at.
-const ATTESTATIONS_PER_IMAGE_MAX: usize = 200;
 
 /// Why a file is not a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InvalidSnapshot {
     #[error("expected a snapshot of the form `{FORMAT}`, as `binauthz snapshot export` writes it")]
     Form,
+    #[error("`requirePolicy`: expected true or false, as `binauthz snapshot export` writes it")]
+    RequirePolicy,
     #[error(transparent)]
     Json(#[from] json::InvalidJson),
     #[error("{place}: {problem}")]
@@ -57,15 +61,28 @@ pub(crate) enum InvalidSnapshot {
     },
 }
 
+/// An attestation and when it was created, where the file says so.
+type Aged = (Option<UnixTime>, Attestation);
+
 /// A snapshot, read and checked.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) project: ProjectId,
     label: PolicyLabel,
     policy: Policy,
+    /// Whether the server denies everything in a project without a policy.
+    require_policy: bool,
     attestors: BTreeMap<AttestorName, Arc<Attestor>>,
-    clusters: BTreeMap<String, Evaluation>,
-    attestations: BTreeMap<(NoteName, Digest), Vec<Attestation>>,
+    clusters: BTreeMap<ClusterName, Cluster>,
+    /// In the order of their age, the oldest first.
+    attestations: BTreeMap<(NoteName, Digest), Vec<Aged>>,
+}
+
+/// What a verdict depends on of a cluster.
+#[derive(Debug)]
+struct Cluster {
+    evaluation: Evaluation,
+    trust_domain: String,
 }
 
 /// Collects a snapshot from a server.
@@ -74,6 +91,7 @@ pub(crate) async fn fetch(client: &Client, project: &str) -> Result<Value, Failu
     let wanted = read_policy(policy.clone().into())
         .map_err(|error| Failure::usage(format_args!("the server's policy cannot be read: {error}")))?
         .policy;
+    let settings = client.get("/binauthz/v1/settings", &[]).await?;
     let mut attestors = Vec::new();
     let mut occurrences = Vec::new();
     for name in wanted.attestors().collect::<std::collections::BTreeSet<_>>() {
@@ -115,6 +133,7 @@ pub(crate) async fn fetch(client: &Client, project: &str) -> Result<Value, Failu
         "format": FORMAT,
         "project": project,
         "exportTime": json::timestamp_out(now()),
+        "requirePolicy": settings.get("requirePolicy"),
         "policy": policy,
         "attestors": attestors,
         "occurrences": occurrences,
@@ -129,13 +148,7 @@ impl Snapshot {
         Snapshot::parse(&bytes).map_err(|error| Failure::usage(format_args!("`{}`: {error}", path.display())))
     }
 
-    /// The same, fresh from a server.
-    pub(crate) fn from_server(live: &Value) -> Result<Snapshot, Failure> {
-        Snapshot::parse(live.to_string().as_bytes())
-            .map_err(|error| Failure::usage(format_args!("the server's answer: {error}")))
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Snapshot, InvalidSnapshot> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Snapshot, InvalidSnapshot> {
         let limits = Limits {
             bytes: bytes.len(),
             values: bytes.len(),
@@ -146,6 +159,10 @@ impl Snapshot {
             return Err(InvalidSnapshot::Form);
         }
         let project = parsed::<ProjectId>(&file, "project", "project")?;
+        let require_policy = file
+            .get("requirePolicy")
+            .and_then(Value::as_bool)
+            .ok_or(InvalidSnapshot::RequirePolicy)?;
         let policy = file.get("policy").cloned().unwrap_or(Value::Null);
         let etag = policy
             .get("etag")
@@ -162,6 +179,7 @@ impl Snapshot {
             },
             project,
             policy,
+            require_policy,
             attestors: BTreeMap::new(),
             clusters: BTreeMap::new(),
             attestations: BTreeMap::new(),
@@ -172,8 +190,11 @@ impl Snapshot {
         for (index, occurrence) in array(&file, "occurrences").enumerate() {
             snapshot.add_occurrence(occurrence, &format!("occurrences[{index}]"))?;
         }
-        for cluster in array(&file, "clusters") {
-            snapshot.add_cluster(cluster);
+        for claims in snapshot.attestations.values_mut() {
+            claims.sort_by_key(|(created, _)| *created);
+        }
+        for (index, cluster) in array(&file, "clusters").enumerate() {
+            snapshot.add_cluster(cluster, &format!("clusters[{index}]"))?;
         }
         Ok(snapshot)
     }
@@ -195,7 +216,11 @@ impl Snapshot {
     fn add_occurrence(&mut self, value: &Value, place: &str) -> Result<(), InvalidSnapshot> {
         let name = parsed(value, "name", place)?;
         let read = read_occurrence(value.clone().into()).map_err(|problem| field(place, problem))?;
-        // Filed under the digest of its image, as the server does; what was signed is found out by `verify`.
+        let created = value
+            .get("createTime")
+            .and_then(Value::as_str)
+            .and_then(json::timestamp_from);
+        // Filed under the digest of its image, as the server does; what was signed is found out by the check.
         let uri = read.resource_uri.trim_start_matches("https://").to_owned();
         let digest = match uri.parse() {
             Ok(ImageRef::Pinned(image)) => Some(*image.digest()),
@@ -211,95 +236,130 @@ impl Snapshot {
             self.attestations
                 .entry((read.note, digest))
                 .or_default()
-                .push(claim);
+                .push((created, claim));
         }
         Ok(())
     }
 
-    fn add_cluster(&mut self, value: &Value) {
+    fn add_cluster(&mut self, value: &Value, place: &str) -> Result<(), InvalidSnapshot> {
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("");
-        let mode = value
-            .get("binaryAuthorization")
-            .and_then(|mode| mode.get("evaluationMode")?.as_str())
-            .unwrap_or("");
-        let evaluation = match mode {
-            "DISABLED" | "POLICY_BINDINGS" => Evaluation::Disabled,
-            // Anything else enforces: not knowing a mode is no reason to admit.
-            _ => Evaluation::Enforced,
-        };
-        self.clusters
-            .insert(format!("{}.{}", text("location"), text("name")), evaluation);
+        let name = format!(
+            "projects/{}/locations/{}/clusters/{}",
+            self.project,
+            text("location"),
+            text("name")
+        );
+        let name: ClusterName = name.parse().map_err(|problem| InvalidSnapshot::Name {
+            place: place.to_owned(),
+            problem,
+        })?;
+        // The two members a verdict depends on, by the server's own reader; the others are how it is built.
+        let judged_by = ["binaryAuthorization", "workloadIdentityConfig"];
+        let read: serde_json::Map<String, Value> = judged_by
+            .into_iter()
+            .filter_map(|field| Some((field.to_owned(), value.get(field)?.clone())))
+            .collect();
+        let cluster = container::read_stored_cluster(Value::from(read).into())
+            .map_err(|problem| field(place, problem))?;
+        self.clusters.insert(
+            name,
+            Cluster {
+                evaluation: cluster.binary_authorization.mode.evaluation(),
+                trust_domain: cluster.workload_pool.unwrap_or_default(),
+            },
+        );
+        Ok(())
     }
 
-    /// The patterns that exempt images, for explanations.
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    /// The clusters it knows, as `--cluster` takes them.
+    pub(crate) fn clusters(&self) -> Vec<String> {
+        let short = |name: &ClusterName| format!("{}.{}", name.location(), name.cluster());
+        self.clusters.keys().map(short).collect()
     }
 
-    /// The verdict for a workload of `subject`. An unknown cluster is denied, as the webhook does; `None` is any cluster
-    /// that enforces.
-    pub(crate) fn decide(&self, request: Request, cluster: Option<&ClusterName>) -> Decision {
-        let evaluation = match cluster {
-            None => Some(Evaluation::Enforced),
-            Some(name) => self
-                .clusters
-                .get(&format!("{}.{}", name.location(), name.cluster()))
-                .copied(),
+    /// The verdict that the webhook would give for a workload, as the server describes it.
+    pub(crate) fn judge(
+        &self,
+        (manifest, workload): (&Manifest, &Workload<'_>),
+        namespace: &str,
+        cluster: &ClusterName,
+        explain: bool,
+    ) -> Value {
+        let standing = self.standing(cluster);
+        let subject = self.subject(cluster, namespace, workload.service_account());
+        let decision = match &subject {
+            Ok(subject) => self.decide(&standing, subject.clone(), workload),
+            Err(why) => decide::refuse(
+                Reason::Unreviewable(why.to_string()),
+                workload.break_glass().as_ref(),
+            ),
         };
-        let standing = match evaluation {
-            None => Standing::Unregistered,
-            Some(evaluation) => Standing::Registered(Arc::new(Standpoint {
-                label: self.label.clone(),
-                policy: self.policy.clone(),
-                system: SystemPolicy::shipped(),
-                attestors: self.attestors.clone(),
-                evaluation,
-            })),
+        let mut described = verdict::describe_object(&decision, manifest);
+        if explain {
+            let snapshot = match &standing {
+                Standing::Registered(snapshot) => Some(snapshot.as_ref()),
+                Standing::Unregistered | Standing::NoPolicy | Standing::Unavailable(_) => None,
+            };
+            described["explanation"] = verdict::explain(&decision, snapshot, subject.as_ref().ok());
+        }
+        described
+    }
+
+    /// As the server finds it out.
+    fn standing(&self, cluster: &ClusterName) -> Standing {
+        let Some(cluster) = self.clusters.get(cluster) else {
+            return Standing::Unregistered;
         };
-        let plan = decide::plan(&standing, request);
+        // A policy that was never set has no etag.
+        if self.require_policy && self.label.etag.is_empty() {
+            return Standing::NoPolicy;
+        }
+        Standing::Registered(Arc::new(Standpoint {
+            label: self.label.clone(),
+            policy: self.policy.clone(),
+            system: SystemPolicy::shipped(),
+            attestors: self.attestors.clone(),
+            evaluation: cluster.evaluation,
+        }))
+    }
+
+    fn subject(
+        &self,
+        cluster: &ClusterName,
+        namespace: &str,
+        service_account: Option<&str>,
+    ) -> Result<Subject, InvalidSubject> {
+        let known = self.clusters.get(cluster);
+        let trust_domain = known.map_or("", |known| known.trust_domain.as_str());
+        Subject::new(cluster.clone(), namespace.parse()?, service_account, trust_domain)
+    }
+
+    fn decide(&self, standing: &Standing, subject: Subject, workload: &Workload<'_>) -> Decision {
+        let request = Request {
+            subject,
+            images: workload.requested_images(),
+            break_glass: workload.break_glass(),
+        };
+        let plan = decide::plan(standing, request);
         let mut answers = Answers::new();
         for question in plan.questions() {
-            let evidence = self.evidence(question.attestor, question.image.digest());
-            answers.insert(&question, Answer::Found(Arc::new(evidence)));
+            let answer = self.answer(question.attestor, question.image.digest());
+            answers.insert(&question, answer);
         }
         decide::decide(plan, &answers, now())
     }
 
-    /// A subject of the snapshot's project.
-    pub(crate) fn subject(
-        &self,
-        cluster: Option<&ClusterName>,
-        namespace: &str,
-        service_account: Option<&str>,
-    ) -> Result<Subject, Failure> {
-        let any = format!("projects/{}/locations/global/clusters/any", self.project);
-        let cluster = cluster
-            .cloned()
-            .map_or_else(|| any.parse().map_err(Failure::usage), Ok)?;
-        let namespace = namespace.parse().map_err(Failure::usage)?;
-        Subject::new(
-            cluster,
-            namespace,
-            service_account,
-            &format!("{}.svc.id.goog", self.project),
-        )
-        .map_err(Failure::usage)
-    }
-
-    fn evidence(&self, attestor: &Attestor, digest: &Digest) -> Evidence {
-        let mut evidence = Evidence::default();
+    /// As the server finds it: the newest first, and no more than it checks.
+    fn answer(&self, attestor: &Arc<Attestor>, digest: &Digest) -> Answer {
+        let mut examination = Examination::new(Arc::clone(attestor), *digest, now());
         let claims = self.attestations.get(&(attestor.note().clone(), *digest));
-        for claim in claims.into_iter().flatten().take(ATTESTATIONS_PER_IMAGE_MAX) {
-            match verify(claim, attestor, now()) {
-                Ok(proof) if proof.digest() == digest => evidence.proofs.push(proof),
-                Ok(proof) => {
-                    let other = Rejected::OtherDigest(*proof.digest());
-                    evidence.rejected.push((claim.occurrence().clone(), other));
-                }
-                Err(why) => evidence.rejected.push((claim.occurrence().clone(), why)),
+        for (_, claim) in claims.into_iter().flatten().rev() {
+            let next = examination.look_at(claim);
+            if next != Next::GoOn {
+                return examination.answer(next.gap());
             }
         }
-        evidence
+        examination.answer(None)
     }
 }
 
@@ -327,7 +387,7 @@ fn field(place: &str, problem: InvalidField) -> InvalidSnapshot {
 }
 
 /// The time, read once at this rim.
-fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{failure::Failure, output::plain_lines};
+use crate::failure::Failure;
 
 /// The one document of a file (JSON is YAML too).
 pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Value, Failure> {
@@ -20,5 +20,5 @@ pub(crate) fn unreadable(path: &Path, error: &binauthz_wire::yaml::InvalidYaml) 
 
 /// YAML with sorted keys and no character a terminal acts on.
 pub(crate) fn write(value: &Value) -> String {
-    plain_lines(&binauthz_wire::yaml::write(value))
+    binauthz_wire::yaml::write(value)
 }

@@ -2,7 +2,7 @@
 
 use crate::attestor::{Attestor, AttestorKey};
 use crate::image::{Digest, PinnedImage};
-use crate::key::{PublicKey, reduced_id};
+use crate::key::PublicKey;
 use crate::name::{AttestorName, NoteName, OccurrenceName};
 use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
 use crate::signature::pgp::Fault;
@@ -51,6 +51,17 @@ impl Attestation {
     /// The occurrence that carries it.
     pub fn occurrence(&self) -> &OccurrenceName {
         &self.occurrence
+    }
+
+    /// How many of its signatures name a key of `attestor`. Only these cost a check; [`verify`] turns the others away
+    /// by their ids.
+    pub(crate) fn signatures_naming_a_key_of(&self, attestor: &Attestor) -> usize {
+        let names_one = |signature: &&Signature| attestor.key(&signature.key_id).is_some();
+        self.signatures
+            .iter()
+            .take(MAX_SIGNATURES)
+            .filter(names_one)
+            .count()
     }
 }
 
@@ -110,7 +121,7 @@ impl VerifiedAttestation {
         if self.digest != *image.digest() {
             return Some(Rejected::OtherDigest(self.digest));
         }
-        if self.until.is_some_and(|until| now >= until) {
+        if self.has_ended(now) {
             return Some(Rejected::Ended);
         }
         match &self.repository {
@@ -134,6 +145,16 @@ impl VerifiedAttestation {
     /// The digest that was signed for.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// When it ends by itself, if it does: its key or the signature expires.
+    pub fn until(&self) -> Option<UnixTime> {
+        self.until
+    }
+
+    /// Whether that time has come.
+    pub fn has_ended(&self, now: UnixTime) -> bool {
+        self.until.is_some_and(|until| now >= until)
     }
 }
 
@@ -225,11 +246,8 @@ fn check_signature(
     if signature.bytes.len() > MAX_SIGNATURE_LEN {
         return Err(Rejected::TooLong);
     }
-    let named = reduced_id(&signature.key_id);
     let key = attestor
-        .keys()
-        .iter()
-        .find(|key| reduced_id(key.id()) == named)
+        .key(&signature.key_id)
         .ok_or_else(|| Rejected::UnknownKey(signature.key_id.chars().take(300).collect()))?;
     let good = match key.key() {
         PublicKey::Pkix(pkix) => pkix::verify(pkix, &attestation.payload, &signature.bytes)

@@ -10,6 +10,8 @@ pub const MAX_KEYS: usize = 200;
 #[derive(Clone, Debug)]
 pub struct AttestorKey {
     id: String,
+    /// The id as signatures are matched by it, made once: an attestation may bring many ids to compare.
+    reduced_id: String,
     comment: String,
     key: PublicKey,
 }
@@ -23,6 +25,7 @@ impl AttestorKey {
             PublicKey::Pkix(_) => id.to_owned(),
         };
         Self {
+            reduced_id: reduced_id(&id),
             id,
             comment: comment.to_owned(),
             key,
@@ -84,11 +87,10 @@ impl Attestor {
             return Err(InvalidAttestor::TooManyKeys);
         }
         for (index, key) in keys.iter().enumerate() {
-            let reduced = reduced_id(key.id());
             if keys
                 .iter()
                 .take(index)
-                .any(|earlier| reduced_id(earlier.id()) == reduced)
+                .any(|earlier| earlier.reduced_id == key.reduced_id)
             {
                 return Err(InvalidAttestor::DuplicateKeyId(key.id.clone()));
             }
@@ -125,6 +127,12 @@ impl Attestor {
     /// Its keys.
     pub fn keys(&self) -> &[AttestorKey] {
         &self.keys
+    }
+
+    /// The key that a signature's key id names.
+    pub(crate) fn key(&self, id: &str) -> Option<&AttestorKey> {
+        let named = reduced_id(id);
+        self.keys.iter().find(|key| key.reduced_id == named)
     }
 
     /// Whether the statement's repository must be the image's.

@@ -141,7 +141,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A subject; the mesh identity follows from the trust domain and the service account's name.
+    /// A subject; the mesh identity follows from the trust domain and the service account's name. Where there is no
+    /// trust domain (an unregistered cluster), the identity is one of a domain that nobody has.
     pub fn new(
         cluster: ClusterName,
         namespace: Namespace,
@@ -151,8 +152,13 @@ impl Subject {
         let service_account = service_account_name
             .map(|name| format!("{namespace}:{name}").parse())
             .transpose()?;
+        let domain = if trust_domain.is_empty() {
+            "none"
+        } else {
+            trust_domain
+        };
         let mesh_identity = service_account_name
-            .map(|name| format!("{trust_domain}/ns/{namespace}/sa/{name}").parse())
+            .map(|name| format!("{domain}/ns/{namespace}/sa/{name}").parse())
             .transpose()?;
         Ok(Self {
             cluster,

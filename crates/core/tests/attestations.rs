@@ -8,6 +8,7 @@ use binauthz_core::attestation::{
     Attestation, MAX_SIGNATURE_LEN, MAX_SIGNATURES, Rejected, Signature, verify,
 };
 use binauthz_core::attestor::{Attestor, AttestorKey, InvalidAttestor, MAX_KEYS};
+use binauthz_core::evidence::{Evidence, Examination, MAX_CHECKS, Next};
 use binauthz_core::key::{InvalidPublicKey, PkixKey, PublicKey, SignatureAlgorithm};
 use binauthz_core::payload::MAX_PAYLOAD_LEN;
 use support::{D1, D2, NOTE, NOW, Pair, attestor, claim, key, payload, pinned};
@@ -225,4 +226,105 @@ fn a_proof_covers_what_it_is_about() {
     let proof = verify(&claim(&statement, "k", &pair.sign(&statement)), &binding, NOW).unwrap();
     assert!(proof.covers(&binding, &image, NOW));
     assert!(!proof.covers(&binding, &elsewhere, NOW));
+}
+
+/// The key ids that an attestation's signatures name, and whether they are good.
+type Claim<'a> = (&'a [&'a str], bool);
+
+/// Looks at attestations, each with signatures by these key ids; says after how many there was enough, and what was found.
+fn examine(attestor: Attestor, pair: &Pair, claims: &[Claim<'_>]) -> (Next, usize, Evidence) {
+    let payload = payload(D1);
+    let (good, bad) = (pair.sign(&payload), pair.sign(b"something else"));
+    let mut examination = Examination::new(std::sync::Arc::new(attestor), D1.parse().unwrap(), NOW);
+    for (index, (ids, is_good)) in claims.iter().enumerate() {
+        let signature = |id: &&str| Signature {
+            key_id: (*id).to_owned(),
+            bytes: if *is_good { good.clone() } else { bad.clone() },
+        };
+        let attestation = Attestation::claimed(
+            format!("projects/p/occurrences/o{index}").parse().unwrap(),
+            NOTE.parse().unwrap(),
+            payload.clone(),
+            ids.iter().map(signature).collect(),
+        );
+        let next = examination.look_at(&attestation);
+        if next != Next::GoOn {
+            return (next, index + 1, examination.finish());
+        }
+    }
+    (Next::GoOn, claims.len(), examination.finish())
+}
+
+#[test]
+fn a_heap_by_foreign_keys_hides_nothing() {
+    let pair = pair();
+    let ours = || attestor(vec![(KMS, key(&pair.pem(), CURVE))]);
+    let foreign: Claim<'_> = (&["foreign", "projects/p/other"], true);
+    let mut claims = vec![foreign; 5_000];
+    let (next, _, evidence) = examine(ours(), &pair, &claims);
+    assert_eq!((next, evidence.proofs.len()), (Next::GoOn, 0));
+    assert!(evidence.rejected.len() <= 16, "an answer is kept in memory");
+
+    let through_a_host = format!("//cloudkms.googleapis.com/v1/{KMS}");
+    let good: Claim<'_> = (&[&through_a_host], true);
+    claims.push(good);
+    let (next, looked_at, evidence) = examine(ours(), &pair, &claims);
+    assert_eq!((next, looked_at), (Next::Enough, 5_001));
+    assert_eq!(evidence.proofs[0].key_id(), KMS);
+}
+
+#[test]
+fn signatures_that_name_our_keys_are_checked_up_to_a_bound() {
+    let pair = pair();
+    let ours = || attestor(vec![(KMS, key(&pair.pem(), CURVE))]);
+    let (bad, good): (Claim<'_>, Claim<'_>) = ((&[KMS], false), (&[KMS], true));
+    let mut claims = vec![bad; MAX_CHECKS - 1];
+    claims.push(good);
+    assert_eq!(
+        examine(ours(), &pair, &claims).0,
+        Next::Enough,
+        "the last that counts"
+    );
+    claims.insert(0, bad);
+    let (next, looked_at, evidence) = examine(ours(), &pair, &claims);
+    assert_eq!((next, looked_at), (Next::TooMany, MAX_CHECKS));
+    assert!(evidence.proofs.is_empty());
+    // What counts is signatures: one attestation may carry many.
+    let heavy: Claim<'_> = (&[KMS; MAX_SIGNATURES], false);
+    let (next, looked_at, _) = examine(ours(), &pair, &[heavy; 10]);
+    assert_eq!(
+        (next, looked_at),
+        (Next::TooMany, MAX_CHECKS.div_ceil(MAX_SIGNATURES))
+    );
+    // More signatures than are looked at are turned away unchecked.
+    let too_many: Claim<'_> = (&[KMS; MAX_SIGNATURES + 1], false);
+    let (next, _, _) = examine(ours(), &pair, &[too_many; 2]);
+    assert_eq!(next, Next::GoOn);
+}
+
+#[test]
+fn what_our_own_keys_did_not_sign_is_told_before_what_others_did() {
+    let pair = pair();
+    let ours = attestor(vec![(KMS, key(&pair.pem(), CURVE))]);
+    let foreign: Claim<'_> = (&["foreign"], true);
+    let bad: Claim<'_> = (&[KMS], false);
+    let (_, _, evidence) = examine(ours, &pair, &[foreign, foreign, bad]);
+    let told: Vec<_> = evidence.rejected.iter().map(|(_, why)| why.clone()).collect();
+    assert_eq!(
+        told,
+        [
+            Rejected::BadSignature(KMS.to_owned()),
+            Rejected::UnknownKey("foreign".to_owned()),
+            Rejected::UnknownKey("foreign".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn who_binds_the_repository_has_every_good_one_looked_at() {
+    let pair = pair();
+    let ours = attestor(vec![(KMS, key(&pair.pem(), CURVE))]).with_match_identity(true);
+    let good: Claim<'_> = (&[KMS], true);
+    let (next, _, evidence) = examine(ours, &pair, &[good; 3]);
+    assert_eq!((next, evidence.proofs.len()), (Next::GoOn, 3));
 }

@@ -1,17 +1,17 @@
 //! The scenario corpus: what the policy says, who signed what, who asks, and what must come of it.
 //!
 //! Every file of `scenarios/` is read, every attestation is minted by a key made here, and the
-//! verdict comes from `plan`, `verify` and `decide` alone: no server, no store, no clock.
+//! verdict comes from `plan`, `Examination` and `decide` alone: no server, no store, no clock.
 
 #![expect(clippy::disallowed_methods, reason = "the scenarios and fixtures are files")]
 
 mod support;
 
-use binauthz_core::attestation::{Attestation, Rejected, Signature, verify};
+use binauthz_core::attestation::{Attestation, Signature};
 use binauthz_core::attestor::{Attestor, AttestorKey};
 use binauthz_core::decide::{decide, plan};
 use binauthz_core::decision::{Decision, Reason};
-use binauthz_core::evidence::{Answer, Answers, Evidence, Question};
+use binauthz_core::evidence::{Answer, Answers, Examination, Next, Question};
 use binauthz_core::image::{Digest, ImagePattern};
 use binauthz_core::key::{PkixKey, PublicKey, SignatureAlgorithm};
 use binauthz_core::name::AttestorName;
@@ -461,23 +461,17 @@ fn answer(question: &Question<'_>, scenario: &Scenario, filed: &[Filed], now: Un
     if named(&scenario.deadline) {
         return Some(Answer::Deadline);
     }
-    let mut evidence = Evidence::default();
+    let attestor = Arc::clone(question.attestor);
+    let mut examination = Examination::new(attestor, *question.image.digest(), now);
     let found = filed
         .iter()
         .filter(|filed| filed.attestor == short && filed.digest == *question.image.digest());
     for attestation in found.map(|filed| &filed.attestation) {
-        let occurrence = attestation.occurrence().clone();
-        match verify(attestation, question.attestor, now) {
-            Ok(proof) if proof.digest() != question.image.digest() => {
-                evidence
-                    .rejected
-                    .push((occurrence, Rejected::OtherDigest(*proof.digest())));
-            }
-            Ok(proof) => evidence.proofs.push(proof),
-            Err(why) => evidence.rejected.push((occurrence, why)),
+        if examination.look_at(attestation) != Next::GoOn {
+            break;
         }
     }
-    Some(Answer::Found(Arc::new(evidence)))
+    Some(Answer::Found(Arc::new(examination.finish())))
 }
 
 fn run(scenario: &Scenario, file: &File) -> Decision {

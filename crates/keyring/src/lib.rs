@@ -23,6 +23,7 @@
 mod algorithm;
 mod der;
 mod lifecycle;
+mod log_signer;
 mod pem;
 mod seal;
 mod software;
@@ -32,6 +33,7 @@ pub use lifecycle::{
     DestroyDelay, Destruction, IllegalDelay, IllegalTransition, Lifecycle, NotEnabled, SigningPermit,
     Transition,
 };
+pub use log_signer::LogSigner;
 pub use pem::InvalidPem;
 pub use seal::{MasterKey, OpenError, SealFailed};
 pub use software::{GenerateError, ImportError, MAX_DATA_BYTES, SignError, SoftwareKey};

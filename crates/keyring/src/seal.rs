@@ -76,13 +76,23 @@ impl MasterKey {
         algorithm: KeyAlgorithm,
         sealed: &[u8],
     ) -> Result<SoftwareKey, OpenError> {
+        self.open_named(permit.version(), algorithm, sealed)
+    }
+
+    /// Opens what was sealed under a name: for keys that have no life cycle.
+    pub(crate) fn open_named(
+        &self,
+        name: &str,
+        algorithm: KeyAlgorithm,
+        sealed: &[u8],
+    ) -> Result<SoftwareKey, OpenError> {
         let (&format, rest) = sealed.split_first().ok_or(OpenError::Format)?;
         if format != FORMAT {
             return Err(OpenError::Format);
         }
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Format)?;
         let mut in_out = Zeroizing::new(ciphertext.to_vec());
-        let aad = Aad::from(associated_data(permit.version(), algorithm));
+        let aad = Aad::from(associated_data(name, algorithm));
         let document = self
             .key
             .open_in_place(Nonce::from(nonce), aad, &mut in_out)

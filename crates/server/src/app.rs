@@ -17,6 +17,9 @@ use crate::settings::Settings;
 pub(crate) const GENERATIONS: usize = 1;
 /// Admissions judged at once; one more is denied as overloaded. 1 000 connections of 8 streams each.
 pub(crate) const ADMISSIONS: usize = 8_000;
+/// Bytes of webhook bodies held at once. One has at most 7 MiB, but 1 000 connections of 128 streams each could send one;
+/// what is read of a body points into it, so this bounds both. A usual review has 10 KB: 26 000 fit.
+pub(crate) const BODIES: usize = 256 << 20;
 
 /// Everything a handler may use.
 pub(crate) struct App {
@@ -35,6 +38,7 @@ pub(crate) struct App {
     pub(crate) attestor_writes: Mutex<()>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
+    pub(crate) bodies: Semaphore,
     pub(crate) clock: fn() -> UnixTime,
 }
 

@@ -1,15 +1,20 @@
 //! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers and no names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use binauthz_store::Kind;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
+use tokio::time::timeout;
 
 use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
 use crate::metrics::Text;
+
+/// How long `/metrics` waits for the store. Prometheus gives up after 10 s, and the other numbers need no store.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers `/livez`, `/readyz` and `/metrics`.
 pub(crate) async fn answer<B>(app: &Arc<App>, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -69,11 +74,21 @@ async fn metrics(app: &App) -> String {
         syncs,
     );
     text.single(
-        "binauthz_enforcement_state",
+        "binauthz_journal_broken",
         "gauge",
-        "1 when some policy can refuse an image, 0 when nothing is enforced",
-        u8::from(app.settings.require_policy || admission::enforces_anything(app).await),
+        "1 when a verdict log that was not whole was found at the start and moved aside",
+        u8::from(app.journal.is_broken()),
     );
+    let state = "binauthz_enforcement_state";
+    let help =
+        "1 when some image can be refused, 0 when nothing is enforced; absent when the store does not say";
+    text.family(state, "gauge", help);
+    // Else no sample: 0 would say that nothing is enforced, and 1 that something is.
+    match timeout(PATIENCE, admission::enforces_anything(app)).await {
+        Ok(Ok(enforced)) => text.row(state, &[], u8::from(enforced)),
+        Ok(Err(error)) => tracing::error!(%error, "cannot tell whether anything is enforced"),
+        Err(_) => tracing::error!("the store takes too long to tell whether anything is enforced"),
+    }
     text.finish()
 }
 

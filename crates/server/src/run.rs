@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
 use binauthz_store::{OpenError, Store};
@@ -20,10 +20,12 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
-use crate::app::{ADMISSIONS, App, GENERATIONS, system_clock};
+use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
-use crate::listen::{self, Certificates, CertificatesError, Limits, Listener, Shutdown, TlsError, Trigger};
+use crate::listen::{
+    self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
+};
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::{control, health};
@@ -79,6 +81,7 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Server {
     addresses: Addresses,
+    folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
     /// Held while the data directory is in use.
@@ -117,10 +120,10 @@ impl Server {
         let (trigger, shutdown) = listen::shutdown();
         let certificates = Arc::new(Certificates::open(
             &folder,
-            &settings.server_names,
+            &settings.certificate_names(),
             SystemTime::now(),
         )?);
-        let api_tls = if settings.dev {
+        let own_tls = if settings.dev {
             None
         } else {
             Some(listen::server_config(certificates.clone())?)
@@ -128,36 +131,38 @@ impl Server {
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         let settings = &app.settings;
-        let api = bind("API", settings.api_listen, api_tls).await?;
+        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
-        let health = bind("health port", settings.health_listen, None).await?;
+        let health = bind("health port", settings.health_listen, own_tls).await?;
         let addresses = Addresses {
             api: api.1,
             webhook: webhook.1,
             health: health.1,
         };
         say_what_is_enforced(&app).await;
+        say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
                 &app,
                 api.0,
-                |app, request| Box::pin(async move { control::handle(&app, request).await }),
+                |app, _, request| Box::pin(async move { control::handle(&app, request).await }),
                 &shutdown,
             ),
             open(
                 &app,
                 webhook.0,
-                |app, request| {
-                    Box::pin(async move { admission::handle(&app, request).await.map(Either::Left) })
+                |app, peer, request| {
+                    Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
                 },
                 &shutdown,
             ),
             open(
                 &app,
                 health.0,
-                |app, request| {
+                |app, _, request| {
                     Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) })
                 },
                 &shutdown,
@@ -166,6 +171,7 @@ impl Server {
         announce(&folder, settings.dev, addresses)?;
         Ok(Server {
             addresses,
+            folder,
             trigger,
             ports,
             _lock: lock,
@@ -179,6 +185,10 @@ impl Server {
 
     /// Takes no new connections, lets the open ones finish what they began, and stops.
     pub async fn stop(self) {
+        // Whoever reads the file from now on would find nobody there.
+        if let Err(error) = files::withdraw_addresses(&self.folder) {
+            tracing::error!(%error, "the file of addresses stays behind");
+        }
         self.trigger.begin();
         for port in self.ports {
             if let Err(error) = port.await {
@@ -193,12 +203,14 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
+    let master_key = files::master_key(&folder)?;
+    let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
-        master_key: files::master_key(&folder)?,
+        master_key,
         registries,
-        journal: Journal::open(&folder.join("journal"), JournalSettings::default())?,
+        journal,
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -207,9 +219,21 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         attestor_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
+        bodies: Semaphore::new(BODIES),
         clock: system_clock,
         settings,
     })
+}
+
+/// No record stays longer than a second without a signed checkpoint that speaks for it.
+async fn sign_every_second(app: Arc<App>, mut shutdown: Shutdown) {
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = clock.tick() => app.journal.sign_soon(),
+        }
+    }
 }
 
 /// The first random bytes of a process cost tens of milliseconds; the first caller shall not wait for them.
@@ -247,34 +271,60 @@ async fn bind(
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
 fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
     let Addresses { api, webhook, health } = addresses;
-    let api_scheme = if dev { "http" } else { "https" };
+    let (api, webhook, health) = (reached_at(api), reached_at(webhook), reached_at(health));
+    let scheme = if dev { "http" } else { "https" };
     let text = serde_json::json!({
-        "api": format!("{api_scheme}://{api}"),
+        "api": format!("{scheme}://{api}"),
         "webhook": format!("https://{webhook}"),
-        "health": format!("http://{health}"),
+        "health": format!("{scheme}://{health}"),
     });
     files::publish_addresses(folder, &text.to_string())?;
     tracing::info!(%api, %webhook, %health, dev, "ready");
     Ok(())
 }
 
+/// Where a program on this machine reaches a listener: one on every address is there on loopback, and no certificate
+/// names "every address".
+fn reached_at(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        concrete => concrete,
+    };
+    SocketAddr::new(ip, listener.port())
+}
+
 /// A fresh installation protects nothing, and must not look as if it did.
 async fn say_what_is_enforced(app: &App) {
-    if !app.settings.require_policy && !admission::enforces_anything(app).await {
-        tracing::warn!(
-            "nothing is enforced: no policy of any project can refuse an image; \
+    match admission::enforces_anything(app).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            "nothing is enforced: no policy of any project can refuse an image on any cluster; \
              import one with `binauthz policy import`, or start with `--require-policy`"
+        ),
+        Err(error) => tracing::error!(%error, "cannot tell whether anything is enforced"),
+    }
+}
+
+/// Whoever reaches the webhook can ask for verdicts, fill the journal and try out what a policy lets through.
+fn say_who_may_ask(settings: &Settings) {
+    if !settings.dev && settings.webhook_client_authorities.is_none() {
+        tracing::warn!(
+            address = %settings.webhook_listen,
+            "the webhook answers everybody who reaches it: set `webhookClientAuthorities` to require client certificates"
         );
     }
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<control::Answer>> + Send>>;
 
-/// What one port does with each request.
-#[derive(Clone)]
+type Handler = fn(Arc<App>, Arc<Peer>, Request<Incoming>) -> Answering;
+
+/// What one port does with each request of one connection.
 struct Port {
     app: Arc<App>,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answering,
+    peer: Arc<Peer>,
+    answer: Handler,
 }
 
 impl Service<Request<Incoming>> for Port {
@@ -283,26 +333,19 @@ impl Service<Request<Incoming>> for Port {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = (self.answer)(Arc::clone(&self.app), request);
+        let answer = (self.answer)(Arc::clone(&self.app), Arc::clone(&self.peer), request);
         Box::pin(async move { Ok(answer.await) })
     }
 }
 
-fn open(
-    app: &Arc<App>,
-    listener: Listener,
-    answer: fn(Arc<App>, Request<Incoming>) -> Answering,
-    shutdown: &Shutdown,
-) -> JoinHandle<()> {
-    let port = Port {
-        app: Arc::clone(app),
+fn open(app: &Arc<App>, listener: Listener, answer: Handler, shutdown: &Shutdown) -> JoinHandle<()> {
+    let app = Arc::clone(app);
+    let port = move |peer: &Peer| Port {
+        app: Arc::clone(&app),
+        peer: Arc::new(peer.clone()),
         answer,
     };
-    tokio::spawn(listen::serve(
-        listener,
-        move |_peer| port.clone(),
-        shutdown.clone(),
-    ))
+    tokio::spawn(listen::serve(listener, port, shutdown.clone()))
 }
 
 struct Signals {

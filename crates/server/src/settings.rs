@@ -152,6 +152,21 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The names of the serving certificate beside those of loopback: the configured ones, and the addresses listened on
+    /// where they are addresses of one interface.
+    pub(crate) fn certificate_names(&self) -> Vec<String> {
+        let mut names = self.server_names.clone();
+        for listener in [self.api_listen, self.webhook_listen] {
+            let name = listener.ip().to_string();
+            if !listener.ip().is_unspecified() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
 /// The settings as they are in effect, one `key: value` a line under the names of the configuration file. There is no
 /// secret among them; a registry's credentials, should its address hold any, are left out.
 impl fmt::Display for Settings {
@@ -336,6 +351,23 @@ mod tests {
                 "{row}"
             );
         }
+    }
+
+    #[test]
+    fn the_certificate_names_the_addresses_listened_on() {
+        let names = |api: &str, webhook: &str| {
+            let settings = Settings {
+                api_listen: api.parse().unwrap(),
+                webhook_listen: webhook.parse().unwrap(),
+                server_names: vec!["binauthz.example".to_owned()],
+                ..Settings::new(flags()).unwrap()
+            };
+            settings.certificate_names()
+        };
+        assert_eq!(names("0.0.0.0:8787", "[::]:8443"), ["binauthz.example"]);
+        let both = ["binauthz.example", "10.0.0.7", "fd00::7"];
+        assert_eq!(names("10.0.0.7:8787", "[fd00::7]:8443"), both);
+        assert_eq!(names("10.0.0.7:8787", "10.0.0.7:8443"), both[..2]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub async fn suite(open: impl Fn() -> Store) {
     lists_are_pages_in_order(&open()).await;
     occurrences::occurrences_are_unique_by_name_and_fingerprint(&open()).await;
     occurrences::occurrences_are_found_by_note_digest_and_project(&open()).await;
+    occurrences::the_newest_occurrences_come_first_page_by_page(&open()).await;
     occurrences::an_occurrence_is_replaced_and_deleted(&open()).await;
     sealed_keys_come_and_go(&open()).await;
     tokens_are_found_by_hash_and_end(&open()).await;

@@ -21,7 +21,7 @@ pub mod acceptance;
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, Unavailable};
 pub use rows::{
-    AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS, NewResource,
-    OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
+    Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS,
+    NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
 };
 pub use store::Store;

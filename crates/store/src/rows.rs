@@ -153,6 +153,23 @@ pub struct OccurrenceRow {
     pub updated: i64,
 }
 
+impl OccurrenceRow {
+    /// Its place among the occurrences of its note and digest, from the newest to the oldest.
+    pub fn age(&self) -> Age {
+        Age {
+            created: self.created,
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// When an occurrence was created; the name settles a tie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Age {
+    pub(crate) created: i64,
+    pub(crate) name: String,
+}
+
 /// Whose occurrences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OccurrenceScope {

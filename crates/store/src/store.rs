@@ -12,8 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, OpenError, Unavailable};
 use crate::rows::{
-    AuditQuery, AuditRow, Kind, ListQuery, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource,
-    TokenRow,
+    Age, AuditQuery, AuditRow, Kind, ListQuery, OccurrenceQuery, OccurrenceRow, Resource, TokenRow,
 };
 use crate::sqlite::connection::{self, Role};
 use crate::sqlite::writer::{GROUP, Waiting};
@@ -64,6 +63,24 @@ impl Store {
         Store::start(Arc::clone(&connection), vec![connection])
     }
 
+    /// A store that takes work and never does it, for tests of those who wait for one.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn stalled() -> Store {
+        let (commits, waiting) = mpsc::channel(QUEUE);
+        let (questions, asked) = mpsc::channel(QUEUE);
+        // The other ends stay open as long as the process lives.
+        std::mem::forget((waiting, asked));
+        Store { commits, questions }
+    }
+
+    /// A store whose threads have ended, for tests of those who are told so.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn closed() -> Store {
+        let (commits, _) = mpsc::channel(QUEUE);
+        let (questions, _) = mpsc::channel(QUEUE);
+        Store { commits, questions }
+    }
+
     fn start(writer: Shared, readers: Vec<Shared>) -> Result<Store, OpenError> {
         let (commits, waiting) = mpsc::channel(QUEUE);
         spawn("store-writer", move || run_writer(&writer, waiting))?;
@@ -111,19 +128,17 @@ impl Store {
             .await
     }
 
-    /// The occurrences attached to the note that speak of the digest: the question of an admission.
+    /// The occurrences attached to the note that speak of the digest, the newest first: the question of an admission.
     pub async fn occurrences_of(
         &self,
         note: &str,
         digest: &[u8; 32],
+        older_than: Option<Age>,
         limit: u32,
     ) -> Result<Vec<OccurrenceRow>, Unavailable> {
-        let scope = OccurrenceScope::Note(note.to_owned());
-        self.list_occurrences(&OccurrenceQuery {
-            scope,
-            digest: Some(*digest),
-            after: None,
-            limit,
+        let (note, digest) = (note.to_owned(), *digest);
+        self.ask(move |connection| {
+            read::newest_occurrences(connection, &note, &digest, older_than.as_ref(), limit)
         })
         .await
     }

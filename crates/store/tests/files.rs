@@ -104,7 +104,7 @@ async fn a_hundred_thousand_occurrences_open_at_once() {
     let opened = start.elapsed();
     let digest = occurrence(77_777, "demo", "").digest.unwrap();
     let found = store
-        .occurrences_of("projects/demo/notes/n", &digest, 10)
+        .occurrences_of("projects/demo/notes/n", &digest, None, 10)
         .await
         .unwrap();
     let answered = start.elapsed();

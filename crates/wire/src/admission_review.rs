@@ -4,6 +4,7 @@
 //! no decision is needed.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,9 +18,15 @@ const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 /// The reason Google's webhook gives, which people and log queries know.
 const VIOLATES_POLICY: &str = "VIOLATES_POLICY";
-/// kubectl prints warnings whole; the API server drops the rest beyond 4096 characters in all.
-const LONGEST_WARNING: usize = 256;
-const MOST_WARNINGS: usize = 12;
+/// The audit annotation that says what was let through.
+const OVERRIDDEN: &str = "overridden-verification-result";
+/// While the warnings of a request have at most 4096 characters in all, the API server passes them on whole; beyond, it
+/// cuts each at 256 and drops the rest. Bytes are counted here, which are never fewer.
+const WARNING_BYTES: usize = 4_000;
+/// Bytes of one: room for the longest reference there is, its attestor and the way to the digest.
+const LONGEST_WARNING: usize = 1_000;
+/// Of [`WARNING_BYTES`], for `and N more`.
+const MORE_BYTES: usize = 64;
 /// One cause per image, but a reply must stay small whatever the Pod; the message names all of them anyway.
 const MOST_CAUSES: usize = 64;
 
@@ -264,16 +271,19 @@ impl Address {
         envelope(&response)
     }
 
-    /// The verdict as a mere warning: for workload kinds that are not enforced early. The Pods are judged later.
+    /// The verdict as a mere warning: for workload kinds that are not enforced early. The Pods are judged later. What is
+    /// admitted anyway is told as ever.
     pub fn advice(&self, decision: &Decision) -> Vec<u8> {
-        let warnings = if decision.conforms() {
-            Vec::new()
-        } else {
-            warnings_of("its Pods will be denied: ", decision)
-        };
+        if decision.admitted() {
+            return self.verdict(decision);
+        }
+        let mut annotations = audit_annotations(decision);
+        annotations.insert("advice".to_owned(), "true".into());
+        annotations.insert(OVERRIDDEN.to_owned(), decision.overridden_result().into());
         envelope(&Response {
             allowed: true,
-            warnings,
+            audit_annotations: Some(annotations),
+            warnings: warnings_of("its Pods will be denied: ", decision),
             ..self.response()
         })
     }
@@ -356,27 +366,59 @@ pub(crate) fn audit_annotations(decision: &Decision) -> serde_json::Map<String, 
         }
     }
     if decision.overridden() {
-        note("overridden-verification-result", decision.overridden_result());
+        note(OVERRIDDEN, decision.overridden_result());
     }
     annotations
 }
 
+/// One warning for each different objection, as many whole ones as fit, and how many did not.
 fn warnings_of(prefix: &str, decision: &Decision) -> Vec<String> {
-    let objections = decision.findings().iter().flat_map(|finding| {
-        finding
-            .objections()
-            .map(|objection| objection.sentence(finding.image()))
-    });
-    // A warning travels in an HTTP header: one line of bounded length.
-    objections
-        .take(MOST_WARNINGS)
-        .map(|sentence| {
-            cut(
-                &format!("{prefix}{sentence}").replace(char::is_control, " "),
-                LONGEST_WARNING,
-            )
-        })
-        .collect()
+    let mut seen = BTreeSet::new();
+    let mut warnings = Vec::new();
+    let (mut room, mut more) = (WARNING_BYTES - MORE_BYTES, 0_usize);
+    for finding in decision.findings() {
+        for objection in finding.objections() {
+            // It travels in an HTTP header and ends in a terminal: nothing in it may move the cursor.
+            let warning = line(&format!("{prefix}{}", objection.sentence(finding.image())));
+            if !seen.insert(warning.clone()) {
+                continue;
+            }
+            match room.checked_sub(warning.len()) {
+                Some(rest) => {
+                    room = rest;
+                    warnings.push(warning);
+                }
+                None => more = more.saturating_add(1),
+            }
+        }
+    }
+    if more > 0 {
+        warnings.push(format!("and {more} more"));
+    }
+    warnings
+}
+
+/// One line of bounded length. A sentence of ours is shorter; what is not holds a name that somebody made long.
+fn line(text: &str) -> String {
+    let mut line = text.replace(is_unprintable, " ");
+    if line.len() > LONGEST_WARNING {
+        let mut end = LONGEST_WARNING;
+        while !line.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+/// Control characters, line separators, and what changes the direction of a text.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        )
 }
 
 #[derive(Serialize)]

@@ -57,6 +57,16 @@ impl Limits {
     };
 }
 
+impl Limits {
+    /// For manifests, which charts render by the thousand: 16 MiB of text, as much as the command line reads of any file,
+    /// and some 60 MiB as a tree.
+    pub const MANIFEST: Limits = Limits {
+        bytes: 16 << 20,
+        values: 800_000,
+        ..Limits::API
+    };
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits::API
@@ -202,6 +212,21 @@ impl<'de> de::Deserialize<'de> for Value {
             budget: &budget,
         }
         .deserialize(deserializer)
+    }
+}
+
+/// A [`Value`] of at most [`Limits::MANIFEST`].
+pub(crate) struct Large(pub(crate) Value);
+
+impl<'de> de::Deserialize<'de> for Large {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Large, D::Error> {
+        let budget = Cell::new(Limits::MANIFEST.values);
+        Build {
+            depth: Limits::MANIFEST.depth,
+            budget: &budget,
+        }
+        .deserialize(deserializer)
+        .map(Large)
     }
 }
 

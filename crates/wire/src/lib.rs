@@ -32,5 +32,7 @@ pub mod proto;
 pub mod serviceusage;
 pub mod status;
 mod strict;
+pub mod tlog;
+pub mod verdict;
 pub mod workload;
 pub mod yaml;

@@ -57,7 +57,7 @@ pub enum InvalidObject {
 /// Reads all objects of a file, those in lists included.
 pub fn read(bytes: &[u8]) -> Result<Vec<Manifest>, InvalidManifest> {
     let mut manifests = Vec::new();
-    for (index, document) in yaml::parse_documents(bytes)?.into_iter().enumerate() {
+    for (index, document) in yaml::parse_manifests(bytes)?.into_iter().enumerate() {
         collect(index + 1, document, DEEPEST_LIST, &mut manifests)?;
     }
     if manifests.is_empty() {
@@ -115,7 +115,7 @@ fn collect(
             found: value.kind(),
         });
     }
-    if let (Some(of), Some(Value::Array(items))) = (kind.strip_suffix("List"), value.member("items")) {
+    if let (Some(of), Some(Value::Array(items))) = (listed(&api_version, &kind), value.member("items")) {
         let depth = depth
             .checked_sub(1)
             .ok_or(InvalidManifest::TooDeep { document })?;
@@ -129,12 +129,7 @@ fn collect(
         .and_then(|metadata| metadata.member("name"))
         .and_then(Value::as_str);
     let name = name.unwrap_or("").to_owned();
-    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    let kind = Kind {
-        group: Cow::Owned(group.to_owned()),
-        version: Cow::Owned(version.to_owned()),
-        kind: Cow::Owned(kind),
-    };
+    let kind = kind_of(&api_version, &kind);
     let json = serde_json::Value::from(value).to_string();
     into.push(Manifest {
         document,
@@ -143,6 +138,23 @@ fn collect(
         json,
     });
     Ok(())
+}
+
+fn kind_of(api_version: &str, kind: &str) -> Kind<'static> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    Kind {
+        group: Cow::Owned(group.to_owned()),
+        version: Cow::Owned(version.to_owned()),
+        kind: Cow::Owned(kind.to_owned()),
+    }
+}
+
+/// What a list's items are where they do not say it themselves: nothing for `v1 List`. A kind of somebody else's whose
+/// name ends in `List` is a kind like any other.
+fn listed<'a>(api_version: &str, kind: &'a str) -> Option<&'a str> {
+    let of = kind.strip_suffix("List")?;
+    let plain = of.is_empty() && api_version == "v1";
+    (plain || kind_of(api_version, of).is_reviewed()).then_some(of)
 }
 
 /// Items of a typed list such as `PodList` leave out what the list's kind says.

@@ -69,6 +69,13 @@ pub struct Kind<'a> {
     pub kind: Cow<'a, str>,
 }
 
+impl Kind<'_> {
+    /// Whether objects of this kind are reviewed.
+    pub fn is_reviewed(&self) -> bool {
+        shape_of(self).is_ok()
+    }
+}
+
 impl fmt::Display for Kind<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Kind { group, version, kind } = self;
@@ -87,6 +94,14 @@ pub enum InvalidWorkload {
         "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob"
     )]
     UnknownKind(String),
+    /// A kind of the table in a version that is not: whether it means the same is not known.
+    #[error("`{kind}` is of a version that is not known, expected {expected}")]
+    UnknownVersion {
+        /// The kind as given.
+        kind: String,
+        /// The versions of it in the table.
+        expected: String,
+    },
     /// The object calls itself something else than the request does.
     #[error("the request is about `{requested}`, but the object says it is `{found}`")]
     KindMismatch {
@@ -107,6 +122,19 @@ pub enum InvalidWorkload {
     /// More images than any real workload.
     #[error("the workload names more than {MAX_IMAGES} images")]
     TooManyImages,
+}
+
+impl InvalidWorkload {
+    /// Whether the object is of the kind it should be, and only what it would run is missing or too much.
+    pub fn is_about_contents(&self) -> bool {
+        match self {
+            Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
+            Self::UnknownKind(_)
+            | Self::UnknownVersion { .. }
+            | Self::KindMismatch { .. }
+            | Self::NoObject => false,
+        }
+    }
 }
 
 strict_struct! {
@@ -482,14 +510,22 @@ fn service_account<'a>(name: Option<Text<'a>>, older: Option<Text<'a>>) -> Cow<'
 }
 
 fn shape_of(kind: &Kind<'_>) -> Result<Shape, InvalidWorkload> {
-    let is_this = |(group, versions, name, _): &&(&str, &[&str], &str, Shape)| {
-        *group == kind.group && versions.iter().any(|version| *version == kind.version) && *name == kind.kind
-    };
-    KINDS
+    let named = KINDS
         .iter()
-        .find(is_this)
-        .map(|(_, _, _, shape)| *shape)
-        .ok_or_else(|| InvalidWorkload::UnknownKind(shown(&kind.to_string())))
+        .find(|(group, _, name, _)| *group == kind.group && *name == kind.kind);
+    let (group, versions, _, shape) =
+        named.ok_or_else(|| InvalidWorkload::UnknownKind(shown(&kind.to_string())))?;
+    if versions.iter().any(|version| *version == kind.version) {
+        return Ok(*shape);
+    }
+    let full = |version: &&str| match *group {
+        "" => format!("`{version}`"),
+        group => format!("`{group}/{version}`"),
+    };
+    Err(InvalidWorkload::UnknownVersion {
+        kind: shown(&kind.to_string()),
+        expected: versions.iter().map(full).collect::<Vec<_>>().join(" or "),
+    })
 }
 
 /// The object's own idea of its kind must be the request's: two answers would mean two readings.
@@ -512,6 +548,11 @@ fn check_own_kind(kind: &Kind<'_>, object: &Object<'_>) -> Result<(), InvalidWor
         requested: shown(&kind.to_string()),
         found: shown(&found.to_string()),
     })
+}
+
+/// Whether this is a kind that makes Pods later: every kind that is reviewed but the Pod itself.
+pub fn makes_pods(kind: &Kind<'_>) -> bool {
+    shape_of(kind).is_ok_and(|shape| !matches!(shape, Shape::Pod | Shape::EphemeralContainers))
 }
 
 /// Text of somebody else, cut and escaped for a message.

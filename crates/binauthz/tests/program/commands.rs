@@ -3,7 +3,8 @@
 use crate::common::{Run, Server, program};
 
 const HEX: &str = "ebb4fc0a57d010f1a983b74238e36ec0288f83afd4db68ffe9c58c2e927fea2d";
-const KEY: &str = "--keyversion-location=global --keyversion-keyring=r --keyversion-key=k --keyversion=1";
+pub(crate) const KEY: &str =
+    "--keyversion-location=global --keyversion-keyring=r --keyversion-key=k --keyversion=1";
 
 const POLICY: &str = "\
 admissionWhitelistPatterns:
@@ -17,8 +18,12 @@ defaultAdmissionRule:
 ";
 
 /// A cluster, a P-256 key, a note, an attestor that holds the key, and a policy that requires it.
-fn prepared() -> Server {
-    let server = Server::start();
+pub(crate) fn prepared() -> Server {
+    prepared_on(Server::start())
+}
+
+/// The same, on a server of one's own making.
+pub(crate) fn prepared_on(server: Server) -> Server {
     server.done("clusters create c --location=zone-a");
     server.done("keyrings create r --location=global");
     server.done("keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256");
@@ -30,7 +35,7 @@ fn prepared() -> Server {
     server
 }
 
-fn image(name: &str) -> String {
+pub(crate) fn image(name: &str) -> String {
     format!("us-central1-docker.pkg.dev/demo/app/{name}@sha256:{HEX}")
 }
 

@@ -26,6 +26,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// With more flags of `serve`.
+    pub(crate) fn start_with(flags: &[&str]) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         let child = program()
@@ -36,6 +41,7 @@ impl Server {
                 "--webhook-listen=127.0.0.1:0",
             ])
             .arg("--health-listen=127.0.0.1:0")
+            .args(flags)
             .arg("--data-dir")
             .arg(&data)
             .stderr(Stdio::null())
@@ -65,16 +71,20 @@ impl Server {
         fs::read_to_string(self.path().join(name)).expect("read")
     }
 
-    /// Runs a command line as typed: words in single quotes stay together.
-    pub(crate) fn run(&self, typed: &str) -> Run {
-        let output = program()
+    /// A command line as typed: words in single quotes stay together.
+    pub(crate) fn command(&self, typed: &str) -> Command {
+        let mut command = program();
+        command
             .args(words(typed))
             .env("BINAUTHZ_DATA_DIR", self.path().join("data"))
             .env("BINAUTHZ_PROJECT", "demo")
-            .current_dir(self.path())
-            .output()
-            .expect("the program starts");
-        Run::of(&output)
+            .current_dir(self.path());
+        command
+    }
+
+    /// Runs it.
+    pub(crate) fn run(&self, typed: &str) -> Run {
+        Run::of(&self.command(typed).output().expect("the program starts"))
     }
 
     /// As [`Server::run`], for a step that must work.

@@ -3,7 +3,10 @@
 
 mod commands;
 mod common;
+mod decide;
 mod demo;
+mod lists;
+mod output;
 
 use std::process::Output;
 

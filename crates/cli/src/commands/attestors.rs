@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -31,7 +32,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  binauthz attestors list\n  binauthz attestors list --format='value(name)'"
     )]
-    List,
+    List(ListFlags),
     /// Show an attestor with its public keys
     #[command(after_help = "Examples:\n  binauthz attestors describe image-signing-attestor")]
     Describe(AttestorFlag),
@@ -42,7 +43,11 @@ pub enum Command {
     #[command(after_help = "Examples:\n  binauthz attestors delete image-signing-attestor")]
     Delete(AttestorFlag),
     /// The public keys of an attestor
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz attestors public-keys add --attestor=a --keyversion=projects/…/cryptoKeyVersions/1\n  \
+        binauthz attestors public-keys remove ID --attestor=a"
+    )]
     PublicKeys(public_keys::Command),
     /// Show who may do what with an attestor
     #[command(after_help = "Examples:\n  binauthz attestors get-iam-policy image-signing-attestor")]
@@ -121,10 +126,10 @@ impl Command {
         let iam_path = |flag: &AttestorFlag| flag.path(settings);
         match self {
             Command::Create(flags) => create(flags, settings).await,
-            Command::List => list(settings).await,
+            Command::List(flags) => list(flags, settings).await,
             Command::Describe(flag) => {
                 let attestor = settings.client()?.get(&flag.path(settings)?, &[]).await?;
-                output::show_one(settings.format.as_ref(), &attestor);
+                output::show_one(settings.format.as_ref(), &attestor)?;
                 Ok(Exit::Done)
             }
             Command::Update(flags) => update(flags, settings).await,
@@ -135,7 +140,7 @@ impl Command {
                     settings.format.as_ref(),
                     &answer,
                     &format!("Deleted attestor [{name}]."),
-                );
+                )?;
                 Ok(Exit::Done)
             }
             Command::PublicKeys(command) => command.run(settings).await,
@@ -188,18 +193,19 @@ async fn create(flags: &CreateFlags, settings: &Settings) -> Result<Exit, Failur
         settings.format.as_ref(),
         &created,
         &format!("Created attestor [{name}]."),
-    );
+    )?;
     Ok(Exit::Done)
 }
 
-async fn list(settings: &Settings) -> Result<Exit, Failure> {
+async fn list(flags: &ListFlags, settings: &Settings) -> Result<Exit, Failure> {
     let path = format!("/v1/projects/{}/attestors", settings.project()?);
-    let attestors = settings
-        .client()?
-        .list(&path, &[], "attestors", usize::MAX)
-        .await?;
-    output::show_list(settings.format.as_ref(), &attestors, COLUMNS);
-    Ok(Exit::Done)
+    let list = List {
+        path: &path,
+        query: &[],
+        field: "attestors",
+        columns: COLUMNS,
+    };
+    flags.show(&list, settings).await
 }
 
 async fn update(flags: &UpdateFlags, settings: &Settings) -> Result<Exit, Failure> {
@@ -214,6 +220,6 @@ async fn update(flags: &UpdateFlags, settings: &Settings) -> Result<Exit, Failur
         settings.format.as_ref(),
         &updated,
         &format!("Updated attestor [{}].", flags.attestor.attestor),
-    );
+    )?;
     Ok(Exit::Done)
 }

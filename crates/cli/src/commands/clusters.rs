@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -36,7 +37,7 @@ pub enum Command {
     Create(CreateFlags),
     /// List the registered clusters
     #[command(after_help = "Examples:\n  binauthz clusters list")]
-    List,
+    List(ListFlags),
     /// Show a cluster
     #[command(after_help = "Examples:\n  binauthz clusters describe my-cluster --location=us-central1-a")]
     Describe(ClusterFlags),
@@ -110,16 +111,20 @@ impl Command {
                     format,
                     &described(&client, &name).await?,
                     &format!("Created cluster [{name}]."),
-                );
+                )?;
             }
-            Command::List => {
+            Command::List(flags) => {
                 let path = format!("/v1/projects/{}/locations/-/clusters", settings.project()?);
-                let clusters = client.list(&path, &[], "clusters", usize::MAX).await?;
-                let columns = "name,location,binaryAuthorization.evaluationMode,status";
-                output::show_list(format, &clusters, columns);
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "clusters",
+                    columns: "name,location,binaryAuthorization.evaluationMode,status",
+                };
+                return flags.show(&list, settings).await;
             }
             Command::Describe(flags) => {
-                output::show_one(format, &described(&client, &flags.name(settings)?).await?)
+                output::show_one(format, &described(&client, &flags.name(settings)?).await?)?
             }
             Command::Update(flags) => {
                 let name = flags.cluster.name(settings)?;
@@ -130,13 +135,13 @@ impl Command {
                     format,
                     &described(&client, &name).await?,
                     &format!("Updated cluster [{name}]."),
-                );
+                )?;
             }
             Command::Delete(flags) => {
                 let name = flags.name(settings)?;
                 let operation = client.delete(&names::path("v1", &name)).await?;
                 let done = wait(&client, &name, operation).await?;
-                output::show_done(format, &done, &format!("Deleted cluster [{name}]."));
+                output::show_done(format, &done, &format!("Deleted cluster [{name}]."))?;
             }
         }
         Ok(Exit::Done)

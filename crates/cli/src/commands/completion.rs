@@ -3,7 +3,11 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::{args::Arguments, failure::Exit, output};
+use crate::{
+    args::Arguments,
+    failure::{Exit, Failure},
+    output,
+};
 
 /// Which shell.
 #[derive(Debug, Args)]
@@ -17,10 +21,10 @@ pub struct Flags {
 
 impl Flags {
     /// Prints the script.
-    pub fn run(&self) -> Exit {
+    pub fn run(&self) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "binauthz", &mut script);
-        output::print_bytes(&script);
-        Exit::Done
+        output::print_bytes(&script)?;
+        Ok(Exit::Done)
     }
 }

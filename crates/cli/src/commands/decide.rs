@@ -2,15 +2,10 @@
 
 use std::path::PathBuf;
 
-use binauthz_core::{
-    decide::refuse,
-    decision::{Decision, Finding, Reason},
-    name::ClusterName,
-    policy::Policy,
-    workload::Request,
-};
+use binauthz_core::{decide::refuse, decision::Reason, name::ClusterName};
 use binauthz_wire::{
     manifest::{self, InvalidObject, Manifest},
+    verdict,
     workload::InvalidWorkload,
 };
 use clap::Args;
@@ -23,7 +18,7 @@ use crate::{
     failure::{Exit, Failure},
     output,
     settings::Settings,
-    snapshot::{self, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// What to judge, and by what.
@@ -39,8 +34,7 @@ pub struct Flags {
     /// Decide by a file of `snapshot export` instead of a server
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// Cluster that would ask: LOCATION.CLUSTER or its full name (else the project's only one; with a snapshot,
-    /// any that enforces)
+    /// Cluster that would ask: LOCATION.CLUSTER or its full name (else the project's only one)
     #[arg(long, value_name = "CLUSTER")]
     cluster: Option<String>,
     /// Namespace of objects that name none
@@ -67,50 +61,59 @@ impl Flags {
         for manifest in &manifests {
             match self.verdict(manifest, &judge).await? {
                 Some(verdict) => verdicts.push(verdict),
-                None => output::note(&format!("{}: carries no images, not judged", title(manifest))),
+                None => output::note(&format!("{}: not reviewed by the webhook", title(manifest))),
             }
         }
         if verdicts.is_empty() {
-            let sentence = format_args!("`{}` holds nothing that runs images", self.manifest.display());
+            let sentence = format_args!(
+                "`{}` holds nothing that the webhook reviews",
+                self.manifest.display()
+            );
             return Err(Failure::usage(sentence));
         }
-        output::print(&self.render(&verdicts, judge.policy(), settings));
+        output::print(&self.render(&verdicts, settings))?;
         let admitted = verdicts.iter().all(Verdict::admitted);
         Ok(if admitted { Exit::Done } else { Exit::Refused })
     }
 
-    /// A file, or the server with the one cluster that is meant.
+    /// A file or the server, with the one cluster that is meant.
     async fn judge(&self, settings: &Settings) -> Result<Judge, Failure> {
         if let Some(path) = &self.snapshot {
             let snapshot = Snapshot::read(path)?;
-            let project = snapshot.project.as_str();
-            let cluster = self
-                .cluster
-                .as_deref()
-                .map(|text| cluster_name(text, project))
-                .transpose()?;
-            return Ok(Judge::Snapshot {
-                snapshot: Box::new(snapshot),
-                cluster,
-            });
+            let cluster = self.cluster(snapshot.project.as_str(), &snapshot.clusters())?;
+            let snapshot = Box::new(snapshot);
+            return Ok(Judge::Snapshot { snapshot, cluster });
         }
         let client = settings.client()?;
         let project = settings.project()?;
-        let cluster = match &self.cluster {
-            Some(text) => cluster_name(text, project)?,
-            None => only_cluster(&client, project).await?,
+        let known = match &self.cluster {
+            Some(_) => Vec::new(),
+            None => clusters(&client, project).await?,
         };
-        let snapshot = match self.explain {
-            true => Some(Box::new(Snapshot::from_server(
-                &snapshot::fetch(&client, project).await?,
-            )?)),
-            false => None,
-        };
-        Ok(Judge::Server {
-            client,
-            cluster,
-            snapshot,
-        })
+        let cluster = self.cluster(project, &known)?;
+        Ok(Judge::Server { client, cluster })
+    }
+
+    /// The cluster that was named, or the only one there is.
+    fn cluster(&self, project: &str, known: &[String]) -> Result<ClusterName, Failure> {
+        if let Some(named) = &self.cluster {
+            return cluster_name(named, project);
+        }
+        match known {
+            [only] => cluster_name(only, project),
+            [] => Err(
+                Failure::usage(format_args!("project `{project}` has no cluster that could ask"))
+                    .advise("register one: binauthz clusters create CLUSTER --location=LOCATION"),
+            ),
+            several => Err(Failure::usage(format_args!(
+                "project `{project}` has {} clusters",
+                several.len()
+            ))
+            .advise(format_args!(
+                "name one: --cluster={}",
+                several.join(", or --cluster=")
+            ))),
+        }
     }
 
     /// One object; nothing for one that the webhook would not be asked about.
@@ -118,60 +121,41 @@ impl Flags {
         let workload = match manifest.workload() {
             Ok(workload) => workload,
             Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) => return Ok(None),
+            Err(why @ InvalidObject::Workload(InvalidWorkload::UnknownVersion { .. })) => {
+                return Err(Failure::usage(format_args!("{}: {why}", title(manifest))));
+            }
             Err(why) => {
                 let decision = refuse(Reason::Unreviewable(why.to_string()), None);
-                return Ok(Some(Verdict::local(title(manifest), decision)));
+                let mut described = verdict::describe_object(&decision, manifest);
+                if self.explain {
+                    described["explanation"] = verdict::explain(&decision, None, None);
+                }
+                return Ok(Some(Verdict::new(manifest, described)));
             }
         };
         let namespace = workload.written_namespace().unwrap_or(&self.namespace);
-        let title = title(manifest);
-        let local = |snapshot: &Snapshot, cluster: Option<&ClusterName>| -> Result<Decision, Failure> {
-            let subject = snapshot.subject(cluster, namespace, workload.service_account())?;
-            let images = workload.requested_images();
-            let request = Request {
-                subject,
-                images,
-                break_glass: workload.break_glass(),
-            };
-            Ok(snapshot.decide(request, cluster))
-        };
-        Ok(Some(match judge {
+        let described = match judge {
             Judge::Snapshot { snapshot, cluster } => {
-                Verdict::local(title, local(snapshot, cluster.as_ref())?)
+                snapshot.judge((manifest, &workload), namespace, cluster, self.explain)
             }
-            Judge::Server {
-                client,
-                cluster,
-                snapshot,
-            } => {
-                let described = ask(client, cluster, manifest, namespace).await?;
-                // The server has the last word; the local walk only shows what it looked at.
-                let decision = snapshot
-                    .as_ref()
-                    .map(|snapshot| local(snapshot, Some(cluster)))
-                    .transpose()?;
-                Verdict {
-                    title,
-                    described,
-                    decision,
-                }
+            Judge::Server { client, cluster } => {
+                let explain = self.explain.to_string();
+                let query = [("namespace", namespace), ("explain", explain.as_str())];
+                ask(client, cluster, manifest, &query).await?
             }
-        }))
+        };
+        Ok(Some(Verdict::new(manifest, described)))
     }
 
-    fn render(&self, verdicts: &[Verdict], policy: Option<&Policy>, settings: &Settings) -> String {
+    fn render(&self, verdicts: &[Verdict], settings: &Settings) -> String {
         if let Some(format) = settings.format.as_ref() {
             let entries: Vec<Value> = verdicts.iter().map(Verdict::entry).collect();
             return output::render_list(Some(format), &entries, "object,verdict,reason,message");
         }
-        let lines = verdicts
-            .iter()
-            .map(|verdict| match (self.explain, &verdict.decision, policy) {
-                (true, Some(decision), Some(policy)) => {
-                    explain::tree(&verdict.line(), decision, policy).draw()
-                }
-                _ => output::plain(&verdict.sentence()) + "\n",
-            });
+        let lines = verdicts.iter().map(|verdict| match self.explain {
+            true => explain::tree(&verdict.line(), &verdict.described).draw(),
+            false => output::plain(&verdict.sentence()) + "\n",
+        });
         lines.collect()
     }
 }
@@ -181,22 +165,12 @@ impl Flags {
 enum Judge {
     Snapshot {
         snapshot: Box<Snapshot>,
-        cluster: Option<ClusterName>,
+        cluster: ClusterName,
     },
     Server {
         client: Client,
         cluster: ClusterName,
-        snapshot: Option<Box<Snapshot>>,
     },
-}
-
-impl Judge {
-    fn policy(&self) -> Option<&Policy> {
-        match self {
-            Judge::Snapshot { snapshot, .. } => Some(snapshot.policy()),
-            Judge::Server { snapshot, .. } => snapshot.as_deref().map(Snapshot::policy),
-        }
-    }
 }
 
 /// The server's verdict on one object. No verdict in the answer is an error, never an admission.
@@ -204,19 +178,19 @@ async fn ask(
     client: &Client,
     cluster: &ClusterName,
     manifest: &Manifest,
-    namespace: &str,
+    query: &[(&str, &str)],
 ) -> Result<Value, Failure> {
     let object: Value = serde_json::from_str(manifest.json()).map_err(Failure::usage)?;
     let path = format!("/binauthz/v1/{cluster}:decide");
-    let mut answer = client.post(&path, &[("namespace", namespace)], &object).await?;
+    let mut answer = client.post(&path, query, &object).await?;
     let decision = answer.pointer_mut("/decisions/0").map(Value::take);
     decision
         .filter(|decision| decision.get("verdict").is_some())
         .ok_or_else(|| Failure::usage("the server answered without a verdict"))
 }
 
-/// The cluster of a project that has one.
-async fn only_cluster(client: &Client, project: &str) -> Result<ClusterName, Failure> {
+/// The clusters of a project, as `--cluster` takes them.
+async fn clusters(client: &Client, project: &str) -> Result<Vec<String>, Failure> {
     let path = format!("/v1/projects/{project}/locations/-/clusters");
     let clusters = client.list(&path, &[], "clusters", usize::MAX).await?;
     let name = |cluster: &Value| -> Option<String> {
@@ -226,37 +200,22 @@ async fn only_cluster(client: &Client, project: &str) -> Result<ClusterName, Fai
             cluster.get("name")?.as_str()?
         ))
     };
-    let names: Vec<String> = clusters.iter().filter_map(name).collect();
-    match names.as_slice() {
-        [only] => cluster_name(only, project),
-        [] => Err(
-            Failure::usage(format_args!("project `{project}` has no cluster that could ask"))
-                .advise("register one: binauthz clusters create CLUSTER --location=LOCATION"),
-        ),
-        several => Err(
-            Failure::usage(format_args!("project `{project}` has {} clusters", several.len())).advise(
-                format_args!("name one: --cluster={}", several.join(", or --cluster=")),
-            ),
-        ),
-    }
+    Ok(clusters.iter().filter_map(name).collect())
 }
 
 /// An object and what was decided about it.
 #[derive(Debug)]
 struct Verdict {
     title: String,
-    /// In the form of the server's log.
+    /// As the server describes it, whoever judged.
     described: Value,
-    /// The same, with all that was looked at, where it was judged here.
-    decision: Option<Decision>,
 }
 
 impl Verdict {
-    fn local(title: String, decision: Decision) -> Verdict {
+    fn new(manifest: &Manifest, described: Value) -> Verdict {
         Verdict {
-            title,
-            described: describe(&decision),
-            decision: Some(decision),
+            title: title(manifest),
+            described,
         }
     }
 
@@ -293,29 +252,6 @@ impl Verdict {
         entry["object"] = json!(self.title);
         entry
     }
-}
-
-/// A decision in the form of the server's log.
-fn describe(decision: &Decision) -> Value {
-    let word = |good: bool| if good { "ALLOW" } else { "DENY" };
-    let image = |finding: &Finding| {
-        let reason =
-            |reason: &Reason| json!({"code": reason.code(), "message": reason.sentence(finding.image())});
-        json!({
-            "field": finding.location(),
-            "image": finding.image(),
-            "verdict": word(finding.conforms()),
-            "reasons": finding.reasons().iter().map(reason).collect::<Vec<Value>>(),
-        })
-    };
-    json!({
-        "verdict": word(decision.admitted()),
-        "conforms": decision.conforms(),
-        "reason": decision.reason_code(),
-        "effect": decision.effect().code(),
-        "message": decision.denial(),
-        "images": decision.findings().iter().map(image).collect::<Vec<Value>>(),
-    })
 }
 
 fn title(manifest: &Manifest) -> String {

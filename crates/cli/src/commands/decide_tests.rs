@@ -30,6 +30,7 @@ fn snapshot(policy: &Value) -> Value {
     json!({
         "format": "binauthz.snapshot/v1",
         "project": "demo",
+        "requirePolicy": false,
         "policy": policy,
         "attestors": [{
             "name": "projects/demo/attestors/a",
@@ -43,10 +44,19 @@ fn snapshot(policy: &Value) -> Value {
         }],
         "occurrences": [occurrence("good", SIGNED, &key), occurrence("bad", OTHER, &stranger)],
         "clusters": [
-            {"name": "on", "location": "zone-a", "binaryAuthorization": {"evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE"}},
-            {"name": "off", "location": "zone-a", "binaryAuthorization": {"evaluationMode": "DISABLED"}},
+            {"name": "on", "location": "zone-a", "status": "RUNNING",
+             "binaryAuthorization": {"evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE"},
+             "workloadIdentityConfig": {"workloadPool": "pool.example"}},
         ],
     })
+}
+
+/// The same, with a second cluster that enforces nothing.
+fn with_two_clusters(mut snapshot: Value) -> Value {
+    let off =
+        json!({"name": "off", "location": "zone-a", "binaryAuthorization": {"evaluationMode": "DISABLED"}});
+    snapshot["clusters"].as_array_mut().expect("clusters").push(off);
+    snapshot
 }
 
 fn policy(enforcement: &str) -> Value {
@@ -79,6 +89,15 @@ fn deployment(image: &str) -> String {
 
 /// Runs the command against files, as a person would.
 fn decide(snapshot: &Value, manifest: &str, cluster: Option<&str>) -> Result<Exit, Failure> {
+    decide_in("default", snapshot, manifest, cluster)
+}
+
+fn decide_in(
+    namespace: &str,
+    snapshot: &Value,
+    manifest: &str,
+    cluster: Option<&str>,
+) -> Result<Exit, Failure> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -89,7 +108,7 @@ fn decide(snapshot: &Value, manifest: &str, cluster: Option<&str>) -> Result<Exi
         manifest: file("m.yaml", manifest),
         snapshot: Some(file("s.json", &snapshot.to_string())),
         cluster: cluster.map(str::to_owned),
-        namespace: "default".to_owned(),
+        namespace: namespace.to_owned(),
         explain: true,
     };
     let settings = Settings::new(GlobalFlags {
@@ -105,6 +124,7 @@ fn decide(snapshot: &Value, manifest: &str, cluster: Option<&str>) -> Result<Exi
 #[test]
 fn the_exit_code_is_the_verdict() {
     let snapshot = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
+    let two = with_two_clusters(snapshot.clone());
     let signed = pod(&format!("{HOST}/myservice@{SIGNED}"));
     let stranger = pod(&format!("{HOST}/myservice@{OTHER}"));
     let list = format!(
@@ -133,8 +153,9 @@ fn the_exit_code_is_the_verdict() {
         ),
     ];
     for (manifest, cluster, expected) in table {
+        let snapshot = if cluster.is_some() { &two } else { &snapshot };
         assert_eq!(
-            decide(&snapshot, &manifest, cluster).expect("decided"),
+            decide(snapshot, &manifest, cluster).expect("decided"),
             expected,
             "{cluster:?} {manifest}"
         );
@@ -151,15 +172,34 @@ fn what_cannot_be_decided_is_neither_admitted_nor_denied() {
     bad_policy["policy"]["defaultAdmissionRule"]["evaluationMode"] = json!("SOMETIMES");
     let mut bad_attestor = good.clone();
     bad_attestor["attestors"][0]["name"] = json!("projects/demo/notes/a");
+    let mut bad_mode = good.clone();
+    bad_mode["clusters"][0]["binaryAuthorization"]["evaluationMode"] = json!("SOMETIMES");
+    let mut bad_pool = good.clone();
+    bad_pool["clusters"][0]["workloadIdentityConfig"]["workloadPool"] = json!("a/b");
+    let mut no_setting = good.clone();
+    no_setting["requirePolicy"] = Value::Null;
+    let mut no_cluster = good.clone();
+    no_cluster["clusters"] = json!([]);
+    let two = with_two_clusters(good.clone());
     let table = [
         (&no_form, signed.as_str(), None),
         (&bad_policy, &signed, None),
         (&bad_attestor, &signed, None),
+        (&bad_mode, &signed, None),
+        (&bad_pool, &signed, None),
+        (&no_setting, &signed, None),
+        (&no_cluster, &signed, None),
+        (&two, &signed, None),
         (&good, "", None),
         (&good, "a: [", None),
         (
             &good,
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+            None,
+        ),
+        (
+            &good,
+            "{apiVersion: apps/v2, kind: Deployment, metadata: {name: d}}",
             None,
         ),
         (&good, &signed, Some("zone-a")),
@@ -178,16 +218,86 @@ fn an_attestor_that_is_gone_denies() {
     assert_eq!(decide(&snapshot, &signed, None).expect("decided"), Exit::Refused);
 }
 
-fn judged(flags: &Flags, manifest: &Manifest, snapshot: Snapshot) -> Verdict {
-    let judge = Judge::Snapshot {
-        snapshot: Box::new(snapshot),
+#[test]
+fn several_clusters_are_named_and_not_chosen_from() {
+    let two = with_two_clusters(snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG")));
+    let failure = decide(&two, &pod("gke.gcr.io/pause"), None).expect_err("which one?");
+    let said = failure.to_string();
+    assert!(
+        said.contains("2 clusters") && said.contains("--cluster=zone-a.off, or --cluster=zone-a.on"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_namespace_that_is_none_is_a_denial() {
+    let snapshot = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
+    let signed = pod(&format!("{HOST}/myservice@{SIGNED}"));
+    for (namespace, expected) in [
+        ("team-a", Exit::Done),
+        ("Not/one", Exit::Refused),
+        ("", Exit::Refused),
+    ] {
+        let exit = decide_in(namespace, &snapshot, &signed, None).expect("decided");
+        assert_eq!(exit, expected, "{namespace:?}");
+    }
+}
+
+#[test]
+fn a_server_that_requires_a_policy_denies_without_one_here_too() {
+    let mut unset = snapshot(&json!({
+        "globalPolicyEvaluationMode": "ENABLE",
+        "defaultAdmissionRule": {
+            "evaluationMode": "ALWAYS_ALLOW",
+            "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
+        },
+    }));
+    let anything = pod(&format!("{HOST}/anything:latest"));
+    assert_eq!(decide(&unset, &anything, None).expect("decided"), Exit::Done);
+    unset["requirePolicy"] = json!(true);
+    assert_eq!(decide(&unset, &anything, None).expect("decided"), Exit::Refused);
+    let verdict = judged(&unset, &anything);
+    assert_eq!(verdict.text("reason"), "NO_POLICY");
+    unset["policy"]["etag"] = json!("\"e1\"");
+    assert_eq!(decide(&unset, &anything, None).expect("decided"), Exit::Done);
+}
+
+#[test]
+fn the_trust_domain_is_the_clusters_own() {
+    let mut policy = policy("ENFORCED_BLOCK_AND_AUDIT_LOG");
+    let allow = json!({"evaluationMode": "ALWAYS_ALLOW", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG"});
+    let anything = pod(&format!("{HOST}/anything:latest"));
+    for (domain, expected) in [
+        ("pool.example", Exit::Done),
+        ("demo.svc.id.goog", Exit::Refused),
+        ("none", Exit::Refused),
+    ] {
+        let identity = format!("spiffe://{domain}/ns/default/sa/default");
+        policy["istioServiceIdentityAdmissionRules"] = json!({identity: allow});
+        let exit = decide(&snapshot(&policy), &anything, None).expect("decided");
+        assert_eq!(exit, expected, "{domain}");
+    }
+}
+
+/// The verdict of a snapshot with one cluster, explained.
+fn judged(snapshot: &Value, manifest: &str) -> Verdict {
+    let snapshot = Snapshot::parse(snapshot.to_string().as_bytes()).expect("a snapshot");
+    let cluster = cluster_name("zone-a.on", "demo").expect("a cluster");
+    let snapshot = Box::new(snapshot);
+    let judge = Judge::Snapshot { snapshot, cluster };
+    let manifests = manifest::read(manifest.as_bytes()).expect("a manifest");
+    let flags = Flags {
+        manifest: PathBuf::new(),
+        snapshot: None,
         cluster: None,
+        namespace: "default".to_owned(),
+        explain: true,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
     runtime
-        .block_on(flags.verdict(manifest, &judge))
+        .block_on(flags.verdict(&manifests[0], &judge))
         .expect("judged")
         .expect("a workload")
 }
@@ -197,24 +307,16 @@ fn an_answer_without_a_verdict_admits_nothing() {
     let verdict = Verdict {
         title: "Pod/p".to_owned(),
         described: json!({"conforms": true}),
-        decision: None,
     };
     assert!(!verdict.admitted());
 }
 
 #[test]
 fn a_dry_run_admits_and_says_so() {
-    let text = snapshot(&policy("DRYRUN_AUDIT_LOG_ONLY"));
-    let snapshot = Snapshot::from_server(&text).expect("a snapshot");
-    let manifests = manifest::read(pod(&format!("{HOST}/myservice:latest")).as_bytes()).expect("a manifest");
-    let flags = Flags {
-        manifest: PathBuf::new(),
-        snapshot: None,
-        cluster: None,
-        namespace: "default".to_owned(),
-        explain: true,
-    };
-    let verdict = judged(&flags, &manifests[0], snapshot);
+    let verdict = judged(
+        &snapshot(&policy("DRYRUN_AUDIT_LOG_ONLY")),
+        &pod(&format!("{HOST}/myservice:latest")),
+    );
     assert!(
         verdict
             .sentence()
@@ -226,30 +328,54 @@ fn a_dry_run_admits_and_says_so() {
 
 #[test]
 fn the_explanation_shows_what_was_tried() {
-    let text = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
-    let snapshot = Snapshot::from_server(&text).expect("a snapshot");
-    let manifests = manifest::read(pod(&format!("{HOST}/myservice@{OTHER}")).as_bytes()).expect("a manifest");
-    let flags = Flags {
-        manifest: PathBuf::new(),
-        snapshot: None,
-        cluster: None,
-        namespace: "default".to_owned(),
-        explain: true,
-    };
-    let verdict = judged(&flags, &manifests[0], snapshot);
-    let decision = verdict.decision.as_ref().expect("judged here");
-    let policy = Snapshot::from_server(&text).expect("a snapshot");
-    let tree = explain::tree(&verdict.line(), decision, policy.policy()).draw();
+    let mut policy = policy("ENFORCED_BLOCK_AND_AUDIT_LOG");
+    policy["kubernetesNamespaceAdmissionRules"] = json!({"prod": policy["defaultAdmissionRule"]});
+    let verdict = judged(&snapshot(&policy), &pod(&format!("{HOST}/myservice@{OTHER}")));
+    let tree = explain::tree(&verdict.line(), &verdict.described).draw();
     for expected in [
         "DENIED    Pod/p",
         "policy projects/demo/policy (etag \"e1\")",
         "rule: default admission rule",
+        "kubernetesNamespaceAdmissionRules has 1 rules and none for `default`: the default rule applies",
         "✗ spec.containers[0]",
-        "not exempt: 1 patterns tried",
+        "not exempt: 1 patterns tried, and those of the system policy",
         "gke.gcr.io/* does not match",
         "NO_VALID_ATTESTATIONS",
         "✗ projects/demo/occurrences/bad: its signature does not verify with key `//k`",
     ] {
         assert!(tree.contains(expected), "{expected}\n{tree}");
+    }
+    let signed = judged(&snapshot(&policy), &pod(&format!("{HOST}/myservice@{SIGNED}")));
+    let tree = explain::tree(&signed.line(), &signed.described).draw();
+    let proof = "attested by attestor projects/demo/attestors/a (projects/demo/occurrences/good, key //k)";
+    assert!(tree.contains(proof), "{tree}");
+    assert!(!tree.contains("occurrences/bad"), "{tree}");
+}
+
+/// A heap of attestations that are none, and a good one: found if it is the newest, or if the heap is by foreign keys.
+#[test]
+fn attestations_are_looked_at_from_the_newest_on() {
+    let signed = pod(&format!("{HOST}/myservice@{SIGNED}"));
+    for (key_id, good_at, expected) in [
+        ("//k", 9, Exit::Done),
+        ("//k", 0, Exit::Refused),
+        ("//foreign", 9, Exit::Done),
+        ("//foreign", 0, Exit::Done),
+    ] {
+        let mut snapshot = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
+        let occurrences = snapshot["occurrences"].as_array_mut().expect("a list");
+        let mut good = occurrences[0].clone();
+        occurrences.clear();
+        for number in 0..250 {
+            let mut junk = good.clone();
+            junk["name"] = format!("projects/demo/occurrences/junk{number}").into();
+            junk["createTime"] = "2026-01-05T00:00:00.5Z".into();
+            junk["attestation"]["signatures"] = json!([{"publicKeyId": key_id, "signature": "anVuaw=="}]);
+            occurrences.push(junk);
+        }
+        good["createTime"] = format!("2026-01-0{}T00:00:00Z", good_at.max(1)).into();
+        occurrences.push(good);
+        let exit = decide(&snapshot, &signed, None).expect("decided");
+        assert_eq!(exit, expected, "{key_id} {good_at}");
     }
 }

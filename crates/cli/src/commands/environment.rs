@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Failure> {
         .canonicalize()
         .map_err(|error| Failure::file("open", folder, &error))?;
     let addresses = Addresses::read(&folder)?;
-    output::print(&exports(&addresses.api, &folder, settings.project().ok()));
+    output::print(&exports(&addresses.api, &folder, settings.project().ok()))?;
     Ok(Exit::Done)
 }
 

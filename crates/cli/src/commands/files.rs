@@ -6,10 +6,12 @@ use std::{
     path::Path,
 };
 
+use binauthz_wire::json::Limits;
+
 use crate::failure::Failure;
 
-/// No input of a command is larger: manifests, policies, signatures, keys.
-const INPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// No input of a command is larger: manifests (the largest), policies, signatures, keys.
+const INPUT_BYTES_MAX: u64 = Limits::MANIFEST.bytes as u64;
 
 /// The bytes of a file, or of standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -53,7 +55,7 @@ pub(crate) fn write(path: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
             fs::write(path, bytes).map_err(|error| Failure::file("write", path, &error))
         }
         _ => {
-            crate::output::print_bytes(bytes);
+            crate::output::print_bytes(bytes)?;
             Ok(())
         }
     }

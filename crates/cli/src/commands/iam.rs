@@ -63,7 +63,7 @@ impl Action<'_> {
                 write(&client, path, policy).await?
             }
         };
-        output::show_one(settings.format.as_ref(), &policy);
+        output::show_one(settings.format.as_ref(), &policy)?;
         Ok(Exit::Done)
     }
 }

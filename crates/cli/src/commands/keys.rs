@@ -1,15 +1,21 @@
 //! `keys`: signing keys, their versions, and signing any file with one.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use binauthz_core::name::CryptoKeyName;
 use binauthz_keyring::KeyAlgorithm;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{files, keys_versions};
+use super::{
+    files,
+    iam::{Action, BindingFlags},
+    keys_versions,
+};
 use crate::{
+    duration,
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
     signing,
@@ -26,17 +32,48 @@ pub enum Command {
     Create(CreateFlags),
     /// List the keys of a key ring
     #[command(after_help = "Examples:\n  binauthz keys list --keyring=image-signing --location=global")]
-    List(RingFlags),
+    List(ListKeysFlags),
     /// Show a key
     #[command(
         after_help = "Examples:\n  binauthz keys describe image-signer --keyring=image-signing --location=global"
     )]
     Describe(KeyFlags),
+    /// Change the labels of a key, or what its next versions are made with
+    #[command(
+        after_help = "Examples:\n  binauthz keys update image-signer --keyring=image-signing --location=global --update-labels=team=build"
+    )]
+    Update(UpdateFlags),
+    /// Show who may do what with a key
+    #[command(
+        after_help = "Examples:\n  binauthz keys get-iam-policy image-signer --keyring=image-signing --location=global"
+    )]
+    GetIamPolicy(KeyFlags),
+    /// Replace the IAM policy of a key by a file
+    #[command(
+        after_help = "Examples:\n  binauthz keys set-iam-policy image-signer iam.yaml --keyring=image-signing --location=global"
+    )]
+    SetIamPolicy(SetIamFlags),
+    /// Give a member a role on a key
+    #[command(
+        after_help = "Examples:\n  binauthz keys add-iam-policy-binding image-signer --keyring=image-signing --location=global \\\n      \
+        --member=serviceAccount:ci@demo.example --role=roles/cloudkms.signer"
+    )]
+    AddIamPolicyBinding(BindFlags),
+    /// Take a role on a key from a member
+    #[command(
+        after_help = "Examples:\n  binauthz keys remove-iam-policy-binding image-signer --keyring=image-signing --location=global \\\n      \
+        --member=serviceAccount:ci@demo.example --role=roles/cloudkms.signer"
+    )]
+    RemoveIamPolicyBinding(BindFlags),
     /// The versions of a key
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
+    )]
     Versions(keys_versions::Command),
     /// Sign a file
     #[command(
+        visible_alias = "asymmetric-sign",
         after_help = "Examples:\n  binauthz keys sign --version=1 --key=image-signer --keyring=image-signing \\\n      \
         --location=global --input-file=payload.json --signature-file=payload.sig"
     )]
@@ -45,13 +82,22 @@ pub enum Command {
 
 /// A key ring.
 #[derive(Debug, Args)]
-pub struct RingFlags {
+pub(super) struct RingFlags {
     /// Key ring: id, or the full name
     #[arg(long)]
     pub(super) keyring: Option<String>,
     /// Location of the key ring
     #[arg(long)]
     pub(super) location: Option<String>,
+}
+
+/// The keys of a key ring.
+#[derive(Debug, Args)]
+pub struct ListKeysFlags {
+    #[command(flatten)]
+    ring: RingFlags,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 /// A key.
@@ -80,6 +126,51 @@ pub struct CreateFlags {
     /// Make the key without a version
     #[arg(long)]
     skip_initial_version_creation: bool,
+    /// Labels
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// How long a version waits for its destruction, e.g. 30d
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    destroy_scheduled_duration: Option<Duration>,
+}
+
+/// What to change of a key.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("change").required(true).multiple(true)
+    .args(["update_labels", "remove_labels", "clear_labels", "default_algorithm"])))]
+pub struct UpdateFlags {
+    #[command(flatten)]
+    key: KeyFlags,
+    /// Labels to set
+    #[arg(long, value_name = "KEY=VALUE", value_delimiter = ',', value_parser = label)]
+    update_labels: Vec<(String, String)>,
+    /// Labels to remove
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    remove_labels: Vec<String>,
+    /// Remove all labels
+    #[arg(long, conflicts_with_all = ["update_labels", "remove_labels"])]
+    clear_labels: bool,
+    /// Algorithm of the versions made from now on
+    #[arg(long, value_name = "ALGORITHM", value_parser = key_algorithm)]
+    default_algorithm: Option<KeyAlgorithm>,
+}
+
+/// A key and a file.
+#[derive(Debug, Args)]
+pub struct SetIamFlags {
+    #[command(flatten)]
+    key: KeyFlags,
+    /// IAM policy, YAML or JSON
+    policy_file: PathBuf,
+}
+
+/// A key, a member and a role.
+#[derive(Debug, Args)]
+pub struct BindFlags {
+    #[command(flatten)]
+    key: KeyFlags,
+    #[command(flatten)]
+    binding: BindingFlags,
 }
 
 /// A file to sign.
@@ -96,6 +187,15 @@ pub struct SignFlags {
     /// Where the signature goes; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     signature_file: PathBuf,
+    /// Hash to sign by; it must be the one of the key's algorithm
+    #[arg(long, value_name = "HASH", value_parser = ["sha256", "sha384", "sha512"])]
+    digest_algorithm: Option<String>,
+}
+
+impl KeyFlags {
+    fn path(&self, settings: &Settings) -> Result<String, Failure> {
+        Ok(names::path("v1", &self.ring.key(&self.key, settings)?))
+    }
 }
 
 impl RingFlags {
@@ -111,31 +211,46 @@ impl Command {
         match self {
             Command::Create(flags) => return create(flags, settings).await,
             Command::List(flags) => {
-                let ring = names::required(flags.keyring.as_deref(), "--keyring")?;
-                let ring = names::key_ring(ring, flags.location.as_deref(), settings)?;
+                let ring = names::required(flags.ring.keyring.as_deref(), "--keyring")?;
+                let ring = names::key_ring(ring, flags.ring.location.as_deref(), settings)?;
                 let path = format!("/v1/{ring}/cryptoKeys");
-                let keys = settings
-                    .client()?
-                    .list(&path, &[], "cryptoKeys", usize::MAX)
-                    .await?;
-                output::show_list(
-                    format,
-                    &keys,
-                    "name,purpose,versionTemplate.algorithm,versionTemplate.protectionLevel",
-                );
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "cryptoKeys",
+                    columns: "name,purpose,versionTemplate.algorithm,versionTemplate.protectionLevel",
+                };
+                return flags.list.show(&list, settings).await;
             }
             Command::Describe(flags) => {
                 let name = flags.ring.key(&flags.key, settings)?;
                 output::show_one(
                     format,
                     &settings.client()?.get(&names::path("v1", &name), &[]).await?,
-                );
+                )?;
+            }
+            Command::Update(flags) => return update(flags, settings).await,
+            Command::GetIamPolicy(flags) => {
+                return Action::Read.run(&flags.path(settings)?, settings).await;
+            }
+            Command::SetIamPolicy(flags) => {
+                let path = flags.key.path(settings)?;
+                return Action::Replace(&flags.policy_file).run(&path, settings).await;
+            }
+            Command::AddIamPolicyBinding(flags) => {
+                let path = flags.key.path(settings)?;
+                return Action::Add(&flags.binding).run(&path, settings).await;
+            }
+            Command::RemoveIamPolicyBinding(flags) => {
+                let path = flags.key.path(settings)?;
+                return Action::Remove(&flags.binding).run(&path, settings).await;
             }
             Command::Versions(command) => return command.run(settings).await,
             Command::Sign(flags) => {
                 let version = names::key_version(&flags.version, || flags.key.name(settings))?;
                 let message = files::read(&flags.input_file)?;
-                let signed = signing::with_key_service(&settings.client()?, &version, &message).await?;
+                let hash = flags.digest_algorithm.as_deref();
+                let signed = signing::with_key_service(&settings.client()?, &version, &message, hash).await?;
                 files::write(Some(&flags.signature_file), &signed.signature)?;
             }
         }
@@ -151,13 +266,23 @@ async fn create(flags: &CreateFlags, settings: &Settings) -> Result<Exit, Failur
         name.location(),
         name.key_ring()
     );
-    let key = json!({
+    let mut key = json!({
         "purpose": "ASYMMETRIC_SIGN",
         "versionTemplate": {
             "algorithm": flags.default_algorithm.name(),
             "protectionLevel": flags.protection_level.to_ascii_uppercase(),
         },
     });
+    if !flags.labels.is_empty() {
+        key["labels"] = flags
+            .labels
+            .iter()
+            .map(|(label, value)| (label.clone(), json!(value)))
+            .collect();
+    }
+    if let Some(wait) = flags.destroy_scheduled_duration {
+        key["destroyScheduledDuration"] = json!(duration::seconds(wait));
+    }
     let mut query = vec![("cryptoKeyId", name.crypto_key().as_str())];
     if flags.skip_initial_version_creation {
         query.push(("skipInitialVersionCreation", "true"));
@@ -167,8 +292,48 @@ async fn create(flags: &CreateFlags, settings: &Settings) -> Result<Exit, Failur
         settings.format.as_ref(),
         &created,
         &format!("Created key [{name}] for {}.", flags.purpose),
-    );
+    )?;
     Ok(Exit::Done)
+}
+
+async fn update(flags: &UpdateFlags, settings: &Settings) -> Result<Exit, Failure> {
+    let path = flags.key.path(settings)?;
+    let client = settings.client()?;
+    let mut body = json!({});
+    let mut mask = Vec::new();
+    if flags.clear_labels || !flags.update_labels.is_empty() || !flags.remove_labels.is_empty() {
+        // Labels are replaced as a whole: what is not mentioned has to be read first.
+        let key = client.get(&path, &[]).await?;
+        let mut labels = match key.get("labels") {
+            Some(Value::Object(labels)) if !flags.clear_labels => labels.clone(),
+            _ => serde_json::Map::new(),
+        };
+        labels.retain(|label, _| !flags.remove_labels.contains(label));
+        labels.extend(
+            flags
+                .update_labels
+                .iter()
+                .map(|(label, value)| (label.clone(), json!(value))),
+        );
+        body["labels"] = labels.into();
+        mask.push("labels");
+    }
+    if let Some(algorithm) = flags.default_algorithm {
+        body["versionTemplate"] = json!({"algorithm": algorithm.name()});
+        mask.push("versionTemplate.algorithm");
+    }
+    let updated = client.patch(&path, &mask.join(","), &body).await?;
+    let line = format!("Updated key [{}].", flags.key.key);
+    output::show_done(settings.format.as_ref(), &updated, &line)?;
+    Ok(Exit::Done)
+}
+
+/// `KEY=VALUE`; the server knows what a label may be.
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE"),
+    }
 }
 
 /// `ec-sign-p256-sha256` as gcloud takes it, or the name of the enum value.

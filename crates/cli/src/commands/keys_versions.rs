@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use binauthz_core::name::CryptoKeyName;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::{files, keys::RingFlags};
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -25,7 +27,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
     )]
-    List(OfKeyFlags),
+    List(ListVersionsFlags),
     /// Show a version
     #[command(
         after_help = "Examples:\n  binauthz keys versions describe 1 --key=image-signer --keyring=image-signing --location=global"
@@ -69,6 +71,15 @@ pub struct OfKeyFlags {
     ring: RingFlags,
 }
 
+/// The versions of a key.
+#[derive(Debug, Args)]
+pub struct ListVersionsFlags {
+    #[command(flatten)]
+    key: OfKeyFlags,
+    #[command(flatten)]
+    list: ListFlags,
+}
+
 /// A version.
 #[derive(Debug, Args)]
 pub struct VersionFlags {
@@ -83,7 +94,10 @@ pub struct VersionFlags {
 pub struct PublicKeyFlags {
     #[command(flatten)]
     version: VersionFlags,
-    /// Where the PEM goes; standard output by default
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", value_parser = ["pem", "der"], default_value = "pem")]
+    public_key_format: String,
+    /// Where it goes; standard output by default
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
 }
@@ -112,43 +126,80 @@ impl Command {
         match self {
             Command::Create(flags) => {
                 let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::List(flags) => {
-                let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
-                let versions = client.list(&path, &[], "cryptoKeyVersions", usize::MAX).await?;
-                output::show_list(format, &versions, "name,state,algorithm,createTime");
+                let path = format!("/v1/{}/cryptoKeyVersions", flags.key.name(settings)?);
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "cryptoKeyVersions",
+                    columns: "name,state,algorithm,createTime",
+                };
+                return flags.list.show(&list, settings).await;
             }
             Command::Describe(flags) => {
-                output::show_one(format, &client.get(&flags.path(settings)?, &[]).await?)
+                output::show_one(format, &client.get(&flags.path(settings)?, &[]).await?)?
             }
             Command::Enable(flags) => {
                 let enabled = client
                     .patch(&flags.path(settings)?, "state", &json!({"state": "ENABLED"}))
                     .await?;
-                output::show_one(format, &enabled);
+                output::show_one(format, &enabled)?;
             }
             Command::Disable(flags) => {
                 let disabled = client
                     .patch(&flags.path(settings)?, "state", &json!({"state": "DISABLED"}))
                     .await?;
-                output::show_one(format, &disabled);
+                output::show_one(format, &disabled)?;
             }
             Command::Destroy(flags) => {
                 let path = format!("{}:destroy", flags.path(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::Restore(flags) => {
                 let path = format!("{}:restore", flags.path(settings)?);
-                output::show_one(format, &client.post(&path, &[], &json!({})).await?);
+                output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
             }
             Command::GetPublicKey(flags) => {
                 let path = format!("{}/publicKey", flags.version.path(settings)?);
                 let key = client.get(&path, &[]).await?;
                 let pem = key.get("pem").and_then(Value::as_str).unwrap_or("");
-                files::write(flags.output_file.as_deref(), pem.as_bytes())?;
+                let bytes = match flags.public_key_format.as_str() {
+                    "der" => der(pem)?,
+                    _ => pem.as_bytes().to_vec(),
+                };
+                files::write(flags.output_file.as_deref(), &bytes)?;
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+/// What is between the lines of a PEM file.
+fn der(pem: &str) -> Result<Vec<u8>, Failure> {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    STANDARD
+        .decode(body)
+        .ok()
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or_else(|| Failure::usage("the key service answered without a public key in PEM"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn der_is_what_pem_wraps() {
+        let pem = "-----BEGIN PUBLIC KEY-----\nAAEC\nAwQ=\n-----END PUBLIC KEY-----\n";
+        assert_eq!(der(pem).expect("bytes"), [0, 1, 2, 3, 4]);
+        for wrong in [
+            "",
+            "-----BEGIN X-----\n-----END X-----\n",
+            "-----BEGIN X-----\n!\n-----END X-----\n",
+        ] {
+            assert!(der(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod images;
 pub(crate) mod keyrings;
 pub(crate) mod keys;
 pub(crate) mod keys_versions;
+pub(crate) mod locations;
 pub(crate) mod logs;
 pub(crate) mod notes;
 pub(crate) mod payload;

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     names, output,
     settings::Settings,
 };
@@ -19,7 +20,7 @@ pub enum Command {
     Create(CreateFlags),
     /// List the notes of the project
     #[command(after_help = "Examples:\n  binauthz notes list")]
-    List,
+    List(ListFlags),
     /// Show a note
     #[command(after_help = "Examples:\n  binauthz notes describe image-signing-note")]
     Describe(NoteFlag),
@@ -58,25 +59,26 @@ impl Command {
                 let note = json!({"attestation": {"hint": {"humanReadableName": label}}});
                 let path = format!("/v1/projects/{}/notes", name.project());
                 let created = client.post(&path, &[("noteId", id)], &note).await?;
-                output::show_done(format, &created, &format!("Created note [{name}]."));
+                output::show_done(format, &created, &format!("Created note [{name}]."))?;
             }
-            Command::List => {
+            Command::List(flags) => {
                 let path = format!("/v1/projects/{}/notes", settings.project()?);
-                let notes = client.list(&path, &[], "notes", usize::MAX).await?;
-                output::show_list(
-                    format,
-                    &notes,
-                    "name.basename(),kind,attestation.hint.humanReadableName,createTime",
-                );
+                let list = List {
+                    path: &path,
+                    query: &[],
+                    field: "notes",
+                    columns: "name.basename(),kind,attestation.hint.humanReadableName,createTime",
+                };
+                return flags.show(&list, settings).await;
             }
             Command::Describe(flag) => {
                 let name = names::note(&flag.note, None, settings)?;
-                output::show_one(format, &client.get(&names::path("v1", &name), &[]).await?);
+                output::show_one(format, &client.get(&names::path("v1", &name), &[]).await?)?;
             }
             Command::Delete(flag) => {
                 let name = names::note(&flag.note, None, settings)?;
                 let answer = client.delete(&names::path("v1", &name)).await?;
-                output::show_done(format, &answer, &format!("Deleted note [{name}]."));
+                output::show_done(format, &answer, &format!("Deleted note [{name}]."))?;
             }
         }
         Ok(Exit::Done)

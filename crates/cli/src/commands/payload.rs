@@ -22,7 +22,7 @@ pub struct Flags {
 impl Flags {
     /// Prints the payload, byte for byte what `sign-and-create` signs.
     pub fn run(&self) -> Result<Exit, Failure> {
-        output::print_bytes(&self.artifact.image()?.payload());
+        output::print_bytes(&self.artifact.image()?.payload())?;
         Ok(Exit::Done)
     }
 }

@@ -29,10 +29,12 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  binauthz policy import binauthz-policy.yaml\n  binauthz policy export | binauthz policy import -"
     )]
-    Import(FileFlag),
+    Import(ImportFlags),
     /// Say what each pattern of a policy exempts, and what its author may not have meant
-    #[command(after_help = "Examples:\n  binauthz policy lint binauthz-policy.yaml\n\n\
-        Exit codes: 0 nothing to look at, 1 findings, 2 the file is not a policy")]
+    #[command(
+        after_help = "Examples:\n  binauthz policy lint binauthz-policy.yaml\n  binauthz policy lint binauthz-policy.yaml --format=json\n\n\
+        Exit codes: 0 nothing to look at, 1 findings, 2 the file is not a policy"
+    )]
     Lint(FileFlag),
     /// Print the system policy: images exempt before any project's policy
     #[command(
@@ -66,6 +68,16 @@ pub struct FileFlag {
     file: PathBuf,
 }
 
+/// A policy to import.
+#[derive(Debug, Args)]
+pub struct ImportFlags {
+    #[command(flatten)]
+    file: FileFlag,
+    /// Refuse what is not understood, as is always done
+    #[arg(long)]
+    strict_validation: bool,
+}
+
 /// A location.
 #[derive(Debug, Args)]
 pub struct LocationFlag {
@@ -84,17 +96,18 @@ impl Command {
                 .map(|project| format!("/v1/projects/{project}/policy"))
         };
         match self {
-            Command::Export => output::show_one(format, &settings.client()?.get(&path()?, &[]).await?),
-            Command::Import(flag) => {
+            Command::Export => output::show_one(format, &settings.client()?.get(&path()?, &[]).await?)?,
+            Command::Import(flags) => {
+                let flag = &flags.file;
                 let policy = yaml::read(&files::read(&flag.file)?, &flag.file)?;
                 let stored = settings.client()?.put(&path()?, &policy).await?;
-                output::show_one(format, &stored);
+                output::show_one(format, &stored)?;
                 warn(&stored);
             }
-            Command::Lint(flag) => return lint_file(flag),
+            Command::Lint(flag) => return lint_file(flag, settings),
             Command::ExportSystemPolicy(flag) => {
                 let path = format!("/v1/locations/{}/policy", flag.location);
-                output::show_one(format, &settings.client()?.get(&path, &[]).await?);
+                output::show_one(format, &settings.client()?.get(&path, &[]).await?)?;
             }
             Command::GetIamPolicy => return Action::Read.run(&path()?, settings).await,
             Command::SetIamPolicy(flag) => return Action::Replace(&flag.file).run(&path()?, settings).await,
@@ -116,13 +129,20 @@ fn warn(policy: &Value) {
     }
 }
 
-fn lint_file(flag: &FileFlag) -> Result<Exit, Failure> {
+fn lint_file(flag: &FileFlag, settings: &Settings) -> Result<Exit, Failure> {
     let policy = yaml::read(&files::read(&flag.file)?, &flag.file)?;
     let policy = read_policy(policy.into())
         .map_err(|error| Failure::usage(format_args!("`{}`: {error}", flag.file.display())))?
         .policy;
-    output::print(&lint::report(&policy));
-    Ok(if lint::findings(&policy).is_empty() {
+    let findings = lint::findings(&policy);
+    match settings.format.as_ref() {
+        None => output::print(&lint::report(&policy))?,
+        format => {
+            let entries: Vec<Value> = findings.iter().map(lint::Finding::entry).collect();
+            output::show_list(format, &entries, "code,pattern,message")?;
+        }
+    }
+    Ok(if findings.is_empty() {
         Exit::Done
     } else {
         Exit::Refused

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     output,
     settings::Settings,
 };
@@ -18,7 +19,7 @@ pub enum Command {
     Create(CreateFlags),
     /// List the projects
     #[command(after_help = "Examples:\n  binauthz projects list")]
-    List,
+    List(ListFlags),
 }
 
 /// A new project.
@@ -46,13 +47,16 @@ impl Command {
                 let created = client
                     .post("/binauthz/v1/projects", &[("projectId", id.as_str())], &body)
                     .await?;
-                output::show_done(format, &created, &format!("Created project [{id}]."));
+                output::show_done(format, &created, &format!("Created project [{id}]."))?;
             }
-            Command::List => {
-                let projects = client
-                    .list("/binauthz/v1/projects", &[], "projects", usize::MAX)
-                    .await?;
-                output::show_list(format, &projects, "projectId,name,projectNumber,createTime");
+            Command::List(flags) => {
+                let list = List {
+                    path: "/binauthz/v1/projects",
+                    query: &[],
+                    field: "projects",
+                    columns: "projectId,name,projectNumber,createTime",
+                };
+                return flags.show(&list, settings).await;
             }
         }
         Ok(Exit::Done)

@@ -136,12 +136,12 @@ impl Command {
         });
         match (self, added) {
             // As gcloud: the key that is new is what gets printed.
-            (Command::Add(_), Some(key)) => output::show_one(settings.format.as_ref(), &key),
+            (Command::Add(_), Some(key)) => output::show_one(settings.format.as_ref(), &key)?,
             _ => output::show_done(
                 settings.format.as_ref(),
                 &written,
                 &format!("Updated attestor [{name}]."),
-            ),
+            )?,
         }
         Ok(Exit::Done)
     }

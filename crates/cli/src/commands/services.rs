@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::{
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     output,
     settings::Settings,
 };
@@ -19,7 +20,7 @@ pub enum Command {
     Enable(EnableFlags),
     /// List the services and whether they are enabled
     #[command(after_help = "Examples:\n  binauthz services list")]
-    List,
+    List(ListFlags),
 }
 
 /// Which services.
@@ -44,11 +45,16 @@ impl Command {
                     format,
                     &enabled,
                     &format!("Enabled {}.", flags.services.join(", ")),
-                );
+                )?;
             }
-            Command::List => {
-                let services = client.list(&parent, &[], "services", usize::MAX).await?;
-                output::show_list(format, &services, "config.name,config.title,state");
+            Command::List(flags) => {
+                let list = List {
+                    path: &parent,
+                    query: &[],
+                    field: "services",
+                    columns: "config.name,config.title,state",
+                };
+                return flags.show(&list, settings).await;
             }
         }
         Ok(Exit::Done)

@@ -1,10 +1,14 @@
 //! `tokens`: who may call the API.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
+    duration,
     failure::{Exit, Failure},
+    listing::{List, ListFlags},
     output,
     settings::Settings,
 };
@@ -14,12 +18,12 @@ use crate::{
 pub enum Command {
     /// Make a token; it is printed once and kept nowhere
     #[command(
-        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=86400s --description='build pipeline' > ci.token"
+        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=90d --description='build pipeline' > ci.token"
     )]
     Create(CreateFlags),
     /// List the tokens (not their secrets)
     #[command(after_help = "Examples:\n  binauthz tokens list")]
-    List,
+    List(ListFlags),
     /// Revoke a token; it stops working at once
     #[command(after_help = "Examples:\n  binauthz tokens revoke ci")]
     Revoke(TokenFlag),
@@ -40,9 +44,9 @@ pub struct CreateFlags {
     /// What it may do
     #[arg(long, value_parser = ["admin", "viewer"])]
     role: String,
-    /// How long it works, e.g. 86400s; for ever by default
-    #[arg(long, value_name = "SECONDS")]
-    ttl: Option<String>,
+    /// How long it works, e.g. 24h, 90d; for ever by default
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    ttl: Option<Duration>,
     /// Who uses it
     #[arg(long)]
     description: Option<String>,
@@ -56,11 +60,11 @@ impl Command {
         match self {
             Command::Create(flags) => {
                 let mut body = json!({"role": flags.role});
-                let optional = [("ttl", &flags.ttl), ("description", &flags.description)];
-                for (field, value) in optional {
-                    if let Some(value) = value {
-                        body[field] = json!(value);
-                    }
+                if let Some(ttl) = flags.ttl {
+                    body["ttl"] = json!(duration::seconds(ttl));
+                }
+                if let Some(description) = &flags.description {
+                    body["description"] = json!(description);
                 }
                 let id = &flags.token.id;
                 let created = client
@@ -76,23 +80,25 @@ impl Command {
                     flags.role
                 ));
                 match format {
-                    Some(_) => output::show_one(format, &created),
+                    Some(_) => output::show_one(format, &created)?,
                     // Alone on standard output, so that `> ci.token` makes a token file.
-                    None => output::print(&format!("{}\n", output::plain(&secret))),
+                    None => output::print(&format!("{}\n", output::plain(&secret)))?,
                 }
             }
-            Command::List => {
-                let tokens = client
-                    .list("/binauthz/v1/tokens", &[], "tokens", usize::MAX)
-                    .await?;
-                let columns = "name.basename(),role,description,createTime,expireTime,revokeTime";
-                output::show_list(format, &tokens, columns);
+            Command::List(flags) => {
+                let list = List {
+                    path: "/binauthz/v1/tokens",
+                    query: &[],
+                    field: "tokens",
+                    columns: "name.basename(),role,description,createTime,expireTime,revokeTime",
+                };
+                return flags.show(&list, settings).await;
             }
             Command::Revoke(flag) => {
                 let answer = client
                     .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.id)?))
                     .await?;
-                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id));
+                output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id))?;
             }
         }
         Ok(Exit::Done)

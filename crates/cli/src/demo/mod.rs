@@ -40,6 +40,7 @@ pub(crate) async fn run(flags: &DemoFlags) -> Result<Exit, Failure> {
     if flags.keep {
         server.write_webhook_manifest()?;
         screen.keeping(server.data_dir(), server.manifest());
+        screen.shown()?;
         tokio::select! {
             ended = server.ended() => ended?,
             interrupted = interruption() => interrupted?,
@@ -58,6 +59,7 @@ async fn play(screen: &mut Screen) -> Result<Server, Failure> {
         .map_err(|failure| failure.advise("this step did not come out as it should"))?;
     let seconds = started.elapsed().as_secs_f32();
     screen.ending(&format!("Every step came out as it should ({seconds:.1} s)."));
+    screen.shown()?;
     Ok(server)
 }
 

@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use crate::output::{plain, print};
+use crate::{
+    failure::Failure,
+    output::{plain, print},
+};
 
 const WIDTH: usize = 100;
 const INDENT: &str = "     ";
@@ -15,6 +18,8 @@ const INDENT: &str = "     ";
 pub(super) struct Screen {
     colour: bool,
     step: usize,
+    /// The first line that could not be shown. The play goes on and fails at its end.
+    failure: Option<Failure>,
 }
 
 /// What a line is.
@@ -49,6 +54,18 @@ impl Screen {
         Screen {
             colour: stdout().is_terminal() && !set("NO_COLOR") && !dumb,
             step: 0,
+            failure: None,
+        }
+    }
+
+    /// Whether everything was shown.
+    pub(super) fn shown(&mut self) -> Result<(), Failure> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn print(&mut self, text: &str) {
+        if let Err(failure) = print(text) {
+            self.failure.get_or_insert(failure);
         }
     }
 
@@ -64,7 +81,7 @@ impl Screen {
     pub(super) fn title(&mut self, text: &str) {
         self.step += 1;
         let number = format!("{:>2}.", self.step);
-        print("\n");
+        self.print("\n");
         self.line(Style::Title, "", &format!("{number}  {text}"));
     }
 
@@ -99,14 +116,14 @@ impl Screen {
 
     /// The last line of a story that came out well.
     pub(super) fn ending(&mut self, text: &str) {
-        print("\n");
+        self.print("\n");
         self.text(Style::Title, "", text);
     }
 
     /// How to go on with the server that is left running.
     pub(super) fn keeping(&mut self, data_dir: &Path, manifest: &Path) {
         let data_dir = data_dir.display();
-        print("\n");
+        self.print("\n");
         self.line(
             Style::Title,
             "",
@@ -141,9 +158,9 @@ impl Screen {
     fn line(&mut self, style: Style, indent: &str, text: &str) {
         let text = plain(text);
         if self.colour && !style.code().is_empty() {
-            print(&format!("{indent}\u{1b}[{}m{text}\u{1b}[0m\n", style.code()));
+            self.print(&format!("{indent}\u{1b}[{}m{text}\u{1b}[0m\n", style.code()));
         } else {
-            print(&format!("{indent}{text}\n"));
+            self.print(&format!("{indent}{text}\n"));
         }
     }
 }

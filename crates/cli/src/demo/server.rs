@@ -87,37 +87,7 @@ impl Server {
     pub(super) fn write_webhook_manifest(&self) -> Result<(), Failure> {
         let authority = self.data_dir().join("webhook-ca.pem");
         let authority = fs::read(&authority).map_err(|error| Failure::file("read", &authority, &error))?;
-        let hook = |path: &str| {
-            json!({
-                "name": "imagepolicywebhook.image-policy.k8s.io",
-                "clientConfig": {
-                    "url": format!("{}/{path}/{CLUSTER}", self.addresses.webhook),
-                    "caBundle": STANDARD.encode(&authority),
-                },
-                "rules": rules(),
-                "failurePolicy": "Fail",
-                "sideEffects": "NoneOnDryRun",
-                "admissionReviewVersions": ["v1"],
-                "timeoutSeconds": 10,
-                // The cluster's own parts must be able to start while this server is away.
-                "namespaceSelector": {"matchExpressions": [
-                    {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]},
-                ]},
-            })
-        };
-        let registration = |kind: &str, path: &str| {
-            json!({
-                "apiVersion": "admissionregistration.k8s.io/v1",
-                "kind": kind,
-                "metadata": {"name": "binauthz"},
-                "webhooks": [hook(path)],
-            })
-        };
-        let text = format!(
-            "{}---\n{}",
-            yaml::write(&registration("MutatingWebhookConfiguration", "mutate")),
-            yaml::write(&registration("ValidatingWebhookConfiguration", "admit")),
-        );
+        let text = webhook_manifest(&self.addresses.webhook, &authority);
         let path = self.manifest();
         fs::write(path, text).map_err(|error| Failure::file("write", path, &error))
     }
@@ -143,6 +113,39 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _gone = self.child.start_kill();
     }
+}
+
+/// The registration of both webhooks at an address.
+fn webhook_manifest(address: &str, authority: &[u8]) -> String {
+    let hook = |path: &str| {
+        json!({
+            "name": "imagepolicywebhook.image-policy.k8s.io",
+            "clientConfig": {
+                "url": format!("{address}/{path}/{CLUSTER}"),
+                "caBundle": STANDARD.encode(authority),
+            },
+            "rules": rules(),
+            "failurePolicy": "Fail",
+            "sideEffects": "NoneOnDryRun",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": 10,
+            // The cluster's own parts must be able to start while this server is away.
+            "namespaceSelector": {"matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]},
+            ]},
+        })
+    };
+    let registration = |kind: &str, path: &str| {
+        yaml::write(&json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": "binauthz"},
+            "webhooks": [hook(path)],
+        }))
+    };
+    let mutating = registration("MutatingWebhookConfiguration", "mutate");
+    let validating = registration("ValidatingWebhookConfiguration", "admit");
+    format!("{mutating}---\n{validating}")
 }
 
 /// What a webhook must see: Pods, and everything that makes Pods.
@@ -252,6 +255,10 @@ impl Drop for Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -269,17 +276,96 @@ mod tests {
         assert!(!path.exists());
     }
 
-    #[test]
-    fn the_registration_covers_every_kind_that_is_reviewed() {
-        let text = rules().to_string();
-        for resource in [
-            "pods/ephemeralcontainers",
-            "deployments",
-            "cronjobs",
-            "replicationcontrollers",
-            "daemonsets",
-        ] {
-            assert!(text.contains(resource), "{resource}");
+    /// Every group, resource and operation of a registration's rules.
+    fn reviewed(hook: &Value) -> BTreeSet<String> {
+        let texts = |rule: &Value, field: &str| -> Vec<String> {
+            let items = rule[field].as_array().expect(field).iter();
+            items.map(|item| item.as_str().expect(field).to_owned()).collect()
+        };
+        let mut reviewed = BTreeSet::new();
+        for rule in hook["rules"].as_array().expect("rules") {
+            assert_eq!(texts(rule, "apiVersions"), ["v1"]);
+            for group in texts(rule, "apiGroups") {
+                for resource in texts(rule, "resources") {
+                    for operation in texts(rule, "operations") {
+                        reviewed.insert(format!("{group}/{resource} {operation}"));
+                    }
+                }
+            }
         }
+        reviewed
+    }
+
+    /// Both registrations fail closed, see everything that runs images and nothing else, and cannot be avoided by a label.
+    fn check(manifest: &str) {
+        let resources = [
+            "/pods",
+            "/pods/ephemeralcontainers",
+            "/podtemplates",
+            "/replicationcontrollers",
+            "apps/deployments",
+            "apps/replicasets",
+            "apps/statefulsets",
+            "apps/daemonsets",
+            "batch/jobs",
+            "batch/cronjobs",
+        ];
+        let expected: BTreeSet<String> = resources
+            .iter()
+            .flat_map(|resource| ["CREATE", "UPDATE"].map(|operation| format!("{resource} {operation}")))
+            .collect();
+        let documents = binauthz_wire::yaml::parse_documents(manifest.as_bytes()).expect("YAML");
+        let mut paths = BTreeMap::new();
+        for document in documents {
+            let registration = Value::from(document);
+            let kind = registration["kind"].as_str().expect("a kind").to_owned();
+            let hooks = registration["webhooks"].as_array().expect("webhooks");
+            assert_eq!(hooks.len(), 1, "{kind}");
+            let hook = &hooks[0];
+            assert_eq!(reviewed(hook), expected, "{kind}");
+            assert_eq!(hook["name"], "imagepolicywebhook.image-policy.k8s.io");
+            assert_eq!(hook["failurePolicy"], "Fail", "{kind}");
+            assert_eq!(hook["sideEffects"], "NoneOnDryRun", "{kind}");
+            assert_eq!(hook.get("objectSelector"), None, "{kind}");
+            let url = hook["clientConfig"]["url"].as_str().expect("an address");
+            let path = url.splitn(4, '/').nth(3).and_then(|path| path.split('/').next());
+            paths.insert(kind, path.expect("a path").to_owned());
+        }
+        let expected = [
+            ("MutatingWebhookConfiguration", "mutate"),
+            ("ValidatingWebhookConfiguration", "admit"),
+        ];
+        assert_eq!(
+            paths,
+            expected
+                .map(|(kind, path)| (kind.to_owned(), path.to_owned()))
+                .into()
+        );
+    }
+
+    #[test]
+    fn the_registration_of_the_demo_covers_what_runs_images_and_fails_closed() {
+        check(&webhook_manifest("https://127.0.0.1:8443", b"PEM"));
+    }
+
+    #[test]
+    fn so_does_the_registration_of_the_guide() {
+        let chapter = include_str!("../../../../docs/guide/5-enforce.md");
+        let manifest = chapter
+            .split("```yaml\n")
+            .filter_map(|part| part.split("```").next())
+            .find(|text| text.starts_with("# webhook.yaml"));
+        check(manifest.expect("the guide writes the registration out"));
+    }
+
+    #[test]
+    #[should_panic(expected = "ValidatingWebhookConfiguration")]
+    fn a_rule_that_is_missing_is_noticed() {
+        let manifest = webhook_manifest("https://127.0.0.1:8443", b"PEM");
+        let (mutating, validating) = manifest.split_once("---").expect("two documents");
+        check(&format!(
+            "{mutating}---{}",
+            validating.replace("- cronjobs\n", "- nothing\n")
+        ));
     }
 }

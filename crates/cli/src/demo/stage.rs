@@ -87,7 +87,7 @@ impl<'a> Stage<'a> {
         let words = ["kubectl", "run", name, &format!("--image={image}")].map(str::to_owned);
         self.screen.command(&words);
         let reply = self.ask("admit", review::POD, &review::pod(name, image)).await?;
-        self.show(name, &reply);
+        self.show(&format!("pod/{name}"), &reply);
         Ok(reply)
     }
 
@@ -100,13 +100,13 @@ impl<'a> Stage<'a> {
         review::read_reply(&answer, self.reviews)
     }
 
-    /// What kubectl prints for an answer.
-    pub(super) fn show(&mut self, name: &str, reply: &Reply) {
+    /// What kubectl prints for an answer about `object`, such as `pod/NAME`.
+    pub(super) fn show(&mut self, object: &str, reply: &Reply) {
         for warning in &reply.warnings {
             self.screen.answer(&format!("Warning: {warning}"));
         }
         if reply.allowed {
-            self.screen.answer(&format!("{name} created"));
+            self.screen.answer(&format!("{object} created"));
         } else {
             let hook = "admission webhook \"imagepolicywebhook.image-policy.k8s.io\" denied the request:";
             self.screen.refusal(&format!("Error: {hook}"));

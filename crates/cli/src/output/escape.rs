@@ -1,12 +1,6 @@
 //! Text from elsewhere made safe for a terminal.
 
-/// Characters a terminal acts on or that reorder what is shown: C0, DEL, C1 and the bidirectional controls.
-pub(super) fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
-        || ('\u{202a}'..='\u{202e}').contains(&c)
-        || ('\u{2066}'..='\u{2069}').contains(&c)
-}
+pub(super) use binauthz_wire::yaml::acts_on_display as is_hostile;
 
 /// One line of text: every hostile character, line ends included, is shown as an escape.
 pub(crate) fn plain(text: &str) -> String {

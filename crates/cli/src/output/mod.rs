@@ -13,10 +13,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::yaml;
+use crate::{failure::Failure, yaml};
 
 pub(crate) use columns::{Columns, InvalidFormat};
-pub(crate) use escape::{plain, plain_lines};
+pub(crate) use escape::plain;
 
 /// What `--format` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,23 +92,25 @@ pub(crate) fn render_one(format: Option<&Format>, resource: &Value) -> String {
 }
 
 /// Prints a list as `--format` asks. An empty one is said on standard error, so that scripts read nothing.
-pub(crate) fn show_list(format: Option<&Format>, entries: &[Value], default: &str) {
-    print(&render_list(format, entries, default));
+pub(crate) fn show_list(format: Option<&Format>, entries: &[Value], default: &str) -> Result<(), Failure> {
+    print(&render_list(format, entries, default))?;
     if entries.is_empty() && !matches!(format, Some(Format::Json | Format::None)) {
         note("Listed 0 items.");
     }
+    Ok(())
 }
 
 /// Prints one resource as `--format` asks.
-pub(crate) fn show_one(format: Option<&Format>, resource: &Value) {
-    print(&render_one(format, resource));
+pub(crate) fn show_one(format: Option<&Format>, resource: &Value) -> Result<(), Failure> {
+    print(&render_one(format, resource))
 }
 
 /// Says what was done on standard error; the resource itself is printed only when `--format` asks for it.
-pub(crate) fn show_done(format: Option<&Format>, resource: &Value, line: &str) {
+pub(crate) fn show_done(format: Option<&Format>, resource: &Value, line: &str) -> Result<(), Failure> {
     note(line);
-    if format.is_some() {
-        show_one(format, resource);
+    match format {
+        Some(_) => show_one(format, resource),
+        None => Ok(()),
     }
 }
 
@@ -120,24 +122,31 @@ fn json(value: &Value) -> String {
     out
 }
 
-/// Writes to standard output. A closed pipe (`| head`) is a quiet end, not an error.
-pub(crate) fn print(text: &str) {
-    write_quietly(&mut io::stdout().lock(), text.as_bytes());
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
 }
 
 /// Writes bytes to standard output exactly as they are: for payloads, keys and files.
-pub(crate) fn print_bytes(bytes: &[u8]) {
-    write_quietly(&mut io::stdout().lock(), bytes);
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    write(&mut io::stdout().lock(), bytes)
 }
 
 /// One line on standard error: what was done, for the person and not for the script.
 pub(crate) fn note(line: &str) {
-    write_quietly(&mut io::stderr().lock(), format!("{}\n", plain(line)).as_bytes());
+    // Nobody is left to tell when the terminal itself is gone.
+    let _gone = write(&mut io::stderr().lock(), format!("{}\n", plain(line)).as_bytes());
 }
 
-fn write_quietly(stream: &mut dyn Write, bytes: &[u8]) {
-    // Nobody is left to tell when the terminal itself is gone.
-    let _gone = stream.write_all(bytes).and_then(|()| stream.flush());
+/// A closed pipe (`| head`) is a quiet end: its reader has what it wanted. Anything else would leave half an answer that
+/// a script takes for a whole one.
+fn write(stream: &mut dyn Write, bytes: &[u8]) -> Result<(), Failure> {
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::usage(format_args!(
+            "could not write the answer: {error}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +154,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_a_closed_pipe_is_a_quiet_end() {
+        assert!(write(&mut Broken(io::ErrorKind::BrokenPipe), b"x").is_ok());
+        for kind in [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::Other,
+            io::ErrorKind::PermissionDenied,
+        ] {
+            let failure = write(&mut Broken(kind), b"x").expect_err("not written");
+            assert_eq!(failure.exit(), crate::Exit::Error, "{kind}");
+        }
+    }
 
     fn format(text: &str) -> Format {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))

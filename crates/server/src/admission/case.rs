@@ -6,6 +6,7 @@ use binauthz_core::decision::{Decision, Reason};
 use binauthz_core::workload::BREAK_GLASS_ANNOTATION;
 use binauthz_wire::admission_review::{self, Address, Matter, Review};
 use binauthz_wire::image_review;
+use binauthz_wire::workload::{Workload, makes_pods};
 
 use super::judge::Question;
 use super::record::{About, Recorded};
@@ -14,8 +15,12 @@ use crate::app::App;
 
 /// What a body comes to.
 pub(super) enum Case {
-    /// The whole answer: there is nothing to judge.
+    /// The whole answer: it runs nothing and nothing of it can be denied.
     Answered(Vec<u8>),
+    /// It starts nothing new, so any registered cluster may have it.
+    Passing(Address, About),
+    /// A patch for any registered cluster. It decides nothing.
+    Patch(Address, serde_json::Value),
     /// It cannot be judged, which is a verdict too.
     Unreviewable(Recipient, About, Reason),
     /// To be judged.
@@ -32,6 +37,13 @@ pub(super) enum Recipient {
 }
 
 impl Recipient {
+    pub(super) fn of(address: Address, advice: bool) -> Self {
+        match advice {
+            true => Self::Advice(address),
+            false => Self::Verdict(address),
+        }
+    }
+
     /// The answer. Only what was recorded can be answered.
     pub(super) fn answer(&self, recorded: &Recorded) -> Vec<u8> {
         let decision: &Decision = recorded.decision();
@@ -52,7 +64,7 @@ impl Case {
             }
             Dialect::Mutate => {
                 let review = admission_review::read(body).map_err(Refused::unreadable)?;
-                Ok(Self::Answered(mutate(review)))
+                Ok(mutate(review))
             }
             Dialect::ImagePolicy => {
                 let review = image_review::read(body).map_err(Refused::unreadable)?;
@@ -64,51 +76,60 @@ impl Case {
 
     fn admit(app: &App, target: &Target, review: Review<'_>) -> Self {
         let address = review.address();
-        if carries_no_image(&review) {
-            return Self::Answered(address.nothing_to_judge());
-        }
         let about = About::review(target, &review);
+        if carries_no_image(&review) {
+            return match about.operation.as_str() {
+                "DELETE" => Self::Answered(address.nothing_to_judge()),
+                _ => Self::Passing(address, about),
+            };
+        }
+        // Of these the Pods are judged later, whatever may be wrong with their maker.
+        let advice = app.settings.warn_only_for_workloads && makes_pods(review.kind());
         let (workload, old) = match review.into_matter() {
             Ok(Matter::Deletion) => return Self::Answered(address.nothing_to_judge()),
             Ok(Matter::Judge { workload, old }) => (workload, old),
             Err(why) => {
+                // What is not what it says it is may as well be a Pod.
+                let advice = advice && why.is_about_contents();
+                let recipient = Recipient::of(address, advice);
                 let reason = Reason::Unreviewable(why.to_string());
-                return Self::Unreviewable(Recipient::Verdict(address), about, reason);
+                return Self::Unreviewable(recipient, About { advice, ..about }, reason);
             }
         };
-        // Nothing starts that was not judged when it came in; labels and finalizers stay editable.
-        if old.is_some_and(|old| workload.adds_nothing_to(&old)) {
-            return Self::Answered(address.nothing_to_judge());
+        let about = about.named(workload.name());
+        // Nothing starts that was not judged when it came in; labels and finalizers stay editable. Opening the emergency
+        // door is never just a label: it is judged and recorded.
+        let is_known = |old: &Workload<'_>| {
+            workload.adds_nothing_to(old) && (workload.break_glass().is_none() || old.break_glass().is_some())
+        };
+        let about = About { advice, ..about };
+        if old.is_some_and(|old| is_known(&old)) {
+            return Self::Passing(address, about);
         }
-        let advice = app.settings.warn_only_for_workloads && !workload.is_pod();
         let question = Question::of(&workload, &about.namespace);
-        let about = About {
-            advice,
-            ..about.named(workload.name())
-        };
-        let recipient = match advice {
-            true => Recipient::Advice(address),
-            false => Recipient::Verdict(address),
-        };
-        Self::Open(recipient, about, question)
+        Self::Open(Recipient::of(address, advice), about, question)
     }
 }
 
 /// Copies an emergency door from a workload's own metadata to its pod template, so that its Pods carry it. Decides
 /// nothing: the validating webhook sees the object again.
-fn mutate(review: Review<'_>) -> Vec<u8> {
+fn mutate(review: Review<'_>) -> Case {
     let address = review.address();
+    // The template of a Job that is there cannot be changed: a patch would make every later update fail.
+    let fixed = review.operation() == "UPDATE" && review.kind().kind == "Job";
     let Ok(Matter::Judge { workload, .. }) = review.into_matter() else {
-        return address.patched(None);
+        return Case::Answered(address.patched(None));
     };
     let door = match workload.break_glass() {
-        Some(door) if !workload.is_pod() && !workload.template_breaks_glass() => door,
-        _ => return address.patched(None),
+        Some(door) if !fixed && !workload.is_pod() && !workload.template_breaks_glass() => door,
+        _ => return Case::Answered(address.patched(None)),
     };
     let value = match door.justification() {
         "" => "true",
         written => written,
     };
-    let patch = workload.template_annotation_patch(BREAK_GLASS_ANNOTATION, value);
-    address.patched(patch.as_ref())
+    match workload.template_annotation_patch(BREAK_GLASS_ANNOTATION, value) {
+        Some(patch) => Case::Patch(address, patch),
+        None => Case::Answered(address.patched(None)),
+    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use binauthz_core::decision::{Decision, Effect, Reason};
 
 const REASONS: usize = Reason::CODES.len();
-const EFFECTS: [&str; 3] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS"];
+/// Those of a decision, and `ADVICE`: an enforced denial that was given as a warning only.
+const EFFECTS: [&str; 4] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS", "ADVICE"];
 /// Upper bounds of the latency histogram, in seconds; the last bucket has none.
 pub(crate) const LATENCY_BOUNDS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
@@ -52,18 +53,20 @@ impl Counters {
         }
     }
 
-    pub(super) fn verdict(&self, decision: &Decision, latency: Duration) {
+    /// Counts a verdict, as `advice` or as what it says.
+    pub(super) fn verdict(&self, decision: &Decision, advice: bool, latency: Duration) {
         let code = decision.reason_code();
         let reason = Reason::CODES
             .iter()
             .position(|known| *known == code)
             .unwrap_or(REASONS - 1);
-        let effect = match decision.effect() {
-            Effect::Enforced => 0,
-            Effect::DryRun => 1,
-            Effect::BrokenGlass { .. } => 2,
+        let (effect, admitted) = match decision.effect() {
+            _ if advice && !decision.admitted() => (3, true),
+            Effect::Enforced => (0, decision.admitted()),
+            Effect::DryRun => (1, decision.admitted()),
+            Effect::BrokenGlass { .. } => (2, decision.admitted()),
         };
-        let cell = (reason * EFFECTS.len() + effect) * 2 + usize::from(decision.admitted());
+        let cell = (reason * EFFECTS.len() + effect) * 2 + usize::from(admitted);
         if let Some(counter) = self.verdicts.get(cell) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -161,14 +164,15 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use binauthz_core::decide::refuse;
+    use binauthz_core::workload::BreakGlass;
 
     use super::*;
 
     #[test]
     fn counts_by_reason_effect_and_outcome() {
         let counters = Counters::new();
-        counters.verdict(&refuse(Reason::Deadline, None), Duration::from_millis(3));
-        counters.verdict(&refuse(Reason::Deadline, None), Duration::from_secs(60));
+        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_millis(3));
+        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_secs(60));
         let expected = VerdictCount {
             reason: "DEADLINE",
             effect: "ENFORCED",
@@ -178,5 +182,19 @@ mod tests {
         assert_eq!(counters.verdicts(), [expected]);
         let (buckets, _) = counters.latency();
         assert_eq!((buckets[5], buckets[12]), (1, 1));
+    }
+
+    #[test]
+    fn advice_is_no_denial_and_what_passes_anyway_is_no_advice() {
+        let counters = Counters::new();
+        let opened = BreakGlass::read(Some("true"), None);
+        counters.verdict(&refuse(Reason::Deadline, None), true, Duration::ZERO);
+        counters.verdict(&refuse(Reason::Deadline, opened.as_ref()), true, Duration::ZERO);
+        let counted: Vec<_> = counters
+            .verdicts()
+            .iter()
+            .map(|row| (row.effect, row.admitted, row.count))
+            .collect();
+        assert_eq!(counted, [("BREAK_GLASS", true, 1), ("ADVICE", true, 1)]);
     }
 }

@@ -156,28 +156,6 @@ fn append_images<'a>(bytes: &mut Vec<u8>, findings: impl Iterator<Item = &'a Fin
     true
 }
 
-/// A decision for people and programs who ask first; the same words as in a record.
-pub(crate) fn describe(decision: &Decision) -> serde_json::Value {
-    #[derive(Serialize)]
-    struct Described<'a> {
-        #[serde(flatten)]
-        outline: Outline<'a>,
-        images: Vec<Image<'a>>,
-    }
-    let denial = decision.denial();
-    let whole = |text| Short::new(text, usize::MAX);
-    let outline = Outline::new(decision, whole(&denial), whole);
-    let images = decision
-        .findings()
-        .iter()
-        .map(|finding| Image {
-            finding,
-            limit: usize::MAX,
-        })
-        .collect();
-    serde_json::to_value(Described { outline, images }).unwrap_or_default()
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Parts<'a> {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use binauthz_core::decide::{decide, plan, refuse};
 use binauthz_core::decision::{Decision, Reason};
 use binauthz_core::name::ClusterName;
-use binauthz_core::workload::{BreakGlass, Namespace, Request, RequestedImage, Subject};
+use binauthz_core::workload::{BreakGlass, InvalidSubject, Request, RequestedImage, Subject};
 use binauthz_wire::image_review::ImageReview;
 use binauthz_wire::workload::Workload;
 use tokio::time::Instant;
@@ -76,6 +76,10 @@ pub(super) async fn judge(
     let Ok(_permit) = app.admissions.try_acquire() else {
         return refused(Reason::Overloaded);
     };
+    // A timeout gives its work one turn, which can be enough; too late is too late all the same.
+    if Instant::now() >= deadlines.judged() {
+        return refused(Reason::Deadline);
+    }
     let until = deadlines.gather(break_glass.is_some());
     let judged = caught(judge_until(app, cluster, question, until));
     match tokio::time::timeout_at(deadlines.judged(), judged).await {
@@ -89,20 +93,33 @@ pub(super) async fn judge(
     }
 }
 
-/// The verdict on a workload that nobody is about to run: for people who ask first. Nothing is recorded.
-pub(crate) async fn judge_workload(
+/// Why something that needs no judging is refused all the same: the cluster of the path is not registered, or nobody can
+/// say whether it is. Nothing for what passes.
+pub(super) async fn objection_to_passing(
     app: &App,
     cluster: &ClusterName,
-    workload: &Workload<'_>,
-    namespace: &str,
-) -> Decision {
-    let until = Instant::now() + std::time::Duration::from_secs(10);
-    judge_until(app, cluster, Question::of(workload, namespace), until)
-        .await
-        .decision
+    deadlines: &Deadlines,
+) -> Option<Judged> {
+    let registration = caught(async { app.snapshots.of(app, cluster).await.registration(cluster) });
+    let reason = match tokio::time::timeout_at(deadlines.judged(), registration).await {
+        Ok(Some(Ok(()))) => return None,
+        Ok(Some(Err(reason))) => reason,
+        Ok(None) => {
+            app.counters.panicked();
+            tracing::error!("a panic while looking for a cluster; denied");
+            Reason::Internal
+        }
+        Err(_) => Reason::Deadline,
+    };
+    Some(refuse(reason, None).into())
 }
 
-async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until: Instant) -> Judged {
+pub(super) async fn judge_until(
+    app: &App,
+    cluster: &ClusterName,
+    question: Question,
+    until: Instant,
+) -> Judged {
     let Question {
         namespace,
         service_account,
@@ -110,16 +127,7 @@ async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until
         break_glass,
     } = question;
     let known = app.snapshots.of(app, cluster).await;
-    let subject = namespace.parse::<Namespace>().and_then(|namespace| {
-        // Without a trust domain (an unregistered cluster) the identity is never looked at.
-        let domain = if known.trust_domain.is_empty() {
-            "none"
-        } else {
-            &known.trust_domain
-        };
-        Subject::new(cluster.clone(), namespace, service_account.as_deref(), domain)
-    });
-    let subject = match subject {
+    let subject = match subject(cluster, &known, &namespace, service_account.as_deref()) {
         Ok(subject) => subject,
         Err(why) => return refuse(Reason::Unreviewable(why.to_string()), break_glass.as_ref()).into(),
     };
@@ -136,6 +144,17 @@ async fn judge_until(app: &App, cluster: &ClusterName, question: Question, until
         decision: decide(plan, &answers, (app.clock)()),
         known: Some(known),
     }
+}
+
+/// Whom a rule is chosen for.
+pub(super) fn subject(
+    cluster: &ClusterName,
+    known: &Known,
+    namespace: &str,
+    service_account: Option<&str>,
+) -> Result<Subject, InvalidSubject> {
+    let namespace = namespace.parse()?;
+    Subject::new(cluster.clone(), namespace, service_account, &known.trust_domain)
 }
 
 /// The future's output, or nothing if it panicked. Boxed: it is moved about on its way into the executor, and by

@@ -7,43 +7,52 @@
 //! After `case` nothing leaves by an error: a missing policy, a slow store, a panic or a full disk all end as a
 //! [`Decision`](binauthz_core::decision::Decision), and a reply takes only what was recorded.
 
+mod callers;
 mod case;
 mod clock_cache;
 mod counters;
 mod deadline;
+mod enforcement;
 mod entry;
 mod gather;
 mod judge;
+mod preview;
 mod proofs;
 mod record;
 mod request;
 mod snapshot;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
-pub(crate) use entry::describe;
-pub(crate) use judge::judge_workload;
+pub(crate) use preview::preview;
 pub(crate) use proofs::Proofs;
-pub(crate) use snapshot::{Snapshots, enforces_anything};
+pub(crate) use snapshot::Snapshots;
 
 use std::sync::Arc;
 
 use binauthz_core::decide::refuse;
+use binauthz_store::Unavailable;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use self::case::Case;
+use self::case::{Case, Recipient};
 use self::deadline::Deadlines;
-use self::judge::{caught, judge};
+use self::judge::{caught, judge, objection_to_passing};
 use self::record::record;
 use self::request::{Refused, Target};
 use crate::app::App;
+use crate::listen::Peer;
+
+/// Whether anything is enforced, by policies and registered clusters as they are now.
+pub(crate) async fn enforces_anything(app: &App) -> Result<bool, Unavailable> {
+    app.snapshots.enforcement(app).await
+}
 
 /// Answers one request of the webhook port.
-pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    match caught(answer(app, request)).await {
+pub(crate) async fn handle(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match caught(answer(app, peer, request)).await {
         Some(response) => response,
         // Before there was a question or after there was a verdict: only the API server's failure policy is left.
         None => {
@@ -54,26 +63,43 @@ pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
     }
 }
 
-async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let deadlines = Deadlines::new(request.uri().query(), Instant::now());
-    let answered = match Target::of(&request) {
-        Ok(target) => match request::body(request, &deadlines).await {
-            Ok(body) => respond(app, &target, &body, &deadlines).await,
-            Err(refused) => Err(refused),
-        },
+    let target = Target::of(&request).and_then(|target| {
+        let bound = app.settings.webhook_client_authorities.is_some();
+        match bound.then(|| callers::must_be(peer, &target.cluster)) {
+            Some(Err(refused)) => Err(refused),
+            _ => Ok(target),
+        }
+    });
+    let case = match target {
+        Ok(target) => read(app, &target, request, &deadlines)
+            .await
+            .map(|case| (target, case)),
         Err(refused) => {
             // Read all the same: a client that is still sending would see a reset stream instead of the answer.
-            let _ = request::body(request, &deadlines).await;
+            request::discard(request, &deadlines).await;
             Err(refused)
         }
     };
-    match answered {
-        Ok(body) => reply(StatusCode::OK, body),
+    match case {
+        Ok((target, case)) => reply(StatusCode::OK, respond(app, &target, case, &deadlines).await),
         Err(refused) => {
             app.counters.refused();
             reply(refused.status, refused.body())
         }
     }
+}
+
+/// What the body comes to. Nothing of the body is kept.
+async fn read(
+    app: &App,
+    target: &Target,
+    request: Request<Incoming>,
+    deadlines: &Deadlines,
+) -> Result<Case, Refused> {
+    let body = request::body(request, &app.bodies, deadlines).await?;
+    Case::read(app, target, body.bytes())
 }
 
 fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
@@ -85,21 +111,26 @@ fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
     response
 }
 
-async fn respond(
-    app: &Arc<App>,
-    target: &Target,
-    body: &[u8],
-    deadlines: &Deadlines,
-) -> Result<Vec<u8>, Refused> {
-    let (recipient, about, judged) = match Case::read(app, target, body)? {
-        Case::Answered(answer) => return Ok(answer),
+async fn respond(app: &Arc<App>, target: &Target, case: Case, deadlines: &Deadlines) -> Vec<u8> {
+    let cluster = &target.cluster;
+    let (recipient, about, judged) = match case {
+        Case::Answered(answer) => return answer,
+        Case::Patch(address, patch) => {
+            // Without a patch it is for the validating webhook to say what is wrong.
+            let registered = objection_to_passing(app, cluster, deadlines).await.is_none();
+            return address.patched(registered.then_some(&patch));
+        }
+        Case::Passing(address, about) => match objection_to_passing(app, cluster, deadlines).await {
+            None => return address.nothing_to_judge(),
+            Some(judged) => (Recipient::of(address, about.advice), about, judged),
+        },
         Case::Unreviewable(recipient, about, reason) => (recipient, about, refuse(reason, None).into()),
         Case::Open(recipient, about, question) => {
-            let judged = judge(app, &target.cluster, question, deadlines).await;
+            let judged = judge(app, cluster, question, deadlines).await;
             (recipient, about, judged)
         }
     };
-    Ok(recipient.answer(&record(app, &about, judged, deadlines).await))
+    recipient.answer(&record(app, &about, judged, deadlines).await)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! attestor makes another key; adding or deleting an occurrence calls [`Proofs::invalidate`] after its commit and
 //! before its answer. Two rules keep an old reading from outliving that call: a reading that began before it is not
 //! inserted (the epoch), and nobody who asks after it joins a reading that began before it (the flights are dropped).
+//! A proof that ends by itself, with its key or its signature, takes its entry with it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,7 +140,8 @@ impl Proofs {
 
 impl Shard {
     fn known(&mut self, key: &ProofKey, now: UnixTime) -> Option<Arc<Evidence>> {
-        if let Some(evidence) = self.proven.read(key) {
+        // What has ended is not known: another attestation of the image may be good for longer.
+        if let Some(evidence) = self.proven.read(key).filter(|evidence| !evidence.has_ended(now)) {
             return Some(Arc::clone(evidence));
         }
         let (evidence, since) = self.unproven.read(key)?;
@@ -154,6 +156,7 @@ impl Shard {
             return;
         }
         if evidence.proofs.is_empty() {
+            self.proven.remove(key);
             self.unproven.insert(key.clone(), (Arc::clone(evidence), now));
         } else {
             self.unproven.remove(key);

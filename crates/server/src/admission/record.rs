@@ -103,7 +103,8 @@ pub(super) async fn record(app: &App, about: &About, judged: Judged, deadlines: 
     };
     // The counters feed alerts; a dry run shall raise none.
     if !about.dry_run {
-        app.counters.verdict(&decision, deadlines.start().elapsed());
+        app.counters
+            .verdict(&decision, about.advice, deadlines.start().elapsed());
     }
     Recorded(decision)
 }

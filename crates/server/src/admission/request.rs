@@ -4,7 +4,9 @@ use binauthz_core::name::ClusterName;
 use binauthz_wire::admission_review::Review;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::Deadlines;
 use crate::listen::{BodyError, read_body};
@@ -35,7 +37,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
@@ -102,26 +104,73 @@ impl Target {
     }
 }
 
-/// The body, bounded in size and time.
-pub(super) async fn body(request: Request<Incoming>, deadlines: &Deadlines) -> Result<Bytes, Refused> {
-    let body = request.into_body();
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Refused::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("expected at most {MAX_BODY} bytes"),
-        ));
+/// A body, and the room it takes while it is held.
+pub(super) struct Held<'a> {
+    bytes: Bytes,
+    _room: SemaphorePermit<'a>,
+}
+
+impl Held<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
+}
+
+/// The body, bounded in size and time, and all bodies together by `room`, in bytes. Where there is no room, it waits for
+/// as long as the body might take to arrive.
+pub(super) async fn body<'a>(
+    request: Request<Incoming>,
+    room: &'a Semaphore,
+    deadlines: &Deadlines,
+) -> Result<Held<'a>, Refused> {
+    let body = request.into_body();
+    let size = body.size_hint();
+    if size.lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    // The API server says how long its bodies are; what does not say it may become as large as any.
+    let most = size.upper().map_or(MAX_BODY, |upper| {
+        usize::try_from(upper).map_or(MAX_BODY, |upper| upper.min(MAX_BODY))
+    });
+    let permits = room.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+    let Ok(Ok(room)) = tokio::time::timeout_at(deadlines.read(), permits).await else {
+        return Err(Refused::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded: the bodies of other requests take all the room there is",
+        ));
+    };
     match tokio::time::timeout_at(deadlines.read(), read_body(body, MAX_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error @ BodyError::TooLarge { .. })) => {
-            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()))
-        }
+        Ok(Ok(bytes)) => Ok(Held { bytes, _room: room }),
+        Ok(Err(BodyError::TooLarge { .. })) => Err(too_large()),
         Ok(Err(error @ BodyError::Broken(_))) => Err(Refused::unreadable(error)),
         Err(_) => Err(Refused::new(
             StatusCode::REQUEST_TIMEOUT,
             "the body did not arrive in time",
         )),
     }
+}
+
+fn too_large() -> Refused {
+    Refused::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("expected at most {MAX_BODY} bytes"),
+    )
+}
+
+/// Reads a body that nobody wants, frame by frame, and keeps nothing of it.
+pub(super) async fn discard(request: Request<Incoming>, deadlines: &Deadlines) {
+    let mut body = request.into_body();
+    let mut left = MAX_BODY;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout_at(deadlines.read(), reading).await;
 }
 
 /// Kinds that come through subresources and carry no image. Everything else that is not a workload is denied.

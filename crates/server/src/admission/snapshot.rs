@@ -3,21 +3,44 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use binauthz_core::decision::Reason;
 use binauthz_core::name::{ClusterName, ProjectId};
 use binauthz_core::policy::{Evaluation, Policy, PolicyLabel, Snapshot, Standing, SystemPolicy};
-use binauthz_store::{Kind, ListQuery, Resource, Unavailable};
+use binauthz_store::{Kind, Resource, Unavailable};
 
+use super::enforcement;
 use crate::app::App;
 use crate::documents::{attestor_from, cluster_from, etag_of, policy_from};
 
 /// Clusters remembered. One entry is a policy and its attestors, some 100 KB at worst: 100 MB.
 const MAX_CLUSTERS: usize = 1_000;
+/// A reading takes some 0.3 ms and a change takes a sync of the disk, so a second reading is rare. Eight in a row that
+/// are overtaken mean that somebody changes things without pause.
+const MAX_READINGS: usize = 8;
 
 /// A cluster's standing and what its Pods' mesh identities begin with.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) standing: Standing,
     pub(crate) trust_domain: String,
+}
+
+impl Known {
+    fn without_cluster(standing: Standing) -> Self {
+        Self {
+            standing,
+            trust_domain: String::new(),
+        }
+    }
+
+    /// Whether the cluster is registered, or why that cannot be said.
+    pub(crate) fn registration(&self, cluster: &ClusterName) -> Result<(), Reason> {
+        match &self.standing {
+            Standing::Registered(_) | Standing::NoPolicy => Ok(()),
+            Standing::Unregistered => Err(Reason::ClusterNotRegistered(cluster.clone())),
+            Standing::Unavailable(why) => Err(Reason::PolicyUnavailable(why.clone())),
+        }
+    }
 }
 
 /// The cache. One epoch for all: changes are rare, and an entry read before one is never kept after it.
@@ -30,6 +53,8 @@ pub(crate) struct Snapshots {
 struct Inner {
     epoch: u64,
     known: HashMap<ClusterName, Arc<Known>>,
+    /// Looking it up reads every policy, and `/metrics` asks every few seconds.
+    enforced: Option<bool>,
 }
 
 impl Snapshots {
@@ -45,27 +70,62 @@ impl Snapshots {
         let mut inner = self.lock();
         inner.epoch += 1;
         inner.known.clear();
+        inner.enforced = None;
     }
 
     /// What is known of a cluster. What could not be read is not kept.
     pub(crate) async fn of(&self, app: &App, cluster: &ClusterName) -> Arc<Known> {
+        self.settled(cluster, || read(app, cluster)).await
+    }
+
+    /// What is remembered, else what `read` finds while nothing changes: it asks for one thing after the other, and a
+    /// policy of before a change must not meet attestors of after it.
+    async fn settled<R, F>(&self, cluster: &ClusterName, read: R) -> Arc<Known>
+    where
+        R: Fn() -> F,
+        F: Future<Output = Known>,
+    {
+        for _ in 0..MAX_READINGS {
+            let epoch = {
+                let inner = self.lock();
+                if let Some(known) = inner.known.get(cluster) {
+                    return Arc::clone(known);
+                }
+                inner.epoch
+            };
+            let known = Arc::new(read().await);
+            let lasting = matches!(known.standing, Standing::Registered(_) | Standing::NoPolicy);
+            let mut inner = self.lock();
+            if inner.epoch != epoch {
+                continue;
+            }
+            if lasting {
+                if inner.known.len() >= MAX_CLUSTERS {
+                    inner.known.clear();
+                }
+                inner.known.insert(cluster.clone(), Arc::clone(&known));
+            }
+            return known;
+        }
+        let why = format!("policies or attestors changed during each of {MAX_READINGS} readings");
+        Arc::new(Known::without_cluster(Standing::Unavailable(why)))
+    }
+
+    /// Whether anything is enforced, as remembered or as found out now.
+    pub(super) async fn enforcement(&self, app: &App) -> Result<bool, Unavailable> {
         let epoch = {
             let inner = self.lock();
-            if let Some(known) = inner.known.get(cluster) {
-                return Arc::clone(known);
+            if let Some(enforced) = inner.enforced {
+                return Ok(enforced);
             }
             inner.epoch
         };
-        let known = Arc::new(read(app, cluster).await);
-        let lasting = matches!(known.standing, Standing::Registered(_) | Standing::NoPolicy);
+        let enforced = enforcement::found(app).await?;
         let mut inner = self.lock();
-        if lasting && inner.epoch == epoch {
-            if inner.known.len() >= MAX_CLUSTERS {
-                inner.known.clear();
-            }
-            inner.known.insert(cluster.clone(), Arc::clone(&known));
+        if inner.epoch == epoch {
+            inner.enforced = Some(enforced);
         }
-        known
+        Ok(enforced)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -74,10 +134,7 @@ impl Snapshots {
 }
 
 async fn read(app: &App, cluster: &ClusterName) -> Known {
-    let unknown = |standing| Known {
-        standing,
-        trust_domain: String::new(),
-    };
+    let unknown = Known::without_cluster;
     let document = match app.store.resource(Kind::Cluster, &cluster.to_string()).await {
         Ok(Some(row)) => match cluster_from(&row.document) {
             Ok(cluster) => cluster,
@@ -142,17 +199,54 @@ async fn stored(app: &App, kind: Kind, name: &str) -> Result<Option<Resource>, S
         .map_err(|why| why.to_string())
 }
 
-/// Whether some stored policy can refuse something; looks at the first hundred.
-pub(crate) async fn enforces_anything(app: &App) -> bool {
-    let query = ListQuery {
-        kind: Kind::Policy,
-        parent: String::new(),
-        after: None,
-        limit: 100,
-    };
-    let rows: Result<Vec<Resource>, Unavailable> = app.store.list(&query).await;
-    rows.is_ok_and(|rows| {
-        rows.iter()
-            .any(|row| policy_from(row).is_ok_and(|policy| policy.enforces_anything()))
-    })
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn cluster() -> ClusterName {
+        "projects/p/locations/l/clusters/c".parse().unwrap()
+    }
+
+    /// What `settled` gives when the first `overtaken` readings are overtaken by a change, and how often it read.
+    async fn readings(snapshots: &Snapshots, overtaken: usize) -> (Standing, String, usize) {
+        let count = AtomicUsize::new(0);
+        let read = || async {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            if number < overtaken {
+                snapshots.invalidate();
+            }
+            Known {
+                standing: Standing::NoPolicy,
+                trust_domain: format!("reading {number}"),
+            }
+        };
+        let known = snapshots.settled(&cluster(), read).await;
+        let (standing, text) = (known.standing.clone(), known.trust_domain.clone());
+        (standing, text, count.into_inner())
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_was_overtaken_by_a_change_is_done_again() {
+        for overtaken in [0, 1, MAX_READINGS - 1] {
+            let snapshots = Snapshots::new();
+            let (standing, text, count) = readings(&snapshots, overtaken).await;
+            assert!(matches!(standing, Standing::NoPolicy), "{standing:?}");
+            assert_eq!((text, count), (format!("reading {overtaken}"), overtaken + 1));
+            assert_eq!(readings(&snapshots, 0).await.2, 0, "it is remembered");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_quiet_moment_nothing_is_known() {
+        let snapshots = Snapshots::new();
+        let (standing, _, count) = readings(&snapshots, usize::MAX).await;
+        assert!(matches!(standing, Standing::Unavailable(_)), "{standing:?}");
+        assert_eq!(count, MAX_READINGS);
+        assert!(
+            matches!(readings(&snapshots, 0).await, (Standing::NoPolicy, _, 1)),
+            "and that is not remembered"
+        );
+    }
 }

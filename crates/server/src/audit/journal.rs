@@ -4,14 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use binauthz_keyring::MasterKey;
 use tokio::sync::{mpsc, oneshot};
 
+use super::log::{self, NotOurs, SignedLog};
 use super::segment::{self, Segment};
-use super::tail::{Page, Row, Tail};
-use super::writer::{Entry, Writer};
+use super::tail::{Page, Position, Row, Tail};
+use super::writer::{Entry, Progress, Task, Writer};
 
 /// The longest record. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
@@ -24,15 +27,19 @@ const QUEUE: usize = 2_048;
 pub(crate) struct JournalSettings {
     /// A segment this long is followed by a new one.
     pub segment_bytes: u64,
-    /// Segments kept; older ones are removed. 64 × 64 MiB = 4 GiB, about four million verdicts.
-    pub keep_segments: usize,
+    /// Bytes of sealed segments kept; older ones are removed.
+    pub keep_bytes: u64,
+    /// Time that sealed segments are kept.
+    pub keep_for: Duration,
 }
 
 impl Default for JournalSettings {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 * 1024 * 1024,
-            keep_segments: 64,
+            segment_bytes: 64 << 20,
+            // About two million verdicts.
+            keep_bytes: 4 << 30,
+            keep_for: Duration::from_secs(400 * 24 * 3_600),
         }
     }
 }
@@ -57,47 +64,88 @@ pub(crate) enum JournalError {
     /// A record longer than [`MAXIMUM_RECORD`].
     #[error("a verdict record has {0} bytes, expected at most {MAXIMUM_RECORD}")]
     TooLong(usize),
+    /// Not a JSON object.
+    #[error("a verdict record is not a JSON object")]
+    NotAnObject,
     /// The writer is gone.
     #[error("the verdict journal is closed")]
     Closed,
 }
 
-/// An append-only file of JSON lines. Clones share one writer, which ends when the last clone is dropped.
+/// An append-only file of JSON lines. Clones share one writer. Dropping the last one waits until what was appended is
+/// written and the file is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     folder: PathBuf,
-    entries: mpsc::Sender<Entry>,
-    syncs: Arc<AtomicU64>,
+    writing: Arc<Writing>,
+    progress: Arc<Progress>,
+    verifier_key: Arc<str>,
+    broken: bool,
+}
+
+/// The way to the writer, and its end.
+#[derive(Debug)]
+struct Writing {
+    /// There until the drop.
+    tasks: Option<mpsc::Sender<Task>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.tasks = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the thread of the verdict journal panicked");
+        }
+    }
 }
 
 impl Journal {
-    /// Opens the journal in `folder` (made if missing), repairs a torn end, starts the writer.
+    /// Opens the journal in `folder` (made if missing), repairs a torn end, starts the writer. A log that was tampered
+    /// with is never gone on with: its folder is moved aside, and a new log begins.
     ///
     /// # Errors
     /// [`OpenJournalError`] when the folder or its newest segment cannot be used.
-    pub(crate) fn open(folder: &Path, settings: JournalSettings) -> Result<Self, OpenJournalError> {
+    pub(crate) fn open(
+        folder: &Path,
+        settings: JournalSettings,
+        master: &MasterKey,
+    ) -> Result<Self, OpenJournalError> {
         let failed = |source| OpenJournalError {
             folder: folder.to_owned(),
             source,
         };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let newest = segment::numbers(folder)
-            .map_err(failed)?
-            .last()
-            .copied()
-            .unwrap_or(1);
+        let (log, broken) = open_log(folder, master).map_err(failed)?;
+        let newest = segment::numbers(folder).map_err(failed)?;
+        let newest = newest.last().copied().unwrap_or(1);
         let segment = Segment::open(folder, newest).map_err(failed)?;
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let syncs = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(folder.to_owned(), settings, segment, receiver, Arc::clone(&syncs));
-        std::thread::Builder::new()
+        let verifier_key = log.verifier_key().to_string().into();
+        let (tasks, receiver) = mpsc::channel(QUEUE);
+        let progress = Arc::new(Progress::default());
+        progress.reached(Position {
+            segment: newest,
+            offset: segment.length,
+        });
+        let writer = Writer::new(
+            folder.to_owned(),
+            settings,
+            (log, segment),
+            receiver,
+            Arc::clone(&progress),
+        );
+        let thread = std::thread::Builder::new()
             .name("verdict-journal".to_owned())
             .spawn(move || writer.run())
             .map_err(failed)?;
         Ok(Self {
             folder: folder.to_owned(),
-            entries: sender,
-            syncs,
+            writing: Arc::new(Writing {
+                tasks: Some(tasks),
+                thread: Some(thread),
+            }),
+            progress,
+            verifier_key,
+            broken,
         })
     }
 
@@ -105,15 +153,49 @@ impl Journal {
     /// Control and direction characters are escaped here, so that one record is one line whatever is in it.
     pub(crate) fn append(&self, record: Vec<u8>) -> Durable {
         let line = escape(record);
+        if !(line.len() > 2 && line.starts_with(b"{") && line.ends_with(b"}")) {
+            return Durable(State::Failed(Some(JournalError::NotAnObject)));
+        }
         if line.len() > MAXIMUM_RECORD {
             return Durable(State::Failed(Some(JournalError::TooLong(line.len()))));
         }
         let (done, durable) = oneshot::channel();
-        match self.entries.try_send(Entry { line, done }) {
-            Ok(()) => Durable(State::Waiting(durable)),
-            Err(mpsc::error::TrySendError::Full(_)) => Durable(State::Failed(Some(JournalError::Overloaded))),
-            Err(mpsc::error::TrySendError::Closed(_)) => Durable(State::Failed(Some(JournalError::Closed))),
+        let task = Task::Record(Entry { line, done });
+        match self.writing.tasks.as_ref().map(|tasks| tasks.try_send(task)) {
+            Some(Ok(())) => Durable(State::Waiting(durable)),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => {
+                Durable(State::Failed(Some(JournalError::Overloaded)))
+            }
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
+                Durable(State::Failed(Some(JournalError::Closed)))
+            }
         }
+    }
+
+    /// Has what no checkpoint speaks for signed, soon. To be called by the clock.
+    pub(crate) fn sign_soon(&self) {
+        if let Some(tasks) = &self.writing.tasks {
+            // A full queue is a busy writer, which signs by itself.
+            let _ = tasks.try_send(Task::Checkpoint);
+        }
+    }
+
+    /// The newest signed checkpoint, for whoever keeps one elsewhere. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn checkpoint(&self) -> io::Result<Option<String>> {
+        log::published(&self.folder)
+    }
+
+    /// The key that checkpoints verify under, as people pass it on.
+    pub(crate) fn verifier_key(&self) -> &str {
+        &self.verifier_key
+    }
+
+    /// Whether a log that was not whole was found at the start and moved aside.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// The newest records first, until `limit` are found for which `wanted` says yes. Blocks on the disk; call it
@@ -122,13 +204,33 @@ impl Journal {
     /// # Errors
     /// The system's, when a segment cannot be read.
     pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
-        super::tail::read(&self.folder, query, wanted)
+        super::tail::read(&self.folder, self.progress.end(), query, wanted)
     }
 
     /// How often the disk was synced; many records share one sync.
     #[must_use]
     pub(crate) fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::Relaxed)
+        self.progress.syncs()
+    }
+}
+
+/// The log of the folder, and whether another one had to be moved out of its way.
+fn open_log(folder: &Path, master: &MasterKey) -> io::Result<(SignedLog, bool)> {
+    std::fs::create_dir_all(folder)?;
+    let why = match SignedLog::open(folder, master) {
+        Ok(log) => return Ok((log, false)),
+        Err(NotOurs::Io(error)) => return Err(error),
+        Err(why) => why,
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0, |now| now.as_secs());
+    let aside = folder.with_extension(format!("broken-{seconds}"));
+    tracing::error!(%why, aside = %aside.display(), "the verdict log is not whole: it is moved aside and a new one begins");
+    std::fs::rename(folder, aside)?;
+    std::fs::create_dir_all(folder)?;
+    match SignedLog::open(folder, master) {
+        Ok(log) => Ok((log, true)),
+        Err(why) => Err(io::Error::other(why.to_string())),
     }
 }
 

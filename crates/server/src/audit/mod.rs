@@ -3,7 +3,9 @@
 //! The control plane's audit rows live in the database beside the change they describe; verdicts are many and have no
 //! change beside them, so they have a sink of their own that keeps working when the database does not.
 
+mod aligned;
 mod journal;
+mod log;
 mod segment;
 mod tail;
 mod writer;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::segment;
 
 /// Where a record is; opaque to callers except as the place to go on from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     /// The segment's number.
     pub segment: u64,
@@ -56,16 +56,22 @@ impl Tail {
 
 const BLOCK: u64 = 256 * 1024;
 
-pub(super) fn read(folder: &Path, query: &Tail, mut wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
+/// Reads what lies before `end`: behind it the writer is at work.
+pub(super) fn read(
+    folder: &Path,
+    end: Position,
+    query: &Tail,
+    mut wanted: impl FnMut(&Row) -> bool,
+) -> io::Result<Page> {
+    let before = query.before.map_or(end, |before| before.min(end));
     let mut rows = Vec::new();
     let mut budget = query.scan_bytes;
     let mut last = query.before;
     for number in segment::numbers(folder)?.into_iter().rev() {
-        let end = match query.before {
-            Some(before) if number > before.segment => continue,
-            Some(before) if number == before.segment => Some(before.offset),
-            _ => None,
-        };
+        if number > before.segment {
+            continue;
+        }
+        let end = (number == before.segment).then_some(before.offset);
         let file = match File::open(segment::path(folder, number)) {
             Ok(file) => file,
             // Removed by rotation between listing and opening.

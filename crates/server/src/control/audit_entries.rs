@@ -14,16 +14,34 @@ use crate::app::App;
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route {
+    let row = |template, name, handler| Route {
         verb: Verb::Get,
-        template: "/binauthz/v1/audit",
+        template,
         versions: ApiVersion::V1_ONLY,
         api: Api::Binauthz,
-        name: "ListAuditEntries",
+        name,
         permission: "binauthz.audit.list",
         class: Class::Read,
-        handler: |app, call| Box::pin(list(app, call)),
-    }]
+        handler,
+    };
+    vec![
+        row("/binauthz/v1/audit", "ListAuditEntries", |app, call| Box::pin(list(app, call))),
+        row("/binauthz/v1/audit/checkpoint", "GetCheckpoint", |app, call| Box::pin(checkpoint(app, call))),
+    ]
+}
+
+/// The newest signed checkpoint of the verdict log, and the key it verifies under: for whoever keeps one elsewhere.
+async fn checkpoint(app: &App, _: Call) -> Result<Reply, ApiError> {
+    let journal = app.journal.clone();
+    let read = tokio::task::spawn_blocking(move || journal.checkpoint()).await;
+    let Ok(Ok(checkpoint)) = read else {
+        return Err(ApiError::unavailable("the checkpoint cannot be read; try again"));
+    };
+    let checkpoint =
+        checkpoint.ok_or_else(|| ApiError::not_found("the verdict log has no checkpoint yet"))?;
+    Ok(Reply::json(
+        json!({ "checkpoint": checkpoint, "verifierKey": app.journal.verifier_key() }),
+    ))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {

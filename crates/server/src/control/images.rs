@@ -164,7 +164,7 @@ fn image_of<'a>(app: &'a App, call: &Call) -> Result<(RepositoryName, String, Re
     Ok((name, package, registry))
 }
 
-fn unknown(why: &UnknownRepository) -> ApiError {
+pub(super) fn unknown(why: &UnknownRepository) -> ApiError {
     match why {
         UnknownRepository::NotConfigured { .. } => ApiError::failed_precondition(why.to_string()),
         UnknownRepository::InvalidPath { .. } => ApiError::invalid_argument(why.to_string()),
@@ -172,7 +172,7 @@ fn unknown(why: &UnknownRepository) -> ApiError {
 }
 
 /// What a registry's failure is to the caller. Only what may pass is a 5xx, because clients repeat those.
-fn failed(error: RegistryError) -> ApiError {
+pub(super) fn failed(error: RegistryError) -> ApiError {
     let message = error.to_string();
     match error {
         RegistryError::NotFound { .. } => ApiError::not_found(message),

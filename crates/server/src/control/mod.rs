@@ -10,6 +10,7 @@ mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;
 mod iam;
+mod image_digests;
 mod images;
 mod kms;
 pub(crate) mod listing;

@@ -162,6 +162,7 @@ pub(super) fn table() -> &'static Table {
                 super::clusters::routes(),
                 super::continuous_validation::routes(),
                 super::decisions::routes(),
+                super::image_digests::routes(),
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),

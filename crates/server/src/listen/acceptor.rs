@@ -145,7 +145,7 @@ impl Shared {
                 address,
                 certificate: None,
             });
-            return self.drive(stream, service, true, shutdown).await;
+            return self.drive(stream, service, shutdown).await;
         };
         let stream = match timeout(self.limits.handshake, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -157,16 +157,15 @@ impl Shared {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .cloned();
-        let heads = session.alpn_protocol() != Some(b"h2");
         let service = make(&Peer {
             address,
             certificate: certificate.map(CertificateDer::into_owned),
         });
-        self.drive(stream, service, heads, shutdown).await;
+        self.drive(stream, service, shutdown).await;
     }
 
-    /// Runs HTTP on the connection under its watch. `heads` as in [`Watch::look`].
-    async fn drive<I, S, B>(&self, io: I, service: S, heads: bool, mut shutdown: Shutdown)
+    /// Runs HTTP on the connection under its watch.
+    async fn drive<I, S, B>(&self, io: I, service: S, mut shutdown: Shutdown)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -177,6 +176,7 @@ impl Shared {
         let io = TokioIo::new(Watched {
             io,
             activity: Arc::clone(&activity),
+            preface: Preface::default(),
         });
         let service = Counted {
             service,
@@ -204,7 +204,7 @@ impl Shared {
                         *waited += self.limits.tick();
                         if *waited >= self.limits.drain { return; }
                     }
-                    match watch.look(&activity, &self.limits, self.limits.tick(), heads) {
+                    match watch.look(&activity, &self.limits, self.limits.tick()) {
                         Verdict::Keep => {}
                         Verdict::Finish => connection.as_mut().graceful_shutdown(),
                         Verdict::Cut => return,
@@ -240,6 +240,40 @@ fn http_builder() -> Builder<TokioExecutor> {
 struct Watched<I> {
     io: I,
     activity: Arc<Activity>,
+    preface: Preface,
+}
+
+/// What the first bytes of a connection say about its HTTP version, with TLS and without.
+#[derive(Debug)]
+enum Preface {
+    /// So many bytes are HTTP/2's.
+    Open(usize),
+    Settled,
+}
+
+impl Default for Preface {
+    fn default() -> Self {
+        Self::Open(0)
+    }
+}
+
+impl Preface {
+    /// Takes the next bytes; says whether they complete the preface of HTTP/2.
+    fn completes(&mut self, bytes: &[u8]) -> bool {
+        const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let Self::Open(seen) = *self else {
+            return false;
+        };
+        let rest = HTTP2.get(seen..).unwrap_or_default();
+        let length = bytes.len().min(rest.len());
+        let matches = bytes.get(..length) == rest.get(..length);
+        *self = if matches && length < rest.len() {
+            Self::Open(seen + length)
+        } else {
+            Self::Settled
+        };
+        matches && length == rest.len()
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
@@ -250,7 +284,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.activity.received(buffer.filled().len() - before);
+        let received = buffer.filled().get(before..).unwrap_or_default();
+        self.activity.received(received.len());
+        if self.preface.completes(received) {
+            self.activity.speaks_http2();
+        }
         polled
     }
 }

@@ -1,10 +1,10 @@
 //! What one listener allows, and the watch kept over each connection.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The bounds of one listener. Worst case memory: `connections` × (two 64 KiB TLS buffers + a 32 KiB head) ≈ 160 MB,
-/// bodies not counted (their readers have a cap of their own).
+/// bodies not counted: their readers have a cap of their own, and those of the webhook one for all of them.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Open connections; the next one waits in the kernel's queue.
@@ -15,8 +15,8 @@ pub struct Limits {
     pub header: Duration,
     /// Without any request, and without progress while one is answered.
     pub idle: Duration,
-    /// From the start of a shutdown until open connections are cut. At least the API server's longest
-    /// webhook timeout (30 s) is not needed: our own deadlines are below 10 s.
+    /// From the start of a shutdown until open connections are cut. An admission may take 24 s (of the 30 s that the API
+    /// server waits at most); Kubernetes kills a Pod 30 s after it asked it to stop.
     pub drain: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             header: Duration::from_secs(5),
             idle: Duration::from_secs(60),
-            drain: Duration::from_secs(12),
+            drain: Duration::from_secs(26),
         }
     }
 }
@@ -47,11 +47,17 @@ pub(super) struct Activity {
     bytes_in_at_last_answer: AtomicU64,
     answers: AtomicU64,
     in_flight: AtomicU32,
+    http2: AtomicBool,
 }
 
 impl Activity {
     pub(super) fn received(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The connection began as HTTP/2 does: from now on its bytes need not belong to any request.
+    pub(super) fn speaks_http2(&self) {
+        self.http2.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, bytes: usize) {
@@ -95,15 +101,9 @@ struct Moved {
 }
 
 impl Watch {
-    /// `elapsed` is the time since the last look. `heads` says whether a head can be told from other bytes,
-    /// which HTTP/2's pings and settings do not allow.
-    pub(super) fn look(
-        &mut self,
-        activity: &Activity,
-        limits: &Limits,
-        elapsed: Duration,
-        heads: bool,
-    ) -> Verdict {
+    /// `elapsed` is the time since the last look. In HTTP/2 a head cannot be told from pings and settings, so only
+    /// idleness counts there.
+    pub(super) fn look(&mut self, activity: &Activity, limits: &Limits, elapsed: Duration) -> Verdict {
         let now = Moved {
             bytes_in: activity.bytes_in.load(Ordering::Relaxed),
             bytes_out: activity.bytes_out.load(Ordering::Relaxed),
@@ -122,6 +122,7 @@ impl Watch {
             Duration::ZERO
         };
         self.last = now;
+        let heads = !activity.http2.load(Ordering::Relaxed);
         if heads && self.head_pending >= limits.header {
             return Verdict::Cut;
         }
@@ -139,19 +140,19 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn looks(activity: &Activity, heads: bool, count: u32, each: impl Fn(&Activity)) -> Vec<Verdict> {
+    fn looks(activity: &Activity, count: u32, each: impl Fn(&Activity)) -> Vec<Verdict> {
         let (mut watch, limits) = (Watch::default(), Limits::default());
         (0..count)
             .map(|_| {
                 each(activity);
-                watch.look(activity, &limits, SECOND, heads)
+                watch.look(activity, &limits, SECOND)
             })
             .collect()
     }
 
     #[test]
     fn an_idle_connection_is_finished_then_cut() {
-        let verdicts = looks(&Activity::default(), true, 130, |_| {});
+        let verdicts = looks(&Activity::default(), 130, |_| {});
         assert_eq!(verdicts[58], Verdict::Keep);
         assert_eq!(verdicts[60], Verdict::Finish);
         assert_eq!(verdicts[125], Verdict::Cut);
@@ -159,9 +160,15 @@ mod tests {
 
     #[test]
     fn a_head_sent_byte_by_byte_is_cut_after_its_deadline() {
-        let verdicts = looks(&Activity::default(), true, 8, |activity| activity.received(1));
+        let verdicts = looks(&Activity::default(), 8, |activity| activity.received(1));
         assert_eq!(verdicts[3], Verdict::Keep);
         assert_eq!(verdicts[6], Verdict::Cut);
+    }
+
+    #[test]
+    fn whoever_asks_for_the_longest_time_is_answered_before_the_drain_is_over() {
+        // `Deadlines` leaves a fifth of the 30 s that Kubernetes allows for the way back.
+        assert!(Limits::default().drain > SECOND * 24);
     }
 
     #[test]
@@ -173,15 +180,13 @@ mod tests {
             activity.request_ended();
         };
         assert!(
-            looks(&Activity::default(), true, 300, exchange)
+            looks(&Activity::default(), 300, exchange)
                 .iter()
                 .all(|v| *v == Verdict::Keep)
         );
         let pings = |activity: &Activity| activity.received(17);
-        assert!(
-            looks(&Activity::default(), false, 300, pings)
-                .iter()
-                .all(|v| *v == Verdict::Keep)
-        );
+        let http2 = Activity::default();
+        http2.speaks_http2();
+        assert!(looks(&http2, 300, pings).iter().all(|v| *v == Verdict::Keep));
     }
 }

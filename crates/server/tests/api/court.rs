@@ -75,6 +75,15 @@ impl Court {
         court
     }
 
+    /// The attestor's resource with somebody else's key.
+    pub(crate) fn attestor_of_another(&self) -> Value {
+        let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let mut attestor = self.attestor(true);
+        attestor["userOwnedGrafeasNote"]["publicKeys"][0]["pkixPublicKey"]["publicKeyPem"] =
+            pem(other.public_key().as_ref()).into();
+        attestor
+    }
+
     /// The attestor's resource, with its key or without.
     pub(crate) fn attestor(&self, with_key: bool) -> Value {
         let key = json!({ "id": KEY_ID, "pkixPublicKey": {
@@ -84,12 +93,12 @@ impl Court {
         json!({ "name": ATTESTOR, "userOwnedGrafeasNote": { "noteReference": "projects/p/notes/signed", "publicKeys": keys } })
     }
 
-    /// Sets the default rule.
-    pub(crate) async fn policy(&self, rule: Value) {
+    /// Sets the default rule; gives the policy as it was stored.
+    pub(crate) async fn policy(&self, rule: Value) -> Value {
         self.desk
             .put("/v1/projects/p/policy", json!({ "defaultAdmissionRule": rule }))
             .await
-            .ok();
+            .ok()
     }
 
     /// An image nobody has attested yet.

@@ -415,6 +415,80 @@ async fn a_host_that_is_not_configured_is_said_to_be_so() {
     assert_eq!(registry.asked(), []);
 }
 
+/// Three hosts that one registry answers for, with two images: the digests of `library/nginx` and `team/app`.
+async fn three_hosts() -> (Desk, FakeRegistry, [String; 2]) {
+    let registry = FakeRegistry::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = ["docker.io", "r.example:5000", "us-central1-docker.pkg.dev"];
+    let address = registry.address();
+    let flags = Flags {
+        registries: hosts.iter().map(|host| format!("{host}={address}")).collect(),
+        ..flags(folder.path())
+    };
+    let first = registry.push("library/nginx", "latest", IMAGE, M1);
+    let second = registry.push("team/app", "v2", IMAGE, M2);
+    (Desk::with(folder, flags).await, registry, [first, second])
+}
+
+#[tokio::test]
+async fn any_reference_to_a_configured_host_is_described() {
+    let (server, _registry, [first, second]) = three_hosts().await;
+    let (hub, other, google) = ("docker.io", "r.example:5000", "us-central1-docker.pkg.dev");
+    for (repository, version, (host, path, digest)) in [
+        ("nginx", "", (hub, "library/nginx", &first)),
+        (
+            "docker.io/library/nginx",
+            ":latest",
+            (hub, "library/nginx", &first),
+        ),
+        ("r.example:5000/team/app", ":v2", (other, "team/app", &second)),
+        (
+            "us-central1-docker.pkg.dev/team/app",
+            ":v2",
+            (google, "team/app", &second),
+        ),
+        (
+            "r.example:5000/team/app",
+            &format!("@{second}"),
+            (other, "team/app", &second),
+        ),
+    ] {
+        let address = format!("/binauthz/v1/images:describe?image={repository}{version}");
+        let found = server.get(&address).await.ok();
+        assert_eq!(
+            (&found["registry"], &found["path"], &found["digest"]),
+            (&json!(host), &json!(path), &json!(digest)),
+            "{repository}"
+        );
+        assert_eq!(found["fullyQualifiedDigest"], format!("{repository}@{digest}"));
+    }
+}
+
+#[tokio::test]
+async fn no_registry_is_asked_for_another_ones_image() {
+    let (server, registry, _) = three_hosts().await;
+    for (image, status, message) in [
+        // The very name of a configured location under another domain is another registry.
+        (
+            "us-central1-docker.example.test/team/app:v2",
+            "FAILED_PRECONDITION",
+            "--registry us-central1-docker.example.test=URL",
+        ),
+        ("quay.io/team/app:v2", "FAILED_PRECONDITION", "crane digest"),
+        ("", "INVALID_ARGUMENT", "?image="),
+        ("r.example:5000/Team/app", "INVALID_ARGUMENT", "image"),
+        ("r.example:5000/../app", "INVALID_ARGUMENT", "image"),
+    ] {
+        let address = format!("/binauthz/v1/images:describe?image={image}");
+        server.get(&address).await.refused(status, message);
+    }
+    assert_eq!(registry.asked(), []);
+    server
+        .get("/binauthz/v1/images:describe?image=nginx:absent")
+        .await
+        .refused("NOT_FOUND", "manifests/absent");
+}
+
 #[tokio::test]
 async fn nothing_is_redirected_from_the_old_registry() {
     let (server, _) = set_up().await;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use binauthz_server::{Flags, Server, Settings};
 use serde_json::{Value, json};
 
-use crate::support::{Desk, flags, install_crypto_provider};
+use crate::support::{Desk, audit_row, flags, install_crypto_provider};
 
 #[tokio::test]
 async fn when_it_is_ready_its_files_say_where_and_how() {
@@ -26,6 +26,45 @@ async fn when_it_is_ready_its_files_say_where_and_how() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
     desk.get("/v1/projects/demo/policy").await.ok();
+}
+
+#[tokio::test]
+async fn a_server_that_stopped_says_no_longer_where_it_is() {
+    let desk = Desk::new().await;
+    assert!(desk.folder().join("addresses.json").exists());
+    let folder = desk.stop().await;
+    assert!(!folder.path().join("addresses.json").exists());
+    assert!(folder.path().join("admin.token").exists());
+}
+
+#[tokio::test]
+async fn a_listener_on_every_address_is_announced_on_loopback_and_its_certificate_holds_there() {
+    install_crypto_provider();
+    let folder = tempfile::tempdir().unwrap();
+    let everywhere = Some("0.0.0.0:0".parse().unwrap());
+    let flags = Flags {
+        dev: false,
+        api_listen: everywhere,
+        webhook_listen: everywhere,
+        health_listen: everywhere,
+        ..flags(folder.path())
+    };
+    let server = Server::start(Settings::new(flags).unwrap()).await.unwrap();
+    let text = std::fs::read_to_string(folder.path().join("addresses.json")).unwrap();
+    let addresses: Value = serde_json::from_str(&text).unwrap();
+    let port = server.addresses().api.port();
+    assert_eq!(addresses["api"], format!("https://127.0.0.1:{port}"));
+    let authority = std::fs::read(folder.path().join("webhook-ca.pem")).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only(reqwest::Certificate::from_pem_bundle(&authority).unwrap())
+        .build()
+        .unwrap();
+    for name in ["api", "webhook", "health"] {
+        let address = addresses[name].as_str().unwrap();
+        assert!(address.starts_with("https://127.0.0.1:"), "{address}");
+        client.get(address).send().await.unwrap();
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -102,6 +141,108 @@ async fn what_is_enforced_shows() {
     }
 }
 
+/// What the metric says now.
+async fn enforcement(desk: &Desk) -> Option<String> {
+    let (_, metrics) = desk.health("/metrics").await;
+    let mut lines = metrics.lines();
+    lines.find_map(|line| {
+        line.strip_prefix("binauthz_enforcement_state ")
+            .map(str::to_owned)
+    })
+}
+
+fn default_rule(mode: &str) -> Value {
+    json!({ "defaultAdmissionRule": { "evaluationMode": mode, "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG" } })
+}
+
+async fn register(desk: &Desk, project: &str, name: &str, mode: &str) {
+    let cluster = json!({ "cluster": { "name": name, "binaryAuthorization": { "evaluationMode": mode } } });
+    let path = format!("/v1/projects/{project}/locations/us-central1-a/clusters");
+    desk.post(&path, cluster).await.ok();
+}
+
+#[tokio::test]
+async fn a_policy_counts_where_some_cluster_evaluates_it() {
+    let desk = Desk::new().await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "0");
+    desk.put("/v1/projects/demo/policy", default_rule("ALWAYS_DENY"))
+        .await
+        .ok();
+    assert_eq!(
+        enforcement(&desk).await.unwrap(),
+        "1",
+        "its first cluster will be judged"
+    );
+    register(&desk, "demo", "off", "DISABLED").await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "0");
+    register(&desk, "other", "on", "PROJECT_SINGLETON_POLICY_ENFORCE").await;
+    assert_eq!(
+        enforcement(&desk).await.unwrap(),
+        "0",
+        "another project's cluster has another policy"
+    );
+    register(&desk, "demo", "on", "PROJECT_SINGLETON_POLICY_ENFORCE").await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_required_policy_counts_where_none_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = Flags {
+        require_policy: true,
+        ..flags(folder.path())
+    };
+    let desk = Desk::with(folder, flags).await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "1", "whoever comes is refused");
+    desk.put("/v1/projects/demo/policy", default_rule("ALWAYS_ALLOW"))
+        .await
+        .ok();
+    register(&desk, "demo", "on", "PROJECT_SINGLETON_POLICY_ENFORCE").await;
+    assert_eq!(
+        enforcement(&desk).await.unwrap(),
+        "0",
+        "the only project allows everything"
+    );
+    register(&desk, "other", "off", "DISABLED").await;
+    assert_eq!(
+        enforcement(&desk).await.unwrap(),
+        "0",
+        "the only project without a policy evaluates nothing"
+    );
+    register(&desk, "other", "on", "PROJECT_SINGLETON_POLICY_ENFORCE").await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "1");
+}
+
+/// More policies than one page of the store's lists, the last one the only one that counts.
+#[tokio::test]
+async fn every_policy_counts() {
+    let desk = Desk::new().await;
+    let folder = desk.stop().await;
+    let store = binauthz_store::Store::open(&folder.path().join("binauthz.db")).unwrap();
+    let policy = |project: &str| {
+        binauthz_store::Change::Insert(binauthz_store::NewResource {
+            kind: binauthz_store::Kind::Policy,
+            name: format!("projects/{project}/policy"),
+            parent: format!("projects/{project}"),
+            document: default_rule("ALWAYS_ALLOW").to_string(),
+        })
+    };
+    let changes = (0..1_200).map(|number| policy(&format!("p{number}"))).collect();
+    let audit = audit_row();
+    store
+        .commit(binauthz_store::Commit { audit, changes })
+        .await
+        .unwrap();
+    drop(store);
+    let flags = flags(folder.path());
+    let desk = Desk::with(folder, flags).await;
+    assert_eq!(enforcement(&desk).await.unwrap(), "0");
+    desk.put("/v1/projects/zzz/policy", default_rule("ALWAYS_DENY"))
+        .await
+        .ok();
+    assert_eq!(enforcement(&desk).await.unwrap(), "1");
+}
+
 #[tokio::test]
 async fn what_was_done_and_who_may_call_outlive_a_restart() {
     let desk = Desk::new().await;
@@ -174,12 +315,18 @@ async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
             .unwrap();
     let api = addresses["api"].as_str().unwrap();
     assert_eq!(api, format!("https://{}", server.addresses().api));
+    let health = addresses["health"].as_str().unwrap();
+    assert_eq!(health, format!("https://{}", server.addresses().health));
 
     let authority = std::fs::read(folder.path().join("webhook-ca.pem")).unwrap();
     let client = reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(&authority).unwrap()])
         .build()
         .unwrap();
+    let alive = client.get(format!("{health}/livez")).send().await.unwrap();
+    assert_eq!(alive.text().await.unwrap(), "ok\n");
+    let plain = reqwest::Client::new().get(format!("http://{}/livez", server.addresses().health));
+    assert!(plain.send().await.is_err(), "no listener speaks plain HTTP");
     let token = std::fs::read_to_string(folder.path().join("admin.token")).unwrap();
     let get = |path: &'static str| {
         client
@@ -227,7 +374,17 @@ async fn without_a_token_every_address_says_the_same() {
         "/",
         "/v1/operations/x",
     ] {
-        for token in [None, Some(""), Some("wrong")] {
+        let right = std::fs::read_to_string(desk.folder().join("admin.token")).unwrap();
+        let right = right.trim();
+        let wrong = [
+            right[..right.len() - 1].to_owned(),
+            right[1..].to_owned(),
+            format!("{right}x"),
+            format!("{right} {right}"),
+            right.to_uppercase(),
+        ];
+        let wrong = wrong.iter().map(String::as_str);
+        for token in [None, Some(""), Some("wrong")].into_iter().chain(wrong.map(Some)) {
             let mut request = client.get(format!("http://{}{path}", desk.addresses().api));
             if let Some(token) = token {
                 request = request.bearer_auth(token);

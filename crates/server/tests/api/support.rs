@@ -41,6 +41,20 @@ pub(crate) fn flags(folder: &Path) -> Flags {
     }
 }
 
+/// What a commit of a test's own says for the audit log.
+pub(crate) fn audit_row() -> binauthz_store::AuditRow {
+    binauthz_store::AuditRow {
+        sequence: 0,
+        time: 0,
+        principal: "test".to_owned(),
+        method: "test".to_owned(),
+        resource: "projects/p".to_owned(),
+        status_code: 0,
+        request_id: String::new(),
+        detail: "{}".to_owned(),
+    }
+}
+
 impl Desk {
     /// A server as a newcomer starts it.
     pub(crate) async fn new() -> Desk {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::court::{
     ATTESTOR, CLUSTER, Court, KEY_ID, always, client, created, pod, require_attestation, updated,
 };
-use crate::support::{Desk, flags};
+use crate::support::{Desk, audit_row, flags};
 
 const BREAK_GLASS: &str = "image-policy.k8s.io/break-glass";
 const BREAK_GLASS_REASON: &str = "alpha.image-policy.k8s.io/break-glass";
@@ -244,17 +244,76 @@ async fn no_verdict_is_older_than_the_last_answered_change() {
             })
         })
         .collect();
+    let mut verdicts = std::collections::BTreeMap::new();
     for flip in 0..1_000 {
         let allow = flip % 2 == 0;
-        court
+        let stored = court
             .policy(always(if allow { "ALWAYS_ALLOW" } else { "ALWAYS_DENY" }))
             .await;
+        verdicts.insert(stored["etag"].as_str().unwrap().to_owned(), allow);
         assert_eq!(court.pod(&["nginx"]).await.allowed(), allow, "flip {flip}");
     }
     done.store(true, Ordering::Relaxed);
     for other in others {
         other.await.unwrap();
     }
+    // Every record names the policy it was decided by, and says what that policy says.
+    let mut judged = 0;
+    for record in journal(court.desk.folder()) {
+        let Some(etag) = record["policy"]["etag"].as_str() else {
+            continue;
+        };
+        // The first asked while the policy of `Court::new` was in force.
+        if let Some(allow) = verdicts.get(etag) {
+            let verdict = if *allow { "ALLOW" } else { "DENY" };
+            assert_eq!(record["verdict"], verdict, "{record}");
+            judged += 1;
+        } else {
+            assert_eq!(
+                record["images"][0]["reasons"][0]["code"], "NOT_PINNED",
+                "{record}"
+            );
+        }
+    }
+    assert!(judged >= 1_000, "{judged}");
+}
+
+/// Every verdict of the journal, as it is on disk.
+fn journal(folder: &std::path::Path) -> Vec<Value> {
+    let files = std::fs::read_dir(folder.join("journal")).unwrap();
+    let segments = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "jsonl"));
+    let records = segments.flat_map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<Value> = text
+            .trim_end_matches('\0')
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        lines
+    });
+    // The others are what the log writes about itself.
+    records.filter(|record| record.get("log").is_none()).collect()
+}
+
+/// PO-01: of two writers who read the same policy, the second is told.
+#[tokio::test]
+async fn the_second_of_two_writers_with_one_etag_is_refused() {
+    let court = Court::new().await;
+    let read = court.desk.get("/v1/projects/p/policy").await.ok();
+    let with = |mode: &str| json!({ "defaultAdmissionRule": always(mode), "etag": read["etag"] });
+    court
+        .desk
+        .put("/v1/projects/p/policy", with("ALWAYS_DENY"))
+        .await
+        .ok();
+    let second = court
+        .desk
+        .put("/v1/projects/p/policy", with("ALWAYS_ALLOW"))
+        .await;
+    second.refused("ABORTED", "etag");
+    court.pod(&["nginx"]).await.denial();
 }
 
 /// The same for evidence: attested, asked, deleted, asked.
@@ -285,9 +344,11 @@ async fn no_proof_outlives_its_occurrence() {
 async fn without_a_journal_enforced_verdicts_deny_and_break_glass_opens() {
     let folder = tempfile::tempdir().unwrap();
     let journal = folder.path().join("journal");
-    std::fs::create_dir(&journal).unwrap();
-    symlink("/dev/full", journal.join("verdicts-0000000001.jsonl")).unwrap();
     let flags = flags(folder.path());
+    let folder = Desk::with(folder, flags.clone()).await.stop().await;
+    let segment = journal.join("segment-0000000001.jsonl");
+    std::fs::remove_file(&segment).unwrap();
+    symlink("/dev/full", segment).unwrap();
     let court = Court::on(Desk::with(folder, flags).await).await;
     // The full disk is found by the first record; without a folder there is no second segment either.
     std::fs::remove_dir_all(&journal).unwrap();
@@ -341,21 +402,12 @@ async fn damage(folder: &std::path::Path, image: &str) {
     let store = Store::open(&folder.join("binauthz.db")).unwrap();
     let digest: binauthz_core::image::Digest = image.split_once('@').unwrap().1.parse().unwrap();
     let mut rows = store
-        .occurrences_of("projects/p/notes/signed", digest.as_bytes(), 10)
+        .occurrences_of("projects/p/notes/signed", digest.as_bytes(), None, 10)
         .await
         .unwrap();
     let mut row = rows.remove(0);
     row.document = "{}".to_owned();
-    let audit = binauthz_store::AuditRow {
-        sequence: 0,
-        time: 0,
-        principal: "test".to_owned(),
-        method: "damage".to_owned(),
-        resource: row.name.clone(),
-        status_code: 0,
-        request_id: String::new(),
-        detail: "{}".to_owned(),
-    };
+    let audit = audit_row();
     store
         .commit(Commit {
             audit,
@@ -510,33 +562,124 @@ async fn an_image_review_is_judged_by_the_same_policy() {
 }
 
 #[tokio::test]
-async fn workloads_can_be_warned_about_only_and_their_pods_are_denied() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("binauthz.yaml");
-    std::fs::write(&config, "warnOnlyForWorkloads: true\n").unwrap();
-    let flags = binauthz_server::Flags {
-        config: Some(config),
-        ..flags(folder.path())
-    };
-    let court = Court::on(Desk::with(folder, flags).await).await;
-    let image = court.unsigned();
-    let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
-        "spec": { "template": { "spec": { "containers": [{ "name": "c", "image": image }] } } },
-    });
-    let verdict = court.admit(&created(deployment)).await;
-    verdict.admitted();
-    assert!(
-        verdict.0["response"]["warnings"][0]
-            .as_str()
-            .unwrap()
-            .contains("its Pods will be denied")
-    );
-    assert_eq!(
-        court.record().await["advice"],
-        true,
-        "the record says that it was advice"
-    );
-    court.pod(&[&image]).await.denial();
-    assert!(court.record().await.get("advice").is_none());
+async fn every_denial_leaves_exactly_one_record() {
+    let court = Court::new().await;
+    let unsigned = court.unsigned();
+    let mut no_object = created(pod(&["nginx"]));
+    no_object["request"]["object"] = Value::Null;
+    let mut bad_namespace = created(pod(&["nginx"]));
+    bad_namespace["request"]["namespace"] = "Not A Namespace".into();
+    let unknown = json!({ "apiVersion": "example.com/v1", "kind": "Foo", "metadata": { "name": "x" } });
+    let denials = [
+        (created(pod(&[&unsigned])), "NO_ATTESTATIONS"),
+        (created(pod(&[&unsigned, "nginx", "redis:7"])), "NO_ATTESTATIONS"),
+        (created(pod(&["nginx"])), "NOT_PINNED"),
+        (created(pod(&["not a reference"])), "INVALID_REFERENCE"),
+        (created(unknown), "UNREVIEWABLE"),
+        (no_object, "UNREVIEWABLE"),
+        (bad_namespace, "UNREVIEWABLE"),
+        (
+            created(json!({ "apiVersion": "v1", "kind": "Pod" })),
+            "UNREVIEWABLE",
+        ),
+    ];
+    for (count, (review, reason)) in (1_usize..).zip(denials) {
+        court.admit(&review).await.denial();
+        let records = journal(court.desk.folder());
+        assert_eq!(records.len(), count, "{reason}");
+        let record = court.record().await;
+        assert_eq!(
+            (&record["verdict"], &record["reason"]),
+            (&json!("DENY"), &json!(reason))
+        );
+        assert_eq!(record["uid"], review["request"]["uid"]);
+    }
+}
+
+/// PO-05, AT-05: an attestor is its keys, whatever hangs on its note.
+#[tokio::test]
+async fn an_attestor_made_anew_with_another_key_trusts_nothing_of_before() {
+    let court = Court::new().await;
+    let image = court.signed().await;
+    court.pod(&[&image]).await.admitted();
+    let attestor = format!("/v1/{ATTESTOR}");
+    let create = "/v1/projects/p/attestors?attestorId=image-signing-attestor";
+    court.policy(always("ALWAYS_DENY")).await;
+    court.desk.delete(&attestor).await.ok();
+    court.desk.post(create, court.attestor_of_another()).await.ok();
+    court
+        .policy(require_attestation("ENFORCED_BLOCK_AND_AUDIT_LOG"))
+        .await;
+    for _ in 0..2 {
+        let verdict = court.pod(&[&image]).await;
+        assert!(
+            verdict.denial().contains("does not verify"),
+            "{}",
+            verdict.denial()
+        );
+    }
+    // With the old key it is trusted again.
+    court.policy(always("ALWAYS_DENY")).await;
+    court.desk.delete(&attestor).await.ok();
+    court.desk.post(create, court.attestor(true)).await.ok();
+    court
+        .policy(require_attestation("ENFORCED_BLOCK_AND_AUDIT_LOG"))
+        .await;
+    court.pod(&[&image]).await.admitted();
+}
+
+/// PO-02: cold and warm, before and after a change of the other one.
+#[tokio::test]
+async fn the_policies_of_two_projects_are_independent() {
+    let court = Court::new().await;
+    let register = json!({ "cluster": {
+        "name": "c", "binaryAuthorization": { "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" } } });
+    let clusters = "/v1/projects/q/locations/us-central1-a/clusters";
+    court.desk.post(clusters, register).await.ok();
+    let body = created(pod(&["nginx"])).to_string().into_bytes();
+    for (ours, theirs) in [
+        ("ALWAYS_DENY", "ALWAYS_ALLOW"),
+        ("ALWAYS_ALLOW", "ALWAYS_ALLOW"),
+        ("ALWAYS_ALLOW", "ALWAYS_DENY"),
+        ("ALWAYS_DENY", "ALWAYS_DENY"),
+    ] {
+        court.policy(always(ours)).await;
+        let policy = json!({ "defaultAdmissionRule": always(theirs) });
+        court.desk.put("/v1/projects/q/policy", policy).await.ok();
+        for _ in 0..3 {
+            for (project, mode) in [("p", ours), ("q", theirs)] {
+                let path = format!("/admit/projects/{project}/locations/us-central1-a/clusters/c");
+                let reply: Value = serde_json::from_str(&court.raw(&path, body.clone()).await.1).unwrap();
+                assert_eq!(
+                    reply["response"]["allowed"],
+                    mode == "ALWAYS_ALLOW",
+                    "{project} {reply}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_project_without_a_policy_is_denied_where_one_is_required() {
+    for require_policy in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let flags = binauthz_server::Flags {
+            require_policy,
+            ..flags(folder.path())
+        };
+        let court = Court::on(Desk::with(folder, flags).await).await;
+        let register = json!({ "cluster": {
+            "name": "c", "binaryAuthorization": { "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" } } });
+        let clusters = "/v1/projects/q/locations/us-central1-a/clusters";
+        court.desk.post(clusters, register).await.ok();
+        let path = "/admit/projects/q/locations/us-central1-a/clusters/c";
+        let body = created(pod(&["nginx"])).to_string().into_bytes();
+        let reply: Value = serde_json::from_str(&court.raw(path, body).await.1).unwrap();
+        assert_eq!(reply["response"]["allowed"], !require_policy, "{reply}");
+        if require_policy {
+            let cause = &reply["response"]["status"]["details"]["causes"][0];
+            assert_eq!(cause["reason"], "NO_POLICY");
+        }
+    }
 }

@@ -83,11 +83,45 @@ pub(super) async fn occurrences_are_found_by_note_digest_and_project(store: &Sto
         assert_eq!(found, expected, "{query:?}");
     }
     let digest = occurrence(1, "demo", NOTE).digest.unwrap();
-    assert_eq!(store.occurrences_of(NOTE, &digest, 10).await.unwrap().len(), 2);
-    assert_eq!(
-        store.occurrences_of(OTHER_NOTE, &digest, 10).await.unwrap().len(),
-        0
-    );
+    let of = |note: &'static str| store.occurrences_of(note, &digest, None, 10);
+    assert_eq!(of(NOTE).await.unwrap().len(), 2);
+    assert_eq!(of(OTHER_NOTE).await.unwrap().len(), 0);
+}
+
+pub(super) async fn the_newest_occurrences_come_first_page_by_page(store: &Store) {
+    let digest = [5; 32];
+    // By time and not by name: names start with a project. 3 and 4 are of the same moment.
+    let ages = [
+        (1, "z", 10),
+        (2, "a", 20),
+        (3, "m", 30),
+        (4, "b", 30),
+        (5, "a", 5),
+    ];
+    let changes = ages.map(|(number, project, created)| {
+        Change::InsertOccurrence(OccurrenceRow {
+            digest: Some(digest),
+            created,
+            ..occurrence(number, project, NOTE)
+        })
+    });
+    commit(store, changes.into()).await.unwrap();
+    for limit in 1..=6 {
+        let (mut found, mut older_than) = (Vec::new(), None);
+        loop {
+            let rows = store
+                .occurrences_of(NOTE, &digest, older_than, limit)
+                .await
+                .unwrap();
+            assert!(rows.len() <= usize::try_from(limit).unwrap());
+            found.extend(rows.iter().map(|row| row.created));
+            match rows.last() {
+                Some(row) => older_than = Some(row.age()),
+                None => break,
+            }
+        }
+        assert_eq!(found, [30, 30, 20, 10, 5], "{limit} a page");
+    }
 }
 
 pub(super) async fn an_occurrence_is_replaced_and_deleted(store: &Store) {

@@ -9,7 +9,10 @@ use crate::OpenError;
 const APPLICATION_ID: i32 = 0x4241_5a31;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_newest_occurrences.sql"),
+];
 
 const REGISTER: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     number INTEGER PRIMARY KEY,

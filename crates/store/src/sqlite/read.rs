@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::rows::{
-    AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_ROWS, OccurrenceQuery, OccurrenceRow,
+    Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_ROWS, OccurrenceQuery, OccurrenceRow,
     OccurrenceScope, Resource, TokenRow,
 };
 
@@ -84,6 +84,28 @@ pub(crate) fn list_occurrences(
     let after = query.after.as_deref().unwrap_or_default();
     let rows = statement.query_map(
         params![scope, query.digest, after, bounded(query.limit)],
+        occurrence_row,
+    )?;
+    rows.collect()
+}
+
+/// Occurrences of a note that speak of a digest, the newest first.
+pub(crate) fn newest_occurrences(
+    connection: &Connection,
+    note: &str,
+    digest: &[u8; 32],
+    older_than: Option<&Age>,
+    limit: u32,
+) -> Answer<Vec<OccurrenceRow>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, project, note, digest, resource_uri, kind, document, fingerprint, created, updated
+         FROM occurrence WHERE digest = ?1 AND note = ?2 AND (created, name) < (?3, ?4)
+         ORDER BY created DESC, name DESC LIMIT ?5",
+    )?;
+    // Nothing is created in the last microsecond there is.
+    let (created, name) = older_than.map_or((i64::MAX, ""), |age| (age.created, age.name.as_str()));
+    let rows = statement.query_map(
+        params![digest, note, created, name, bounded(limit)],
         occurrence_row,
     )?;
     rows.collect()
@@ -213,7 +235,7 @@ mod tests {
             .split('"')
             .filter(|piece| piece.starts_with("SELECT") && piece.contains("WHERE"))
             .collect();
-        assert_eq!(statements.len(), 12);
+        assert_eq!(statements.len(), 13);
         for sql in statements {
             let plan = plan(sql);
             assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}\n{plan}");
@@ -225,10 +247,10 @@ mod tests {
         let source = include_str!("read.rs");
         let sql = source
             .split('"')
-            .find(|piece| piece.contains("note = ?1 AND digest = ?2"))
+            .find(|piece| piece.contains("ORDER BY created DESC"))
             .unwrap();
         assert!(
-            plan(sql).contains("occurrence_by_digest (digest=? AND note=? AND name>?)"),
+            plan(sql).contains("occurrence_by_age (digest=? AND note=? AND (created,name)<(?,?))"),
             "{}",
             plan(sql)
         );

@@ -202,16 +202,21 @@ fn every_kind_of_decision_13_is_read_and_no_other() {
     // AD-04: a kind that is not in the table is an error, whatever it looks like.
     for kind in [
         "evil/v9 Foo",
-        "v9 Pod",
         "evil/v1 Deployment",
         "v1 Deployment",
         "apps/v1 Pod",
         "apps/v1 deployment",
         "v1 ConfigMap",
-        "batch/v9 Job",
     ] {
         let error = images(review(kind, "CREATE", template).as_bytes()).unwrap_err();
         assert!(error.contains("is not known to carry images"), "{kind}: {error}");
+    }
+    for kind in ["v9 Pod", "batch/v9 Job"] {
+        let error = images(review(kind, "CREATE", template).as_bytes()).unwrap_err();
+        assert!(
+            error.contains("is of a version that is not known"),
+            "{kind}: {error}"
+        );
     }
 }
 
@@ -451,10 +456,22 @@ fn the_old_object_can_only_narrow() {
 }
 
 fn decision(rule: Rule, enforcement: Enforcement, break_glass: Option<BreakGlass>) -> Decision {
+    decision_on(&["nginx:1.25".to_owned()], rule, enforcement, break_glass)
+}
+
+fn decision_on(
+    images: &[String],
+    rule: Rule,
+    enforcement: Enforcement,
+    break_glass: Option<BreakGlass>,
+) -> Decision {
     let cluster = "projects/p/locations/l/clusters/c".parse().unwrap();
     let request = Asked {
         subject: Subject::new(cluster, "prod".parse().unwrap(), Some("default"), "p.svc.id.goog").unwrap(),
-        images: vec![RequestedImage::new("spec.containers[0]", "nginx:1.25")],
+        images: images
+            .iter()
+            .map(|image| RequestedImage::new("spec.containers[0]", image.as_str()))
+            .collect(),
         break_glass,
     };
     let policy = Policy {
@@ -565,6 +582,13 @@ fn advice_lets_through_and_warns() {
             .unwrap()
             .starts_with("its Pods will be denied: Image nginx:1.25")
     );
+    assert_eq!(
+        advice["auditAnnotations"],
+        json!({
+            "advice": "true",
+            "overridden-verification-result": "'nginx:1.25' : Denied by an ALWAYS_DENY admission rule\n",
+        })
+    );
     assert!(
         reply(&address().advice(&decision(Rule::AlwaysAllow, Enforcement::Block, None)))
             .get("warnings")
@@ -573,17 +597,75 @@ fn advice_lets_through_and_warns() {
 }
 
 #[test]
-fn warnings_fit_into_a_header_line() {
-    let refused = refuse(
-        Reason::Unreviewable(format!("line\r\nSet-Cookie: x{}", "y".repeat(2000))),
-        None,
-    );
-    let advice = reply(&address().advice(&refused));
-    let warning = advice["warnings"][0].as_str().unwrap();
+fn advice_on_what_is_admitted_is_the_verdict() {
+    let opened = BreakGlass::read(None, Some("INC-1"));
+    for decision in [
+        decision(Rule::AlwaysAllow, Enforcement::Block, None),
+        decision(Rule::AlwaysDeny, Enforcement::DryRun, None),
+        decision(Rule::AlwaysDeny, Enforcement::Block, opened.clone()),
+        decision(Rule::AlwaysAllow, Enforcement::Block, opened),
+    ] {
+        let (advice, verdict) = (address().advice(&decision), address().verdict(&decision));
+        assert_eq!(reply(&advice), reply(&verdict));
+        assert!(!String::from_utf8(advice).unwrap().contains("Pods will be denied"));
+    }
+}
+
+fn warnings(reply: &serde_json::Value) -> Vec<&str> {
+    reply["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning.as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_warning_is_one_line_that_moves_no_cursor() {
+    for filler in ["y", "é", "💣", "\u{202e}", "\u{2066}", "\u{1b}[2J", "\u{9b}"] {
+        let why = format!("line\r\nSet-Cookie: x{}", filler.repeat(5_000));
+        let advice = reply(&address().advice(&refuse(Reason::Unreviewable(why), None)));
+        let warnings = warnings(&advice);
+        assert_eq!(warnings.len(), 1, "{filler:?}");
+        assert!(
+            warnings[0].len() <= LONGEST_WARNING + '…'.len_utf8() && !warnings[0].contains(is_unprintable),
+            "{filler:?} {}",
+            warnings[0]
+        );
+        assert!(warnings[0].contains("line  Set-Cookie: x"));
+    }
+}
+
+/// A dry-run verdict on Pods that run these images.
+fn dry_run_of(images: &[String]) -> serde_json::Value {
+    reply(&address().verdict(&decision_on(images, Rule::AlwaysDeny, Enforcement::DryRun, None)))
+}
+
+#[test]
+fn whole_sentences_are_warned_about_and_the_rest_is_counted() {
+    let images = |count: usize| {
+        (0..count)
+            .map(|number| format!("registry.test/app/web-{number}:1"))
+            .collect::<Vec<_>>()
+    };
+    let few = dry_run_of(&images(20));
+    assert_eq!(warnings(&few).len(), 20, "all of them, where they fit");
     assert!(
-        warning.chars().count() <= LONGEST_WARNING && !warning.contains(char::is_control),
-        "{warning}"
+        warnings(&few)
+            .iter()
+            .all(|warning| warning.ends_with("admission rule"))
     );
+
+    let many = dry_run_of(&images(300));
+    let shown = warnings(&many);
+    let (last, whole) = shown.split_last().unwrap();
+    assert_eq!(*last, format!("and {} more", 300 - whole.len()));
+    assert!(whole.iter().all(|warning| warning.ends_with("admission rule")));
+    let total: usize = shown.iter().map(|warning| warning.len()).sum();
+    assert!((3_500..=WARNING_BYTES).contains(&total), "{total}");
+
+    let same = dry_run_of(&vec!["nginx".to_owned(); 300]);
+    assert_eq!(warnings(&same).len(), 1, "the same sentence once");
 }
 
 #[test]

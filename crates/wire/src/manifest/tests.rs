@@ -77,6 +77,121 @@ fn json_is_a_manifest_too() {
     );
 }
 
+/// What is written once and meant twice means what it means in `kubectl`.
+const ANCHORED: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: &meta {name: d, labels: {app: a}}
+spec:
+  template:
+    metadata: *meta
+    spec:
+      containers:
+      - &main {name: c, image: registry.test/app:1}
+      - <<: *main
+        name: e
+      initContainers:
+      - <<: [*main, {image: registry.test/never:1}]
+        name: i
+";
+
+#[test]
+fn anchors_aliases_and_merge_keys_are_followed() {
+    let manifests = read(ANCHORED.as_bytes()).unwrap();
+    let workload = manifests[0].workload().unwrap();
+    let images: Vec<(&str, &str)> = workload
+        .images()
+        .iter()
+        .map(|image| (image.container(), image.image()))
+        .collect();
+    let image = "registry.test/app:1";
+    assert_eq!(images, [("c", image), ("e", image), ("i", image)]);
+    assert_eq!(workload.label("app"), Some("a"));
+}
+
+#[test]
+fn aliases_cannot_mean_more_than_a_file_can_say() {
+    let mut laughs = "apiVersion: v1\nkind: ConfigMap\na: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..8 {
+        let many = vec![format!("*a{}", level - 1); 10].join(",");
+        laughs += &format!("l{level}: &a{level} [{many}]\n");
+    }
+    let quadratic = format!(
+        "apiVersion: v1\nkind: ConfigMap\na: &a [{}]\nb: [{}]\n",
+        vec!["x"; 5_000].join(","),
+        vec!["*a"; 5_000].join(",")
+    );
+    for bomb in [
+        laughs.as_str(),
+        &quadratic,
+        "apiVersion: v1\nkind: ConfigMap\na: &a [*a]\n",
+        "apiVersion: v1\nkind: ConfigMap\na: &a {<<: *a}\n",
+        "apiVersion: v1\nkind: ConfigMap\na: *nobody\n",
+        "apiVersion: v1\nkind: ConfigMap\na: {b: 1, b: 2}\n",
+    ] {
+        assert!(
+            read(bomb.as_bytes()).is_err(),
+            "{}",
+            bomb.get(..80).unwrap_or(bomb)
+        );
+    }
+}
+
+#[test]
+fn a_rendered_chart_may_be_larger_than_a_request() {
+    let padding = "x".repeat(crate::json::Limits::API.bytes);
+    let text =
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{a: \"{padding}\"}}\n");
+    assert_eq!(read(text.as_bytes()).unwrap().len(), 1);
+    let padding = "x".repeat(crate::json::Limits::MANIFEST.bytes);
+    assert!(read(format!("a: {padding}").as_bytes()).is_err());
+}
+
+#[test]
+fn only_lists_of_kubernetes_are_taken_apart() {
+    let item = "{metadata: {name: x}, spec: {containers: [{image: i}]}}";
+    for (api_version, kind, expected) in [
+        ("v1", "PodList", "v1 Pod"),
+        ("apps/v1", "DeploymentList", "apps/v1 Deployment"),
+        ("v1", "SecretList", "v1 SecretList"),
+        ("example.test/v1", "AllowList", "example.test/v1 AllowList"),
+        ("example.test/v1", "PodList", "example.test/v1 PodList"),
+        ("example.test/v1", "List", "example.test/v1 List"),
+    ] {
+        let text = format!("{{apiVersion: {api_version}, kind: {kind}, items: [{item}]}}");
+        let manifests = read(text.as_bytes()).unwrap();
+        assert_eq!(manifests[0].kind().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_known_kind_of_an_unknown_version_is_not_passed_over() {
+    for (api_version, kind, expected) in [
+        ("apps/v2", "Deployment", "expected `apps/v1` or `apps/v1beta2`"),
+        ("v2", "Pod", "expected `v1`"),
+        ("batch/v2", "Job", "expected `batch/v1`"),
+    ] {
+        let text = format!("{{apiVersion: {api_version}, kind: {kind}}}");
+        let error = read(text.as_bytes()).unwrap()[0]
+            .workload()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected) && error.contains(kind), "{error}");
+    }
+    for (api_version, kind) in [
+        ("batch.volcano.sh/v1alpha1", "Job"),
+        ("v1", "Service"),
+        ("v1", "Deployment"),
+    ] {
+        let text = format!("{{apiVersion: {api_version}, kind: {kind}}}");
+        let error = read(text.as_bytes()).unwrap()[0].workload().unwrap_err();
+        assert!(
+            matches!(error, InvalidObject::Workload(InvalidWorkload::UnknownKind(_))),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn what_is_no_manifest_is_refused() {
     let nested = format!(

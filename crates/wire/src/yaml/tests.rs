@@ -68,6 +68,17 @@ fn one_document_means_one() {
 }
 
 #[test]
+fn direction_marks_are_written_as_escapes_and_read_back() {
+    let value = json!({"a\u{202e}b": "x\u{2066}y\\", "plain": "ü 🦀", "text0_": ["\u{200f}", "textx0_"]});
+    let text = write(&value);
+    assert_eq!(
+        text,
+        "plain: ü 🦀\ntext0_:\n- \"\\u200f\"\n- textx0_\n\"a\\u202eb\": \"x\\u2066y\\\\\"\n"
+    );
+    assert_eq!(read(&text), value);
+}
+
+#[test]
 fn bombs_are_refused_before_they_go_off() {
     let laughs = "a: &a [x,x,x,x]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nd: [*c,*c,*c,*c]\n";
     refused(laughs);
@@ -90,6 +101,7 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
         Just("-----BEGIN X-----\nabc\n-----END X-----\n".to_owned()),
         Just("2026-11-23T00:00:00Z".to_owned()),
         Just("\u{feff}\u{85}\u{2028}\u{7}".to_owned()),
+        "[a\\\\'\"text0_\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2066}-\u{2069}\n\t]{0,12}",
     ];
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -113,6 +125,8 @@ proptest! {
         let text = write(&value);
         let read: serde_json::Value = parse(text.as_bytes()).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?.into();
         prop_assert_eq!(read, value, "{}", text);
+        let shown = text.chars().find(|c| acts_on_display(*c) && *c != '\n');
+        prop_assert_eq!(shown, None, "{}", text);
     }
 
     #[test]

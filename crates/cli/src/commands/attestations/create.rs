@@ -76,7 +76,7 @@ impl Flags {
             .and_then(serde_json::Value::as_str)
             .unwrap_or("");
         let line = format!("Stored an attestation of {} [{name}].", draft.resource_uri);
-        output::show_done(settings.format.as_ref(), &stored, &line);
+        output::show_done(settings.format.as_ref(), &stored, &line)?;
         Ok(Exit::Done)
     }
 }

@@ -1,12 +1,12 @@
 //! `attestations list`: which images are signed, and by whom.
 
 use clap::Args;
-use serde_json::Value;
 
 use crate::{
     artifact,
     failure::{Exit, Failure},
-    names, output,
+    listing::{List, ListFlags},
+    names,
     settings::Settings,
 };
 
@@ -17,6 +17,7 @@ const COLUMNS: &str = "name.basename(),resourceUri,createTime,attestation.signat
 #[command(
     after_help = "Examples:\n  binauthz attestations list --attestor=image-signing-attestor\n  \
     binauthz attestations list --attestor=image-signing-attestor --artifact-url=IMAGE@sha256:…\n  \
+    binauthz attestations list --sort-by=~createTime --limit=10 --filter='resourceUri:prod'\n  \
     binauthz attestations list --format='table(name, createTime, resourceUri)'"
 )]
 pub struct Flags {
@@ -29,23 +30,23 @@ pub struct Flags {
     /// Only of this image (by its digest)
     #[arg(long, value_name = "IMAGE")]
     artifact_url: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 10_000)]
-    limit: usize,
+    #[command(flatten)]
+    list: ListFlags,
 }
 
 impl Flags {
     /// Lists.
     pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
-        let filter = match &self.artifact_url {
-            Some(url) => format!("has_suffix(resourceUrl, \"{}\")", artifact::pinned(url)?.digest()),
-            None => String::new(),
-        };
-        let client = settings.client()?;
+        // Other kinds of occurrences (builds, vulnerabilities) may hang on the same project.
+        let mut filter = "kind=\"ATTESTATION\"".to_owned();
+        if let Some(url) = &self.artifact_url {
+            let digest = *artifact::pinned(url)?.digest();
+            filter.push_str(&format!(" AND has_suffix(resourceUrl, \"{digest}\")"));
+        }
         let parent = match &self.attestor {
             Some(attestor) => {
                 let name = names::attestor(attestor, self.attestor_project.as_deref(), settings)?;
-                let found = client.get(&names::path("v1", &name), &[]).await?;
+                let found = settings.client()?.get(&names::path("v1", &name), &[]).await?;
                 let note = found
                     .get("userOwnedGrafeasNote")
                     .and_then(|note| note.get("noteReference")?.as_str());
@@ -54,13 +55,12 @@ impl Flags {
             }
             None => format!("/v1/projects/{}/occurrences", settings.project()?),
         };
-        let found = client
-            .list(&parent, &[("filter", filter.as_str())], "occurrences", self.limit)
-            .await?;
-        // Other kinds of occurrences (builds, vulnerabilities) may hang on the same project.
-        let is_attestation = |found: &Value| found.get("kind").and_then(Value::as_str) == Some("ATTESTATION");
-        let attestations: Vec<Value> = found.into_iter().filter(is_attestation).collect();
-        output::show_list(settings.format.as_ref(), &attestations, COLUMNS);
-        Ok(Exit::Done)
+        let list = List {
+            path: &parent,
+            query: &[("filter", &filter)],
+            field: "occurrences",
+            columns: COLUMNS,
+        };
+        self.list.show(&list, settings).await
     }
 }

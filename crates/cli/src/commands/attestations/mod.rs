@@ -57,13 +57,13 @@ impl Command {
             Command::List(flags) => flags.run(settings).await,
             Command::Describe(flag) => {
                 let path = names::path("v1", &flag.name(settings)?);
-                output::show_one(format, &settings.client()?.get(&path, &[]).await?);
+                output::show_one(format, &settings.client()?.get(&path, &[]).await?)?;
                 Ok(Exit::Done)
             }
             Command::Delete(flag) => {
                 let name = flag.name(settings)?;
                 let answer = settings.client()?.delete(&names::path("v1", &name)).await?;
-                output::show_done(format, &answer, &format!("Deleted attestation [{name}]."));
+                output::show_done(format, &answer, &format!("Deleted attestation [{name}]."))?;
                 Ok(Exit::Done)
             }
         }

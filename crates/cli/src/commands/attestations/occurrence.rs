@@ -18,11 +18,14 @@ pub(super) struct AuthorityFlags {
     #[arg(long)]
     attestor: Option<String>,
     /// Project of the attestor, where it differs
-    #[arg(long, value_name = "PROJECT", requires = "attestor")]
+    #[arg(long, value_name = "PROJECT", requires = "attestor", conflicts_with = "note")]
     attestor_project: Option<String>,
     /// Note, where the attestor may not be read: id, or `projects/PROJECT/notes/NOTE`
     #[arg(long)]
     note: Option<String>,
+    /// Project of the note, where it differs
+    #[arg(long, value_name = "PROJECT", requires = "note", conflicts_with = "attestor")]
+    note_project: Option<String>,
 }
 
 /// Where the attestation hangs, and the attestor's keys where one was named.
@@ -45,7 +48,7 @@ impl AuthorityFlags {
         let Some(attestor) = &self.attestor else {
             let note = names::required(self.note.as_deref(), "--attestor")?;
             return Ok(Authority {
-                note: names::note(note, None, settings)?,
+                note: names::note(note, self.note_project.as_deref(), settings)?,
                 attestor: None,
             });
         };

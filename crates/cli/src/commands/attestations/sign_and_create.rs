@@ -47,6 +47,9 @@ pub struct Flags {
     /// Sign the payload in DSSE's pre-authentication encoding
     #[arg(long)]
     pae_encode_payload: bool,
+    /// Type in that encoding: the server accepts only this one
+    #[arg(long, value_name = "TYPE", requires = "pae_encode_payload", value_parser = [signature::PAE_TYPE], default_value = signature::PAE_TYPE)]
+    dsse_type: String,
     /// Store it only if the attestor accepts it
     #[arg(long)]
     validate: bool,
@@ -60,7 +63,7 @@ impl Flags {
         let authority = self.authority.resolve(&client, settings).await?;
         let payload = artifact.payload();
         let message = match self.pae_encode_payload {
-            true => signature::pae(signature::PAE_TYPE, &payload),
+            true => signature::pae(&self.dsse_type, &payload),
             false => payload.clone(),
         };
         let (id, bytes) = match &self.local_key {
@@ -80,7 +83,7 @@ impl Flags {
             .and_then(serde_json::Value::as_str)
             .unwrap_or("");
         let line = format!("Signed {} [{name}].", draft.resource_uri);
-        output::show_done(settings.format.as_ref(), &stored, &line);
+        output::show_done(settings.format.as_ref(), &stored, &line)?;
         Ok(Exit::Done)
     }
 
@@ -102,7 +105,7 @@ impl Flags {
         };
         Ok((
             id,
-            signing::with_key_service(client, &version, message)
+            signing::with_key_service(client, &version, message, None)
                 .await?
                 .signature,
         ))

@@ -1,5 +1,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use binauthz_core::attestation::{Attestation, Signature};
+use binauthz_core::attestor::{Attestor, AttestorKey};
+use binauthz_core::evidence::{Examination, Next};
+use binauthz_core::key::PublicKey;
+use binauthz_core::signature::pgp::Certificate;
 use tokio::sync::oneshot;
 
 use super::*;
@@ -15,6 +20,64 @@ fn key(first_byte: u8, number: u8) -> ProofKey {
         note: "projects/p/notes/n".parse().unwrap(),
         digest: Digest::from_bytes(bytes),
     }
+}
+
+macro_rules! pgp {
+    ($file:literal) => {
+        include_str!(concat!("../../../../core/tests/fixtures/pgp/", $file))
+    };
+}
+
+/// When the shorter of two signatures by one key ends: 365 days after 2026-02-01.
+const END: UnixTime = UnixTime::from_seconds(1_801_440_000);
+
+/// What an attestation with this signature proves at [`NOW`].
+fn proven(message: &str) -> Answer {
+    let certificate = Certificate::from_armored(pgp!("attached/key.asc")).unwrap();
+    let key_id = certificate.fingerprint().to_owned();
+    let keys = vec![AttestorKey::new("", "", PublicKey::Pgp(Box::new(certificate)))];
+    let note: NoteName = "projects/p/notes/n".parse().unwrap();
+    let attestor = Attestor::new("projects/p/attestors/a".parse().unwrap(), note.clone(), keys, 7).unwrap();
+    let payload = pgp!("payload.json").as_bytes().to_vec();
+    let digest = binauthz_core::payload::unverified_digest(&payload).unwrap();
+    let signature = Signature {
+        key_id,
+        bytes: message.as_bytes().to_vec(),
+    };
+    let name = "projects/p/occurrences/o".parse().unwrap();
+    let mut examination = Examination::new(Arc::new(attestor), digest, NOW);
+    let attestation = Attestation::claimed(name, note, payload, vec![signature]);
+    assert_eq!(examination.look_at(&attestation), Next::Enough);
+    Answer::Found(Arc::new(examination.finish()))
+}
+
+fn before(time: UnixTime) -> UnixTime {
+    UnixTime::from_micros(time.as_micros() - 1)
+}
+
+#[tokio::test]
+async fn what_ends_by_itself_is_known_until_then_and_looked_at_again_after() {
+    let proofs = Proofs::new();
+    let ends = proven(pgp!("signature-expires-later/message.asc"));
+    proofs.learn(key(1, 1), NOW, async { ends }).await;
+    assert!(proofs.known(&key(1, 1), before(END)).is_some());
+    assert!(proofs.known(&key(1, 1), END).is_none());
+    // The next one found in its place stays, and so does that there is none.
+    let lasting = proven(pgp!("attached/message.asc"));
+    assert!(is_found(&proofs.learn(key(1, 1), END, async { lasting }).await));
+    let found = proofs.known(&key(1, 1), END).unwrap();
+    assert_eq!(found.proofs[0].until(), None);
+}
+
+#[tokio::test]
+async fn what_ended_and_was_not_replaced_is_not_asked_about_without_pause() {
+    let proofs = Proofs::new();
+    let ends = proven(pgp!("signature-expires-later/message.asc"));
+    proofs.learn(key(1, 1), NOW, async { ends }).await;
+    proofs.learn(key(1, 1), END, async { nothing_proven() }).await;
+    let found = proofs.known(&key(1, 1), END).unwrap();
+    assert!(found.proofs.is_empty());
+    assert_eq!(proofs.len(), (0, 1), "one entry, and it is the new one");
 }
 
 fn nothing_proven() -> Answer {

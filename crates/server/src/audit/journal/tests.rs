@@ -2,15 +2,22 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
+use binauthz_wire::tlog::{Checkpoint, Fault, Summary, Verifier, VerifierKey};
+
 use super::*;
 
 fn line(number: usize) -> Vec<u8> {
     format!(r#"{{"n":{number},"pad":"{}"}}"#, "x".repeat(number % 50)).into_bytes()
 }
 
+/// Not one of the lines that the log writes about itself.
+fn is_test(row: &Row) -> bool {
+    row.record["n"].is_u64()
+}
+
 fn numbers(journal: &Journal, query: &Tail) -> Vec<u64> {
     journal
-        .tail(query, |_| true)
+        .tail(query, is_test)
         .unwrap()
         .rows
         .iter()
@@ -18,26 +25,57 @@ fn numbers(journal: &Journal, query: &Tail) -> Vec<u64> {
         .collect()
 }
 
-fn open(folder: &Path, segment_bytes: u64, keep_segments: usize) -> Journal {
-    Journal::open(
-        folder,
-        JournalSettings {
-            segment_bytes,
-            keep_segments,
-        },
-    )
-    .unwrap()
+fn master() -> MasterKey {
+    MasterKey::new(&[7; MasterKey::BYTES]).unwrap()
+}
+
+fn open(folder: &Path, segment_bytes: u64, keep_bytes: u64) -> Journal {
+    let settings = JournalSettings {
+        segment_bytes,
+        keep_bytes,
+        ..JournalSettings::default()
+    };
+    Journal::open(folder, settings, &master()).unwrap()
+}
+
+/// Verifies what is in the folder, as an outsider would.
+fn verify(folder: &Path) -> Result<Summary, Fault> {
+    let key: VerifierKey = fs::read_to_string(folder.join("log.vkey"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let anchor = fs::read_to_string(folder.join("checkpoint")).unwrap();
+    let anchor = Checkpoint::open(&anchor, &key).unwrap();
+    let mut verifier = Verifier::new(key, Some(anchor));
+    for number in segment::numbers(folder).unwrap() {
+        verifier.begin_file();
+        for line in written(folder, number).lines() {
+            verifier.line(line.as_bytes())?;
+        }
+    }
+    verifier.finish()
+}
+
+/// What a segment holds before the room that was made ahead.
+fn written(folder: &Path, number: u64) -> String {
+    let bytes = fs::read(segment::path(folder, number)).unwrap();
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    assert!(
+        bytes[end..].iter().all(|byte| *byte == 0),
+        "nothing behind the room"
+    );
+    String::from_utf8(bytes[..end].to_vec()).unwrap()
 }
 
 #[tokio::test]
 async fn records_come_back_newest_first_across_segments_and_restarts() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path(), 1_000, 1_000);
+    let journal = open(folder.path(), 1_000, 1 << 30);
     for number in 0..200 {
         journal.append(line(number)).await.unwrap();
     }
     drop(journal);
-    let journal = open(folder.path(), 1_000, 1_000);
+    let journal = open(folder.path(), 1_000, 1 << 30);
     journal.append(line(200)).await.unwrap();
     assert!(segment::numbers(folder.path()).unwrap().len() > 5, "rotated");
     assert_eq!(
@@ -55,7 +93,7 @@ async fn records_come_back_newest_first_across_segments_and_restarts() {
                     before,
                     ..Tail::newest(7)
                 },
-                |_| true,
+                is_test,
             )
             .unwrap();
         paged.extend(page.rows.iter().map(|row| row.record["n"].as_u64().unwrap()));
@@ -70,7 +108,9 @@ async fn records_come_back_newest_first_across_segments_and_restarts() {
         "pages neither repeat nor lose"
     );
     let even = journal
-        .tail(&Tail::newest(2), |row| row.record["n"].as_u64().unwrap() % 2 == 0)
+        .tail(&Tail::newest(2), |row| {
+            row.record["n"].as_u64().is_some_and(|n| n % 2 == 0)
+        })
         .unwrap();
     assert_eq!(even.rows[1].record["n"], 198);
     let nothing = journal
@@ -91,7 +131,7 @@ async fn records_come_back_newest_first_across_segments_and_restarts() {
 #[tokio::test]
 async fn one_sync_serves_many_records() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path(), 1 << 30, 2);
+    let journal = open(folder.path(), 1 << 30, 1 << 30);
     let all: Vec<_> = (0..1_000).map(|number| journal.append(line(number))).collect();
     for durable in all {
         durable.await.unwrap();
@@ -107,8 +147,11 @@ async fn one_sync_serves_many_records() {
 #[tokio::test]
 async fn a_torn_end_is_cut_and_whole_records_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    for torn in [&b"{\"n\":9,\"pad"[..], &[0; 5_000], b"{\"n\":9}"] {
-        let journal = open(folder.path(), 1 << 20, 2);
+    for (round, torn) in [&b"{\"n\":9,\"pad"[..], &[0; 5_000], b"{\"n\":9}"]
+        .into_iter()
+        .enumerate()
+    {
+        let journal = open(folder.path(), 1 << 20, 1 << 30);
         journal.append(line(1)).await.unwrap();
         drop(journal);
         let newest = segment::path(folder.path(), 1);
@@ -118,18 +161,52 @@ async fn a_torn_end_is_cut_and_whole_records_are_kept() {
             .unwrap()
             .write_all(torn)
             .unwrap();
-        let journal = open(folder.path(), 1 << 20, 2);
+        let journal = open(folder.path(), 1 << 20, 1 << 30);
         journal.append(line(2)).await.unwrap();
         assert_eq!(numbers(&journal, &Tail::newest(2)), [2, 1]);
-        let text = fs::read(&newest).unwrap();
-        assert!(text.ends_with(b"\n") && !text.contains(&0));
+        assert!(written(folder.path(), 1).ends_with('\n'));
+        drop(journal);
+        assert!(verify(folder.path()).is_ok(), "round {round}");
     }
+}
+
+#[tokio::test]
+async fn blocks_that_a_crash_left_out_of_order_are_no_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
+    journal.append(line(1)).await.unwrap();
+    drop(journal);
+    let newest = segment::path(folder.path(), 1);
+    let whole = fs::read(&newest).unwrap();
+    // A batch of which the second block reached the disk and the first did not.
+    fs::write(
+        &newest,
+        [&whole[..], &[0; 4_096], b"{\"n\":3}\n", &[0; 70_000]].concat(),
+    )
+    .unwrap();
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
+    journal.append(line(2)).await.unwrap();
+    assert_eq!(numbers(&journal, &Tail::newest(5)), [2, 1]);
+    drop(journal);
+    assert!(verify(folder.path()).is_ok());
+}
+
+#[tokio::test]
+async fn a_segment_that_is_left_has_its_records_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1_000, 1 << 30);
+    for number in 0..100 {
+        journal.append(line(number)).await.unwrap();
+    }
+    assert!(segment::numbers(folder.path()).unwrap().len() > 2);
+    let first = fs::read(segment::path(folder.path(), 1)).unwrap();
+    assert!(first.ends_with(b"}\n") && !first.contains(&0));
 }
 
 #[tokio::test]
 async fn one_record_is_one_line_whatever_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path(), 1 << 20, 2);
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
     let hostile = "x\n{\"verdict\":\"ALLOW\"}\u{1b}[2J \u{7f}\u{9b}\u{2028}\u{202e}\u{feff} ünï";
     let mut raw = br#"{"n":1,"text":"a"#.to_vec();
     raw.extend_from_slice(b"\x1b[2J\r\n\"}");
@@ -138,54 +215,150 @@ async fn one_record_is_one_line_whatever_is_in_it() {
         .await
         .unwrap();
     journal.append(raw).await.unwrap();
-    let text = fs::read_to_string(segment::path(folder.path(), 1)).unwrap();
-    assert_eq!(text.matches('\n').count(), 2);
+    let text = written(folder.path(), 1);
+    assert_eq!(text.matches('\n').count(), 3, "{text}");
     assert!(
         text.chars()
             .all(|c| c == '\n' || !(c.is_control() || acts_on_display(c))),
         "{text:?}"
     );
-    let rows = journal.tail(&Tail::newest(2), |_| true).unwrap().rows;
+    let rows = journal.tail(&Tail::newest(2), is_test).unwrap().rows;
     assert_eq!(rows[1].record["text"], hostile, "escaped, not lost");
     assert_eq!(rows[0].record["text"], "a\u{1b}[2J\r\n");
 }
 
 #[tokio::test]
-async fn old_segments_go_and_new_ones_stay() {
+async fn old_segments_go_their_checkpoints_stay_and_what_is_left_verifies() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path(), 200, 3);
-    for number in 0..100 {
+    let journal = open(folder.path(), 2_000, 10_000);
+    for number in 0..200 {
         journal.append(line(number)).await.unwrap();
     }
     let kept = segment::numbers(folder.path()).unwrap();
-    assert_eq!(kept.len(), 3);
-    assert_eq!(numbers(&journal, &Tail::newest(1)), [99]);
+    assert!(kept.len() > 2 && kept[0] > 1, "{kept:?}");
+    assert_eq!(numbers(&journal, &Tail::newest(1)), [199]);
+    drop(journal);
+    let summary = verify(folder.path()).unwrap();
+    assert!(summary.first > 0 && summary.anchored && summary.signed + 1 == summary.size);
+    let key: VerifierKey = fs::read_to_string(folder.path().join("log.vkey"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    for number in 1..kept[kept.len() - 1] {
+        let name = format!("segment-{number:010}.checkpoint");
+        let note = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(Checkpoint::open(&note, &key).is_ok(), "segment {number}");
+    }
+}
+
+#[tokio::test]
+async fn segments_that_are_too_old_go_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = JournalSettings {
+        segment_bytes: 1_000,
+        keep_for: Duration::ZERO,
+        ..JournalSettings::default()
+    };
+    let journal = Journal::open(folder.path(), settings, &master()).unwrap();
+    for number in 0..100 {
+        journal.append(line(number)).await.unwrap();
+    }
+    assert_eq!(segment::numbers(folder.path()).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_segment_that_cannot_be_removed_refuses_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1_000, 0);
+    journal.append(line(0)).await.unwrap();
+    // A folder is no file to be removed.
+    fs::create_dir(folder.path().join("segment-0000000000.jsonl")).unwrap();
+    for number in 1..50 {
+        journal.append(line(number)).await.unwrap();
+    }
+    assert!(folder.path().join("segment-0000000000.jsonl").exists());
 }
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_the_journal_recovers() {
     let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path(), 1 << 20, 1 << 30));
+    fs::remove_file(segment::path(folder.path(), 1)).unwrap();
     symlink("/dev/full", segment::path(folder.path(), 1)).unwrap();
-    let journal = open(folder.path(), 1 << 20, 10);
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
     assert!(matches!(
         journal.append(line(1)).await,
         Err(JournalError::Write(_))
     ));
-    // The next segment is a real file.
+    // The next segment is a real file, and the log goes on from what was confirmed.
     journal.append(line(2)).await.unwrap();
-    assert_eq!(
-        fs::read_to_string(segment::path(folder.path(), 2))
-            .unwrap()
-            .lines()
-            .count(),
-        1
-    );
+    assert_eq!(written(folder.path(), 2).lines().count(), 2);
+    drop(journal);
+    fs::remove_file(segment::path(folder.path(), 1)).unwrap();
+    assert!(verify(folder.path()).is_ok());
+}
+
+#[tokio::test]
+async fn a_log_goes_on_after_a_restart_and_a_changed_one_never_does() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("journal");
+    for round in 0..3 {
+        let journal = open(&folder, 1_000, 1 << 30);
+        assert!(!journal.is_broken());
+        for number in 0..20 {
+            journal.append(line(round * 20 + number)).await.unwrap();
+        }
+    }
+    let origin = fs::read_to_string(folder.join("origin")).unwrap();
+    let summary = verify(&folder).unwrap();
+    assert!(summary.first == 0 && summary.anchored && summary.origin == origin);
+    let newest = *segment::numbers(&folder).unwrap().last().unwrap();
+    let path = segment::path(&folder, newest);
+    let good = fs::read_to_string(&path).unwrap();
+    fs::write(&path, good.replacen("\"n\":", "\"n\": ", 1)).unwrap();
+    let journal = open(&folder, 1_000, 1 << 30);
+    assert!(journal.is_broken(), "{good}");
+    journal.append(line(1)).await.unwrap();
+    drop(journal);
+    assert_ne!(fs::read_to_string(folder.join("origin")).unwrap(), origin);
+    assert!(verify(&folder).is_ok());
+    let aside = fs::read_dir(parent.path()).unwrap().count();
+    assert_eq!(aside, 2, "the broken one is kept");
+}
+
+#[tokio::test]
+async fn the_clock_has_quiet_logs_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
+    assert_eq!(journal.checkpoint().unwrap(), None);
+    // A header and a record, then a checkpoint and a record more.
+    for (number, size) in [(1, "2"), (2, "4")] {
+        journal.append(line(number)).await.unwrap();
+        journal.sign_soon();
+        journal.sign_soon();
+        let signed = || {
+            journal
+                .checkpoint()
+                .unwrap()
+                .and_then(|note| note.lines().nth(1).map(str::to_owned))
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while signed().as_deref() != Some(size) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        waited.await.unwrap();
+    }
+    for object in [&b""[..], b"{}", b"[1]", b"\"x\"", b"{\"a\":1"] {
+        let refused = journal.append(object.to_vec()).await;
+        assert!(matches!(refused, Err(JournalError::NotAnObject)));
+    }
 }
 
 #[tokio::test]
 async fn records_over_the_limit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path(), 1 << 20, 2);
+    let journal = open(folder.path(), 1 << 20, 1 << 30);
     let long = |length: usize| format!(r#"{{"n":"{}"}}"#, "x".repeat(length - 8)).into_bytes();
     assert!(matches!(
         journal.append(long(MAXIMUM_RECORD + 1)).await,
@@ -198,6 +371,7 @@ async fn records_over_the_limit_are_refused() {
 fn a_folder_that_cannot_be_made_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    let error = Journal::open(&folder.path().join("file/journal"), JournalSettings::default()).unwrap_err();
+    let folder = folder.path().join("file/journal");
+    let error = Journal::open(&folder, JournalSettings::default(), &master()).unwrap_err();
     assert!(error.to_string().contains("cannot open the verdict journal"));
 }

@@ -217,3 +217,47 @@ async fn a_shutdown_finishes_what_is_open_and_takes_nothing_new() {
     plain.server.await.unwrap();
     assert!(TcpStream::connect(plain.address).await.is_err());
 }
+
+#[test]
+fn http2_is_told_by_its_preface_however_it_arrives() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for size in 1..=PREFACE.len() {
+        let mut preface = Preface::default();
+        let found: Vec<bool> = PREFACE
+            .chunks(size)
+            .map(|chunk| preface.completes(chunk))
+            .collect();
+        let (last, before) = found.split_last().unwrap();
+        assert!(*last && !before.contains(&true), "{size} bytes at a time");
+        assert!(!preface.completes(PREFACE), "once");
+    }
+    for other in ["GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/1.1\r\n\r\n", "PRI"] {
+        let mut preface = Preface::default();
+        assert!(!preface.completes(other.as_bytes()), "{other}");
+    }
+    let mut with_more = Preface::default();
+    assert!(with_more.completes(&[PREFACE, b"frames"].concat()));
+}
+
+/// The first frame a client sends: no settings.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+#[tokio::test]
+async fn an_idle_http2_connection_without_tls_is_no_slow_head() {
+    let limits = Limits {
+        idle: Duration::from_secs(60),
+        ..impatient()
+    };
+    let plain = start(None, limits).await;
+    let mut idle = TcpStream::connect(plain.address).await.unwrap();
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    idle.write_all(&SETTINGS).await.unwrap();
+    // Settings come, and nothing else does for five times as long as a head may take.
+    let mut settings = [0; 9];
+    idle.read_exact(&mut settings).await.unwrap();
+    let waited = timeout(Duration::from_secs(1), async {
+        let mut rest = Vec::new();
+        idle.read_to_end(&mut rest).await
+    });
+    assert!(waited.await.is_err(), "it is still open");
+}
