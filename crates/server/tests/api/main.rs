@@ -15,5 +15,6 @@ mod routes;
 mod services;
 mod start;
 mod support;
+mod tokens;
 mod webhook;
 mod webhook_hostile;
