@@ -18,6 +18,26 @@ fn with_attestor(programs: &[&str]) -> Option<Desk> {
 }
 
 #[test]
+fn the_switch_of_continuous_validation_is_kept() {
+    let Some(desk) = Desk::with(&["gcloud"]) else {
+        return;
+    };
+    const SWITCH: &str = "gcloud alpha container binauthz continuous-validation";
+    let state = || {
+        desk.ok(&format!(
+            "{SWITCH} describe --format='value(enforcementPolicyConfig.enabled)'"
+        ))
+        .text()
+        .to_owned()
+    };
+    assert_eq!(state(), "False");
+    desk.ok(&format!("{SWITCH} enable"));
+    assert_eq!(state(), "True");
+    desk.ok(&format!("{SWITCH} disable"));
+    assert_eq!(state(), "False");
+}
+
+#[test]
 fn attestors_are_described_listed_updated_and_deleted() {
     let Some(desk) = with_attestor(&["gcloud"]) else {
         return;

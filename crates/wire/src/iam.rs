@@ -49,6 +49,17 @@ pub fn read_set_request(value: Value) -> Result<SetRequest, InvalidField> {
     read_policy_object(policy)
 }
 
+/// Reads `GetIamPolicyRequest`. There is one form of a policy, so the version asked for does not matter.
+pub fn read_get_request(value: Value) -> Result<(), InvalidField> {
+    let mut object = Object::new(value, "")?;
+    object.ignore("resource");
+    if let Some(mut options) = object.take_optional_object("options")? {
+        options.take_optional_i64("requestedPolicyVersion")?;
+        options.finish()?;
+    }
+    object.finish()
+}
+
 /// Reads a policy as it is stored.
 pub fn read_policy(value: Value) -> Result<SetRequest, InvalidField> {
     read_policy_object(Object::new(value, "")?)

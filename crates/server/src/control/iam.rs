@@ -3,7 +3,9 @@
 
 use binauthz_core::name::{AttestorName, CryptoKeyName, KeyRingName, NoteName, OccurrenceName};
 use binauthz_store::{ABSENT, Change, CommitError, Kind, NewResource};
-use binauthz_wire::iam::{Binding, read_policy, read_set_request, read_test_request, write_policy};
+use binauthz_wire::iam::{
+    Binding, read_get_request, read_policy, read_set_request, read_test_request, write_policy,
+};
 use binauthz_wire::json::{self, Limits};
 use serde_json::json;
 
@@ -222,7 +224,8 @@ async fn stored(app: &App, name: &str) -> Result<(Vec<Binding>, i64), ApiError> 
     }
 }
 
-async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+async fn read(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    read_get_request(call.take_body())?;
     let (name, _) = resource(app, &call).await?;
     let (bindings, revision) = stored(app, &name).await?;
     Ok(Reply::json(write_policy(&bindings, &etag::bytes(revision))))

@@ -138,6 +138,20 @@ async fn what_is_not_there_has_no_policy() {
             .await
             .refused("INVALID_ARGUMENT", expected);
     }
+    for (body, expected) in [
+        (
+            json!({ "options": { "requestedPolicyVersion": "three" } }),
+            "options.requestedPolicyVersion",
+        ),
+        (json!({ "options": { "version": 3 } }), "options.version"),
+        (json!({ "policy": {} }), "policy"),
+    ] {
+        court
+            .desk
+            .post("/v1/projects/p/notes/signed:getIamPolicy", body)
+            .await
+            .refused("INVALID_ARGUMENT", expected);
+    }
     // gcloud and Python write out what is empty.
     let empty = json!({ "policy": { "bindings": [], "auditConfigs": [], "etag": "", "version": 0 } });
     court.desk.post(path, empty).await.ok();

@@ -200,6 +200,20 @@ async fn lists_show_what_has_a_tag() {
         )
         .await
         .ok();
+    registry.push("demo/app/myservice", "v3", IMAGE, M2);
+    for (path, field, expected) in [
+        ("packages", "packages", 2),
+        ("dockerImages", "dockerImages", 3),
+        ("packages/myservice/versions", "versions", 2),
+        ("packages/myservice/tags", "tags", 3),
+    ] {
+        let path = format!("{REPOSITORY}/{path}");
+        assert_eq!(server.pages(&path, field, 1).await.len(), expected, "{path}");
+        server
+            .get(&format!("{path}?pageToken=nonsense"))
+            .await
+            .refused("INVALID_ARGUMENT", "pageToken");
+    }
     assert_eq!(
         versions["versions"][0]["relatedTags"].as_array().map(Vec::len),
         Some(2)

@@ -18,6 +18,7 @@ mod routes;
 mod services;
 mod start;
 mod support;
+mod tokens;
 mod webhook;
 mod webhook_callers;
 mod webhook_evidence;
