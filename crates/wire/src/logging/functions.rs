@@ -39,7 +39,10 @@ impl Function {
                 text.parse().is_ok_and(|address| net.contains(address))
             }),
             Function::Search(path, search) => search.test(view, |look| match path {
-                None => look(root),
+                None => {
+                    look(root);
+                    Truth::False
+                }
                 Some(path) => {
                     let subject = Subject {
                         path: path.clone(),
@@ -48,7 +51,7 @@ impl Function {
                     subject.any(root, &mut |node| {
                         look(node);
                         Truth::False
-                    });
+                    })
                 }
             }),
         }

@@ -94,10 +94,17 @@ impl Search {
         self.phrases.iter().map(Vec::len).sum()
     }
 
-    /// Whether the values under all these nodes together have everything.
-    pub(super) fn test(&self, view: &View<'_>, each: impl FnOnce(&mut dyn FnMut(&Node<'_>))) -> Truth {
+    /// Whether the values under all the nodes that `each` shows have everything together. What `each` answers says
+    /// whether it may have missed some: unknown.
+    pub(super) fn test(
+        &self,
+        view: &View<'_>,
+        each: impl FnOnce(&mut dyn FnMut(&Node<'_>)) -> Truth,
+    ) -> Truth {
         let mut found = vec![Truth::False; self.phrases.len()];
-        each(&mut |node| self.look(view, node, &mut found));
+        if each(&mut |node| self.look(view, node, &mut found)) == Truth::Unknown {
+            may_be_elsewhere(&mut found);
+        }
         Truth::all(found)
     }
 
@@ -105,11 +112,7 @@ impl Search {
         match node {
             Node::List(items) => items.iter().for_each(|item| self.look(view, item, found)),
             Node::Map(members) => members.iter().for_each(|(_, node)| self.look(view, node, found)),
-            Node::Veiled(_) => {
-                for truth in found.iter_mut().filter(|truth| **truth == Truth::False) {
-                    *truth = Truth::Unknown;
-                }
-            }
+            Node::Veiled(_) => may_be_elsewhere(found),
             scalar => {
                 let words = match scalar {
                     Node::Text(text) => words(&view.fold(text)),
@@ -122,6 +125,12 @@ impl Search {
                 }
             }
         }
+    }
+}
+
+fn may_be_elsewhere(found: &mut [Truth]) {
+    for truth in found.iter_mut().filter(|truth| **truth == Truth::False) {
+        *truth = Truth::Unknown;
     }
 }
 

@@ -11,6 +11,7 @@ fn shape() -> Entry<'static> {
         ("status", Node::from("Failure")),
         ("reason", "VIOLATES_POLICY".into()),
         ("message", message.into()),
+        ("details", Veil::anything().into()),
     ]);
     let payload = Node::labels([
         (
@@ -49,6 +50,9 @@ fn what_is_known_settles_what_it_can() {
         (r#"protoPayload.response.message.x:*"#, False),
         (r#"protoPayload.resourceName:"a b""#, False),
         (r#"protoPayload.resourceName:"ab""#, Unknown),
+        (r#"protoPayload.resourceName="ab""#, Unknown),
+        (r#"protoPayload.resourceName!="ab""#, Unknown),
+        (r#"protoPayload.resourceName!="a b""#, True),
         (r#"protoPayload.request.metadata.name=x"#, Unknown),
         (r#"protoPayload.request:*"#, Unknown),
         (
@@ -60,8 +64,13 @@ fn what_is_known_settles_what_it_can() {
         (r#"NOT protoPayload.request.metadata.name=x"#, Unknown),
         (r#""denied by attestor""#, True),
         (r#""robot""#, Unknown),
+        // A key whose value may be nothing may not be there.
+        (r#""details""#, Unknown),
+        (r#""message""#, True),
         (r#"SEARCH("failure")"#, True),
         (r#"SEARCH("robot")"#, Unknown),
+        (r#"SEARCH(protoPayload.request.metadata.name,"robot")"#, Unknown),
+        (r#"SEARCH(protoPayload.response.reason,"robot")"#, False),
         (r#"log_id("mylog")"#, False),
         (r#"sample(protoPayload.response.message,0.5)"#, Unknown),
         (r#"cast(protoPayload.response.message,INT64)=1"#, Unknown),
