@@ -61,7 +61,7 @@ pub(crate) enum InvalidSnapshot {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) project: ProjectId,
-    label: PolicyLabel,
+    label: Arc<PolicyLabel>,
     policy: Policy,
     attestors: BTreeMap<AttestorName, Arc<Attestor>>,
     clusters: BTreeMap<String, Evaluation>,
@@ -156,10 +156,10 @@ impl Snapshot {
             .map_err(|problem| field("policy", problem))?
             .policy;
         let mut snapshot = Snapshot {
-            label: PolicyLabel {
+            label: Arc::new(PolicyLabel {
                 name: format!("projects/{project}/policy"),
                 etag,
-            },
+            }),
             project,
             policy,
             attestors: BTreeMap::new(),
@@ -249,7 +249,7 @@ impl Snapshot {
         let standing = match evaluation {
             None => Standing::Unregistered,
             Some(evaluation) => Standing::Registered(Arc::new(Standpoint {
-                label: self.label.clone(),
+                label: Arc::clone(&self.label),
                 policy: self.policy.clone(),
                 system: SystemPolicy::shipped(),
                 attestors: self.attestors.clone(),

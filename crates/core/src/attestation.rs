@@ -8,6 +8,7 @@ use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
 use crate::signature::pgp::Fault;
 use crate::signature::pkix;
 use crate::time::UnixTime;
+use std::sync::Arc;
 
 /// Most signatures looked at in one attestation.
 pub const MAX_SIGNATURES: usize = 64;
@@ -71,7 +72,7 @@ impl Attestation {
 ///         occurrence: "projects/p/occurrences/o".parse().unwrap(),
 ///         digest,
 ///         repository: None,
-///         key_id: String::new(),
+///         key_id: "".into(),
 ///         until: None,
 ///     }
 /// }
@@ -92,7 +93,7 @@ pub struct VerifiedAttestation {
     occurrence: OccurrenceName,
     digest: Digest,
     repository: Option<String>,
-    key_id: String,
+    key_id: Arc<str>,
     until: Option<UnixTime>,
 }
 
@@ -132,7 +133,7 @@ impl VerifiedAttestation {
     }
 
     /// The id of the attestor's key that made it.
-    pub fn key_id(&self) -> &str {
+    pub fn key_id(&self) -> &Arc<str> {
         &self.key_id
     }
 
@@ -262,7 +263,7 @@ fn prove(
         occurrence: attestation.occurrence.clone(),
         digest: statement.digest,
         repository: attestor.match_identity().then_some(statement.docker_reference),
-        key_id: key.id().to_owned(),
+        key_id: key.shared_id(),
         until,
     }
 }

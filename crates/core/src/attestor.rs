@@ -2,6 +2,7 @@
 
 use crate::key::{InvalidPublicKey, PublicKey, reduced_id};
 use crate::name::{AttestorName, NoteName};
+use std::sync::Arc;
 
 /// Most keys one attestor may hold: room for many years of rotation, and a bound on one verification.
 pub const MAX_KEYS: usize = 200;
@@ -9,7 +10,7 @@ pub const MAX_KEYS: usize = 200;
 /// One key of an attestor.
 #[derive(Clone, Debug)]
 pub struct AttestorKey {
-    id: String,
+    id: Arc<str>,
     comment: String,
     key: PublicKey,
 }
@@ -18,9 +19,9 @@ impl AttestorKey {
     /// A key under `id`, or under its own id when `id` is empty. A PGP key's id is always its fingerprint.
     pub fn new(id: &str, comment: &str, key: PublicKey) -> Self {
         let id = match &key {
-            PublicKey::Pgp(certificate) => certificate.fingerprint().to_owned(),
-            PublicKey::Pkix(pkix) if id.is_empty() => pkix.default_id(),
-            PublicKey::Pkix(_) => id.to_owned(),
+            PublicKey::Pgp(certificate) => certificate.fingerprint().into(),
+            PublicKey::Pkix(pkix) if id.is_empty() => pkix.default_id().into(),
+            PublicKey::Pkix(_) => id.into(),
         };
         Self {
             id,
@@ -32,6 +33,11 @@ impl AttestorKey {
     /// The id signatures name this key by.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The id for a proof to share.
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
     }
 
     /// The comment given with the key.
@@ -90,7 +96,7 @@ impl Attestor {
                 .take(index)
                 .any(|earlier| reduced_id(earlier.id()) == reduced)
             {
-                return Err(InvalidAttestor::DuplicateKeyId(key.id.clone()));
+                return Err(InvalidAttestor::DuplicateKeyId(key.id.as_ref().to_owned()));
             }
         }
         Ok(Self {

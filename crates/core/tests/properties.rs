@@ -286,10 +286,10 @@ fn snapshot(required: &[u8], patterns: &[&str]) -> Snapshot {
         },
     };
     Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: String::new(),
-        },
+        }),
         policy,
         system: SystemPolicy::shipped(),
         attestors: attestors()

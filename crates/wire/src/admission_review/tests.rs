@@ -462,10 +462,10 @@ fn decision(rule: Rule, enforcement: Enforcement, break_glass: Option<BreakGlass
         ..Policy::google_default()
     };
     let snapshot = Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: String::new(),
-        },
+        }),
         policy,
         system: SystemPolicy::shipped(),
         attestors: std::collections::BTreeMap::new(),
