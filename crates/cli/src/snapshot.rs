@@ -68,7 +68,7 @@ type Aged = (Option<UnixTime>, Attestation);
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) project: ProjectId,
-    label: PolicyLabel,
+    label: Arc<PolicyLabel>,
     policy: Policy,
     /// Whether the server denies everything in a project without a policy.
     require_policy: bool,
@@ -173,10 +173,10 @@ impl Snapshot {
             .map_err(|problem| field("policy", problem))?
             .policy;
         let mut snapshot = Snapshot {
-            label: PolicyLabel {
+            label: Arc::new(PolicyLabel {
                 name: format!("projects/{project}/policy"),
                 etag,
-            },
+            }),
             project,
             policy,
             require_policy,
@@ -315,7 +315,7 @@ impl Snapshot {
             return Standing::NoPolicy;
         }
         Standing::Registered(Arc::new(Standpoint {
-            label: self.label.clone(),
+            label: Arc::clone(&self.label),
             policy: self.policy.clone(),
             system: SystemPolicy::shipped(),
             attestors: self.attestors.clone(),

@@ -8,6 +8,7 @@ use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
 use crate::signature::pgp::Fault;
 use crate::signature::pkix;
 use crate::time::UnixTime;
+use std::sync::Arc;
 
 /// Most signatures looked at in one attestation.
 pub const MAX_SIGNATURES: usize = 64;
@@ -82,7 +83,7 @@ impl Attestation {
 ///         occurrence: "projects/p/occurrences/o".parse().unwrap(),
 ///         digest,
 ///         repository: None,
-///         key_id: String::new(),
+///         key_id: "".into(),
 ///         until: None,
 ///     }
 /// }
@@ -103,7 +104,7 @@ pub struct VerifiedAttestation {
     occurrence: OccurrenceName,
     digest: Digest,
     repository: Option<String>,
-    key_id: String,
+    key_id: Arc<str>,
     until: Option<UnixTime>,
 }
 
@@ -138,7 +139,7 @@ impl VerifiedAttestation {
     }
 
     /// The id of the attestor's key that made it.
-    pub fn key_id(&self) -> &str {
+    pub fn key_id(&self) -> &Arc<str> {
         &self.key_id
     }
 
@@ -275,7 +276,7 @@ fn prove(
         occurrence: attestation.occurrence.clone(),
         digest: statement.digest,
         repository: attestor.match_identity().then_some(statement.docker_reference),
-        key_id: key.id().to_owned(),
+        key_id: key.shared_id(),
         until,
     }
 }

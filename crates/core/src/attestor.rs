@@ -2,6 +2,7 @@
 
 use crate::key::{InvalidPublicKey, PublicKey, reduced_id};
 use crate::name::{AttestorName, NoteName};
+use std::sync::Arc;
 
 /// Most keys one attestor may hold: room for many years of rotation, and a bound on one verification.
 pub const MAX_KEYS: usize = 200;
@@ -9,7 +10,7 @@ pub const MAX_KEYS: usize = 200;
 /// One key of an attestor.
 #[derive(Clone, Debug)]
 pub struct AttestorKey {
-    id: String,
+    id: Arc<str>,
     /// The id as signatures are matched by it, made once: an attestation may bring many ids to compare.
     reduced_id: String,
     comment: String,
@@ -19,10 +20,10 @@ pub struct AttestorKey {
 impl AttestorKey {
     /// A key under `id`, or under its own id when `id` is empty. A PGP key's id is always its fingerprint.
     pub fn new(id: &str, comment: &str, key: PublicKey) -> Self {
-        let id = match &key {
-            PublicKey::Pgp(certificate) => certificate.fingerprint().to_owned(),
-            PublicKey::Pkix(pkix) if id.is_empty() => pkix.default_id(),
-            PublicKey::Pkix(_) => id.to_owned(),
+        let id: Arc<str> = match &key {
+            PublicKey::Pgp(certificate) => certificate.fingerprint().into(),
+            PublicKey::Pkix(pkix) if id.is_empty() => pkix.default_id().into(),
+            PublicKey::Pkix(_) => id.into(),
         };
         Self {
             reduced_id: reduced_id(&id),
@@ -35,6 +36,11 @@ impl AttestorKey {
     /// The id signatures name this key by.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The id for a proof to share.
+    pub(crate) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
     }
 
     /// The comment given with the key.
@@ -92,7 +98,7 @@ impl Attestor {
                 .take(index)
                 .any(|earlier| earlier.reduced_id == key.reduced_id)
             {
-                return Err(InvalidAttestor::DuplicateKeyId(key.id.clone()));
+                return Err(InvalidAttestor::DuplicateKeyId(key.id.as_ref().to_owned()));
             }
         }
         Ok(Self {

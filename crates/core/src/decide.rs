@@ -23,7 +23,7 @@ pub struct Plan {
     images: Vec<(RequestedImage, Step)>,
     effect: Effect,
     rule: Option<RuleSource>,
-    policy: Option<PolicyLabel>,
+    policy: Option<Arc<PolicyLabel>>,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub fn plan(standing: &Standing, request: Request) -> Plan {
         }
         Standing::Unavailable(why) => return refused(request, &Reason::PolicyUnavailable(why.clone())),
     };
-    let label = Some(snapshot.label.clone());
+    let label = Some(Arc::clone(&snapshot.label));
     if snapshot.evaluation == Evaluation::Disabled {
         return settled(request, &Reason::EvaluationDisabled, label);
     }
@@ -124,7 +124,7 @@ pub fn decide(plan: Plan, answers: &Answers, now: UnixTime) -> Decision {
 
 /// The verdict on a request that could not be judged: a denial, unless the glass is broken.
 pub fn refuse(reason: Reason, break_glass: Option<&BreakGlass>) -> Decision {
-    let finding = Finding::new(String::new(), String::new(), vec![reason.into_refusal()]);
+    let finding = Finding::new(String::new(), "".into(), vec![reason.into_refusal()]);
     Decision::new(vec![finding], effect(break_glass, Enforcement::Block), None, None)
 }
 
@@ -143,7 +143,7 @@ fn refused(request: Request, reason: &Reason) -> Plan {
 }
 
 /// The same reason for every image; one without an image if there is none, so that nothing conforms by being empty.
-fn settled(request: Request, reason: &Reason, policy: Option<PolicyLabel>) -> Plan {
+fn settled(request: Request, reason: &Reason, policy: Option<Arc<PolicyLabel>>) -> Plan {
     let effect = effect(request.break_glass.as_ref(), Enforcement::Block);
     let images = if request.images.is_empty() {
         vec![no_image(reason.clone())]
@@ -236,7 +236,7 @@ fn testimony(attestor: &Attestor, image: &PinnedImage, answer: Option<&Answer>, 
             Some(proof) => Reason::Attested {
                 attestor: name,
                 occurrence: proof.occurrence().clone(),
-                key_id: proof.key_id().to_owned(),
+                key_id: Arc::clone(proof.key_id()),
             },
             None if evidence.proofs.is_empty() && evidence.rejected.is_empty() => {
                 Reason::NoAttestations(name)

@@ -5,6 +5,7 @@ use crate::attestation::Rejected;
 use crate::image::{ImagePattern, InvalidImageRef};
 use crate::name::{AttestorName, ClusterName, OccurrenceName, ProjectId};
 use crate::policy::{PolicyLabel, RuleSource};
+use std::sync::Arc;
 
 /// Why an image (or a whole request) conforms or does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Reason {
         /// The occurrence that proves it.
         occurrence: OccurrenceName,
         /// The attestor's key that signed.
-        key_id: String,
+        key_id: Arc<str>,
     },
     /// The rule denies everything.
     AlwaysDeny(RuleSource),
@@ -252,12 +253,12 @@ fn not_valid(rejected: &[(OccurrenceName, Rejected)]) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     location: String,
-    image: String,
+    image: Arc<str>,
     reasons: Vec<Reason>,
 }
 
 impl Finding {
-    pub(crate) fn new(location: String, image: String, reasons: Vec<Reason>) -> Self {
+    pub(crate) fn new(location: String, image: Arc<str>, reasons: Vec<Reason>) -> Self {
         Self {
             location,
             image,
@@ -323,7 +324,7 @@ pub struct Decision {
     findings: Vec<Finding>,
     effect: Effect,
     rule: Option<RuleSource>,
-    policy: Option<PolicyLabel>,
+    policy: Option<Arc<PolicyLabel>>,
 }
 
 impl Decision {
@@ -331,7 +332,7 @@ impl Decision {
         findings: Vec<Finding>,
         effect: Effect,
         rule: Option<RuleSource>,
-        policy: Option<PolicyLabel>,
+        policy: Option<Arc<PolicyLabel>>,
     ) -> Self {
         Self {
             findings,
@@ -358,7 +359,7 @@ impl Decision {
 
     /// The policy that decided, if one was reached.
     pub fn policy(&self) -> Option<&PolicyLabel> {
-        self.policy.as_ref()
+        self.policy.as_deref()
     }
 
     /// Whether the workload follows the policy: there is a finding, and every one conforms.
@@ -424,7 +425,7 @@ pub fn unrecorded(decision: &Decision) -> Decision {
         Effect::Enforced | Effect::DryRun => Decision {
             findings: vec![Finding::new(
                 String::new(),
-                String::new(),
+                "".into(),
                 vec![Reason::AuditUnavailable],
             )],
             effect: Effect::Enforced,
@@ -466,7 +467,7 @@ mod tests {
     }
 
     fn objecting(reasons: Vec<Reason>) -> Decision {
-        let finding = Finding::new("spec.containers[0]".to_owned(), "a".to_owned(), reasons);
+        let finding = Finding::new("spec.containers[0]".to_owned(), "a".into(), reasons);
         Decision::new(vec![finding], Effect::Enforced, None, None)
     }
 
@@ -492,7 +493,7 @@ mod tests {
         ];
         for (effect, admitted) in effects {
             for reason in [Reason::AlwaysAllow, Reason::Internal] {
-                let finding = Finding::new(String::new(), "a".to_owned(), vec![reason]);
+                let finding = Finding::new(String::new(), "a".into(), vec![reason]);
                 let decision = Decision::new(vec![finding], effect.clone(), None, None);
                 assert_eq!(unrecorded(&decision).admitted(), admitted, "{effect:?}");
             }

@@ -133,6 +133,42 @@ mod tests {
         [&[0][..], &vec![0xff; bytes]].concat()
     }
 
+    proptest::proptest! {
+        #[test]
+        fn an_rsa_key_is_read_as_it_was_written(
+            first in 1_u8..,
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..520),
+            exponent in 1_u64..,
+        ) {
+            let positive = |magnitude: &[u8]| {
+                let start = magnitude.iter().position(|byte| *byte != 0).unwrap();
+                let zero: &[u8] = if magnitude[start] >= 0x80 { &[0] } else { &[] };
+                [zero, &magnitude[start..]].concat()
+            };
+            let modulus = [&[first][..], &rest].concat();
+            let null = wrap(NULL, &[]);
+            let der = rsa(&positive(&modulus), &positive(&exponent.to_be_bytes()), &null);
+            let modulus_bits = modulus.len() * 8 - usize::try_from(first.leading_zeros()).unwrap();
+            assert_eq!(read_spki(&der), Some(SpkiKey::Rsa { modulus_bits, exponent }));
+            for end in [0, 1, der.len() / 2, der.len() - 1] {
+                assert_eq!(read_spki(&der[..end]), None);
+            }
+            assert_eq!(read_spki(&[der, vec![0]].concat()), None);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+            inner in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            let _ = read_spki(&bytes);
+            let _ = read_spki(&wrap(SEQUENCE, &bytes));
+            let algorithm = wrap(SEQUENCE, &[wrap(OBJECT_IDENTIFIER, RSA_ENCRYPTION), wrap(NULL, &[])].concat());
+            let key = [&[0][..], &wrap(SEQUENCE, &inner)].concat();
+            let _ = read_spki(&wrap(SEQUENCE, &[algorithm, wrap(BIT_STRING, &key)].concat()));
+        }
+    }
+
     #[test]
     fn sizes_are_read_to_the_bit() {
         let table = [

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest reference accepted: 255 for the name, 128 for the tag, 71 for the digest, separators, rounded up.
 pub const MAX_REFERENCE_LEN: usize = 512;
@@ -74,7 +75,7 @@ pub enum ImageRef {
 /// An image named by its digest (and perhaps a tag, which the runtime ignores).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PinnedImage {
-    written: Box<str>,
+    written: Arc<str>,
     repository_len: usize,
     tagged: bool,
     digest: Digest,
@@ -83,7 +84,7 @@ pub struct PinnedImage {
 /// An image named by a tag or by its bare name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaggedImage {
-    written: Box<str>,
+    written: Arc<str>,
     repository_len: usize,
 }
 
@@ -202,6 +203,16 @@ impl FromStr for ImageRef {
     type Err = InvalidImageRef;
 
     fn from_str(text: &str) -> Result<Self, InvalidImageRef> {
+        Self::try_from(Arc::<str>::from(text))
+    }
+}
+
+/// Keeps the text it is given.
+impl TryFrom<Arc<str>> for ImageRef {
+    type Error = InvalidImageRef;
+
+    fn try_from(written: Arc<str>) -> Result<Self, InvalidImageRef> {
+        let text = &*written;
         if text.is_empty() {
             return Err(InvalidImageRef::Empty);
         }
@@ -224,13 +235,12 @@ impl FromStr for ImageRef {
         if let Some(tag) = tag {
             check_tag(tag)?;
         }
-        let repository_len = repository.len();
-        let written = text.into();
+        let (repository_len, tagged) = (repository.len(), tag.is_some());
         Ok(match digest {
             Some(digest) => Self::Pinned(PinnedImage {
                 written,
                 repository_len,
-                tagged: tag.is_some(),
+                tagged,
                 digest,
             }),
             None => Self::Tagged(TaggedImage {
@@ -346,7 +356,7 @@ fn check_tag(tag: &str) -> Result<(), InvalidImageRef> {
 /// because the runtime would ignore the tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImagePattern {
-    text: Box<str>,
+    text: Arc<str>,
     prefix_len: usize,
     wildcard: Wildcard,
     names_tag: bool,

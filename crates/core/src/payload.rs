@@ -166,6 +166,14 @@ mod tests {
         assert_eq!(read(&bytes).unwrap().digest, digest);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_repository_is_read_as_it_was_written(repository in "\\PC{0,100}|[\\x00-\\x7f]{0,20}") {
+            let bytes = build(&repository, &DIGEST.parse().unwrap());
+            assert_eq!(read(&bytes).unwrap().docker_reference, repository);
+        }
+    }
+
     #[test]
     fn non_ascii_is_escaped() {
         assert_eq!(escaped("é\u{1F600}\""), "\"\\u00e9\\ud83d\\ude00\\\"\"");

@@ -4,6 +4,7 @@ use crate::image::{ImageRef, InvalidImageRef};
 use crate::name::ClusterName;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The Pod label that opens the emergency door; its value must be `true`.
 pub const BREAK_GLASS_LABEL: &str = "image-policy.k8s.io/break-glass";
@@ -16,7 +17,7 @@ macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The key as text.
@@ -83,7 +84,7 @@ impl FromStr for Namespace {
 
     fn from_str(text: &str) -> Result<Self, InvalidSubject> {
         if is_dns_label(text) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidSubject::new(text, "NAMESPACE (a DNS label)"))
         }
@@ -96,7 +97,7 @@ impl FromStr for ServiceAccount {
     fn from_str(text: &str) -> Result<Self, InvalidSubject> {
         match text.split_once(':') {
             Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => {
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
             _ => Err(InvalidSubject::new(text, "NAMESPACE:SERVICE_ACCOUNT")),
         }
@@ -109,9 +110,10 @@ impl FromStr for MeshIdentity {
     fn from_str(text: &str) -> Result<Self, InvalidSubject> {
         let bad = || InvalidSubject::new(text, "spiffe://DOMAIN/ns/NAMESPACE/sa/SERVICE_ACCOUNT");
         let identity = text.strip_prefix("spiffe://").unwrap_or(text);
-        let parts: Vec<&str> = identity.split('/').collect();
-        match parts.as_slice() {
-            [domain, "ns", namespace, "sa", name]
+        let mut parts = identity.split('/');
+        let mut part = || parts.next().unwrap_or_default();
+        match (part(), part(), part(), part(), part(), parts.next()) {
+            (domain, "ns", namespace, "sa", name, None)
                 if !domain.is_empty()
                     && domain.len() <= 253
                     && domain
@@ -120,7 +122,7 @@ impl FromStr for MeshIdentity {
                     && is_dns_label(namespace)
                     && is_dns_subdomain(name) =>
             {
-                Ok(Self(identity.to_owned()))
+                Ok(Self(identity.into()))
             }
             _ => Err(bad()),
         }
@@ -149,8 +151,9 @@ impl Subject {
         service_account_name: Option<&str>,
         trust_domain: &str,
     ) -> Result<Self, InvalidSubject> {
+        // `concat` reserves once what `format!` would grow into.
         let service_account = service_account_name
-            .map(|name| format!("{namespace}:{name}").parse())
+            .map(|name| [namespace.as_str(), ":", name].concat().parse())
             .transpose()?;
         let domain = if trust_domain.is_empty() {
             "none"
@@ -158,7 +161,11 @@ impl Subject {
             trust_domain
         };
         let mesh_identity = service_account_name
-            .map(|name| format!("{domain}/ns/{namespace}/sa/{name}").parse())
+            .map(|name| {
+                [domain, "/ns/", namespace.as_str(), "/sa/", name]
+                    .concat()
+                    .parse()
+            })
             .transpose()?;
         Ok(Self {
             cluster,
@@ -175,16 +182,16 @@ pub struct RequestedImage {
     /// The field it was read from, such as `spec.initContainers[0]`.
     pub location: String,
     /// The reference as written.
-    pub written: String,
+    pub written: Arc<str>,
     /// The reference, if it is one.
     pub reference: Result<ImageRef, InvalidImageRef>,
 }
 
 impl RequestedImage {
     /// Parses `written`, and keeps the failure if it is no reference.
-    pub fn new(location: impl Into<String>, written: impl Into<String>) -> Self {
+    pub fn new(location: impl Into<String>, written: impl Into<Arc<str>>) -> Self {
         let written = written.into();
-        let reference = written.parse();
+        let reference = ImageRef::try_from(Arc::clone(&written));
         Self {
             location: location.into(),
             written,

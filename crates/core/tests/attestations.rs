@@ -270,7 +270,7 @@ fn a_heap_by_foreign_keys_hides_nothing() {
     claims.push(good);
     let (next, looked_at, evidence) = examine(ours(), &pair, &claims);
     assert_eq!((next, looked_at), (Next::Enough, 5_001));
-    assert_eq!(evidence.proofs[0].key_id(), KMS);
+    assert_eq!(&**evidence.proofs[0].key_id(), KMS);
 }
 
 #[test]

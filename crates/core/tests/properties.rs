@@ -9,7 +9,11 @@ use binauthz_core::decision::Decision;
 use binauthz_core::evidence::{Answer, Answers, Evidence};
 use binauthz_core::image::{Digest, ImagePattern, ImageRef};
 use binauthz_core::key::{PkixKey, SignatureAlgorithm, reduced_id};
-use binauthz_core::name::{AttestorName, ClusterKey, KeyVersionName, NoteName, OccurrenceName};
+use binauthz_core::name::{
+    AttestorName, ClusterId, ClusterKey, ClusterName, CryptoKeyName, KeyId, KeyRingName, KeyVersionName,
+    LocationId, NoteName, OccurrenceName, ProjectId, ResourceId, VersionNumber,
+};
+use binauthz_core::payload;
 use binauthz_core::policy::{
     AdmissionRule, Attestors, Enforcement, Evaluation, GlobalEvaluation, Policy, PolicyLabel, Rule, Scoped,
     Snapshot, Standing, SystemPolicy,
@@ -82,16 +86,128 @@ fn texts() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Names of every kind, most of them good.
+fn names() -> impl Strategy<Value = String> {
+    let segment = || "[a-z0-9A-Z_.~:-]{0,8}|[a-z][a-z0-9]{0,62}|\\PC{1,3}";
+    let collections = prop::sample::select(vec![
+        &["projects", "attestors"][..],
+        &["projects", "notes"],
+        &["projects", "occurrences"],
+        &["projects", "locations", "clusters"],
+        &["projects", "locations", "keyRings"],
+        &["projects", "locations", "keyRings", "cryptoKeys"],
+        &[
+            "projects",
+            "locations",
+            "keyRings",
+            "cryptoKeys",
+            "cryptoKeyVersions",
+        ],
+    ]);
+    let ids = prop::collection::vec(segment(), 5);
+    (collections, ids, 0_u32..20, any::<bool>()).prop_map(|(collections, mut ids, version, good)| {
+        if good {
+            ids = ["p", "l", "r", "k", "v"]
+                .map(|id| format!("{id}{version}"))
+                .to_vec();
+        }
+        ids[4] = version.to_string();
+        let pairs = collections
+            .iter()
+            .zip(ids)
+            .map(|(collection, id)| format!("{collection}/{id}"));
+        pairs.collect::<Vec<_>>().join("/")
+    })
+}
+
 proptest! {
+    #[test]
+    fn names_are_written_back_as_they_were_read(text in prop_oneof![names(), texts()]) {
+        round_trips::<AttestorName>(&text);
+        round_trips::<NoteName>(&text);
+        round_trips::<OccurrenceName>(&text);
+        round_trips::<ClusterName>(&text);
+        round_trips::<KeyRingName>(&text);
+        round_trips::<CryptoKeyName>(&text);
+        round_trips::<KeyVersionName>(&text);
+        let read = [
+            text.parse::<AttestorName>().is_ok(),
+            text.parse::<NoteName>().is_ok(),
+            text.parse::<OccurrenceName>().is_ok(),
+            text.parse::<ClusterName>().is_ok(),
+            text.parse::<KeyRingName>().is_ok(),
+            text.parse::<CryptoKeyName>().is_ok(),
+            text.parse::<KeyVersionName>().is_ok(),
+        ];
+        // No text is a name of two kinds.
+        prop_assert!(read.iter().filter(|is_read| **is_read).count() <= 1, "{}", text);
+        for id in text.split('/') {
+            round_trips::<ProjectId>(id);
+            round_trips::<ResourceId>(id);
+            round_trips::<KeyId>(id);
+            round_trips::<LocationId>(id);
+            round_trips::<ClusterId>(id);
+            round_trips::<VersionNumber>(id);
+        }
+    }
+
+    /// What is signed for one digest is read as that digest, whatever the repository is called.
+    #[test]
+    fn a_statement_is_read_as_it_was_built(repository in "\\PC{0,300}|[a-z./]{0,300}", bytes in any::<[u8; 32]>()) {
+        let digest = Digest::from_bytes(bytes);
+        let statement = payload::build(&repository, &digest);
+        prop_assert_eq!(payload::unverified_digest(&statement), Ok(digest));
+        prop_assert!(statement.is_ascii());
+    }
+
+    /// A damaged statement is refused, or says the same or another digest: it never says two things.
+    #[test]
+    fn a_damaged_statement_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), how in 0..3) {
+        let mut statement = support::payload(support::D1);
+        let at = at.index(statement.len());
+        match how {
+            0 => statement[at] = byte,
+            1 => { statement.remove(at); }
+            _ => statement.insert(at, byte),
+        }
+        if let Ok(digest) = payload::unverified_digest(&statement) {
+            let named = String::from_utf8(statement).unwrap();
+            prop_assert!(named.contains(&digest.to_string()), "{}", named);
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_statement(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(payload::unverified_digest(&bytes).is_err());
+    }
+
+    #[test]
+    fn statements_of_json_signs_never_panic(text in "[\\[\\]{}\",:a0.eE+\\\\u-]{0,200}") {
+        prop_assert!(payload::unverified_digest(text.as_bytes()).is_err());
+    }
+
+    /// A key with one character changed is refused, or it is the same key.
+    #[test]
+    fn a_damaged_key_is_no_other_key(at in any::<prop::sample::Index>(), byte in 0_u8..128, how in 0..3) {
+        let good = own_key();
+        let mut text = good.pem().as_bytes().to_vec();
+        let at = at.index(text.len());
+        match how {
+            0 => text[at] = byte,
+            1 => { text.remove(at); }
+            _ => text.insert(at, byte),
+        }
+        let text = String::from_utf8(text).unwrap();
+        if let Ok(key) = PkixKey::from_pem(&text, good.algorithm()) {
+            prop_assert_eq!(key.der(), good.der());
+        }
+    }
+
     #[test]
     fn parsers_never_panic_and_write_back_what_they_read(text in texts()) {
         round_trips::<ImageRefText>(&text);
         round_trips::<Digest>(&text);
         round_trips::<ImagePattern>(&text);
-        round_trips::<AttestorName>(&text);
-        round_trips::<NoteName>(&text);
-        round_trips::<OccurrenceName>(&text);
-        round_trips::<KeyVersionName>(&text);
         round_trips::<ClusterKey>(&text);
         round_trips::<Namespace>(&text);
         round_trips::<ServiceAccount>(&text);
@@ -286,10 +402,10 @@ fn snapshot(required: &[u8], patterns: &[&str]) -> Snapshot {
         },
     };
     Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: String::new(),
-        },
+        }),
         policy,
         system: SystemPolicy::shipped(),
         attestors: attestors()

@@ -346,7 +346,9 @@ impl WrittenRequest {
         Request {
             subject: Subject::new(cluster, namespace, service_account, "p.svc.id.goog").unwrap(),
             images: images
-                .map(|(index, image)| RequestedImage::new(format!("spec.containers[{index}]"), image))
+                .map(|(index, image)| {
+                    RequestedImage::new(format!("spec.containers[{index}]"), image.as_str())
+                })
                 .collect(),
             break_glass: BreakGlass::read(self.label.as_deref(), self.annotation.as_deref()),
         }
@@ -437,10 +439,10 @@ fn standing(scenario: &Scenario, file: &File, evaluation: Evaluation) -> Standin
         .iter()
         .map(|(short, written)| (attestor_name(short), written.build(short)));
     Standing::Registered(Arc::new(Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: "\"1\"".to_owned(),
-        },
+        }),
         policy,
         system: SystemPolicy::shipped(),
         attestors: attestors.collect(),

@@ -90,7 +90,7 @@ fn reason(reason: &Reason, image: &str) -> Value {
             "code": reason.code(),
             "attestor": attestor.to_string(),
             "occurrence": occurrence.to_string(),
-            "key": key_id,
+            "key": &**key_id,
         }),
         _ => json!({"code": reason.code(), "message": reason.sentence(image)}),
     }

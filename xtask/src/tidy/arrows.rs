@@ -44,8 +44,21 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What the pure crates must not reach, however many steps away: a runtime, a socket, a database, a log.
 const PURE: &[&str] = &["binauthz-core", "binauthz-wire", "binauthz-keyring"];
 const IMPURE: &[&str] = &[
-    "tokio", "hyper", "http", "reqwest", "rusqlite", "rustls", "tracing", "axum",
+    "tokio",
+    "mio",
+    "socket2",
+    "hyper",
+    "hyper-util",
+    "http",
+    "reqwest",
+    "rusqlite",
+    "sqlx",
+    "rustls",
+    "tracing",
+    "axum",
 ];
+/// What they must not name themselves. OpenPGP brings both, for what is never called here.
+const NOT_NAMED: &[&str] = &["rand", "rand_core", "getrandom", "log"];
 
 /// Checks every package of the workspace against the table above.
 pub fn check(workspace: &Workspace) -> Vec<Finding> {
@@ -66,6 +79,11 @@ pub fn check(workspace: &Workspace) -> Vec<Finding> {
         }
     }
     for pure in PURE {
+        let member = workspace.members.get(*pure);
+        let named = NOT_NAMED
+            .iter()
+            .filter(|name| member.is_some_and(|member| member.dependencies.contains(**name)));
+        findings.extend(named.map(|name| Finding::new(*pure, format!("must not depend on `{name}`"))));
         for impure in IMPURE {
             if let Some(chain) = workspace.chain(pure, impure) {
                 findings.push(Finding::new(
@@ -141,6 +159,18 @@ mod tests {
                 "reaches `tokio`: binauthz-core → helper → tokio"
             )]
         );
+    }
+
+    #[test]
+    fn randomness_is_found_where_it_is_named_and_not_behind_another_crate() {
+        let named = workspace(&[("binauthz-core", &["rand"])], &[]);
+        assert_eq!(
+            check(&named),
+            [Finding::new("binauthz-core", "must not depend on `rand`")]
+        );
+        let behind = workspace(&[("binauthz-core", &["pgp"])], &[("pgp", &["rand"])]);
+        assert_eq!(check(&behind), []);
+        assert_eq!(check(&workspace(&[("binauthz-server", &["rand"])], &[])), []);
     }
 
     #[test]

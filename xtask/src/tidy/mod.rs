@@ -10,6 +10,7 @@ pub mod budgets;
 pub mod documents;
 pub mod files;
 pub mod metadata;
+pub mod walls;
 pub mod words;
 
 /// One place that breaks one rule.
@@ -59,6 +60,7 @@ pub fn run(root: &Path) -> Result<Vec<Finding>, CannotLook> {
     findings.extend(bans::check(&workspace, &bans::parse(ban_list)));
     findings.extend(budgets::check(&tree));
     findings.extend(words::check(&tree));
+    findings.extend(walls::check(&tree));
     findings.extend(documents::check(&tree));
     Ok(findings)
 }

@@ -7,10 +7,15 @@ use crate::image::{ImagePattern, ImageRef, Wildcard};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-/// Patterns in the order they were written. They are read like a slice and never change.
+/// Patterns in the order they were written. They are read like a slice and never change, so a clone is
+/// the same list.
 #[derive(Clone, Default)]
-pub struct Allowlist {
+pub struct Allowlist(Arc<Indexed>);
+
+#[derive(Default)]
+struct Indexed {
     patterns: Vec<ImagePattern>,
     index: Index,
 }
@@ -18,17 +23,15 @@ pub struct Allowlist {
 impl Allowlist {
     /// The first pattern that exempts `image`, if one does.
     pub fn exempting(&self, image: &ImageRef) -> Option<&ImagePattern> {
-        let place = self.index.first(image)?;
-        self.patterns.get(place).filter(|pattern| pattern.matches(image))
+        let place = self.0.index.first(image)?;
+        self.get(place).filter(|pattern| pattern.matches(image))
     }
 }
 
 impl From<Vec<ImagePattern>> for Allowlist {
     fn from(patterns: Vec<ImagePattern>) -> Self {
-        Self {
-            index: Index::of(&patterns),
-            patterns,
-        }
+        let index = Index::of(&patterns);
+        Self(Arc::new(Indexed { patterns, index }))
     }
 }
 
@@ -42,7 +45,7 @@ impl Deref for Allowlist {
     type Target = [ImagePattern];
 
     fn deref(&self) -> &[ImagePattern] {
-        &self.patterns
+        &self.0.patterns
     }
 }
 
@@ -51,14 +54,14 @@ impl<'a> IntoIterator for &'a Allowlist {
     type IntoIter = std::slice::Iter<'a, ImagePattern>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.patterns.iter()
+        self.iter()
     }
 }
 
 /// The index follows from the patterns.
 impl PartialEq for Allowlist {
     fn eq(&self, other: &Self) -> bool {
-        self.patterns == other.patterns
+        self.0.patterns == other.0.patterns
     }
 }
 
@@ -66,7 +69,7 @@ impl Eq for Allowlist {}
 
 impl fmt::Debug for Allowlist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.patterns.fmt(f)
+        self.0.patterns.fmt(f)
     }
 }
 
@@ -74,7 +77,7 @@ impl fmt::Debug for Allowlist {
 ///
 /// The maps are hashed with a random seed, so nobody can write names that collide; no answer depends
 /// on it.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Index {
     /// Patterns without a wildcard, by their text.
     exact: HashMap<Box<str>, usize>,
@@ -185,12 +188,10 @@ impl Own {
 }
 
 /// What stands between a folder and a wildcard, in the order of the text. Often one: the empty text.
-#[derive(Clone)]
 struct Folder {
     stems: Vec<Stem>,
 }
 
-#[derive(Clone)]
 struct Stem {
     text: Box<str>,
     /// The longest other stem that this one begins with.

@@ -30,7 +30,7 @@ pub struct PolicyLabel {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Which policy this is.
-    pub label: PolicyLabel,
+    pub label: Arc<PolicyLabel>,
     /// The policy.
     pub policy: Policy,
     /// The system policy.

@@ -184,7 +184,7 @@ async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Res
     }
     let system = SystemPolicy::shipped();
     Ok(Standing::Registered(Arc::new(Snapshot {
-        label,
+        label: Arc::new(label),
         policy,
         system,
         attestors,

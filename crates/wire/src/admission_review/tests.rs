@@ -479,10 +479,10 @@ fn decision_on(
         ..Policy::google_default()
     };
     let snapshot = Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: String::new(),
-        },
+        }),
         policy,
         system: SystemPolicy::shipped(),
         attestors: std::collections::BTreeMap::new(),

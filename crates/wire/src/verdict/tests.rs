@@ -28,10 +28,10 @@ fn snapshot(policy: &str) -> Snapshot {
     let name: binauthz_core::name::AttestorName = ATTESTOR.parse().unwrap();
     let attestor = Attestor::new(name.clone(), read.note, read.keys, 0).unwrap();
     Snapshot {
-        label: PolicyLabel {
+        label: Arc::new(PolicyLabel {
             name: "projects/p/policy".to_owned(),
             etag: "\"e\"".to_owned(),
-        },
+        }),
         policy: read_policy(yaml::parse(policy.as_bytes()).unwrap())
             .unwrap()
             .policy,

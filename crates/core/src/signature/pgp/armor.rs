@@ -104,6 +104,37 @@ mod tests {
         text.replace("=R/WP", &format!("={sum}"))
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_was_armored_is_read(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+            width in 1_usize..77,
+            with_sum in proptest::prelude::any::<bool>(),
+        ) {
+            let encoded = STANDARD.encode(&bytes);
+            let lines: String = encoded
+                .as_bytes()
+                .chunks(width * 4)
+                .map(|line| String::from_utf8(line.to_vec()).unwrap() + "\n")
+                .collect();
+            // Without data there is no last line for a checksum to follow.
+            let sum = if with_sum && !bytes.is_empty() {
+                format!("={}\n", STANDARD.encode(crc24(&bytes)))
+            } else {
+                String::new()
+            };
+            for label in [Label::PublicKey, Label::Message, Label::Signature] {
+                let text = format!("{}\n\n{lines}{sum}{}\n", label.first_line(), label.last_line());
+                assert_eq!(dearmor(&text, label).as_ref(), Some(&bytes), "{text}");
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,100}|(-----(BEGIN|END) PGP SIGNATURE-----|[\n=:A-Za-z0-9+/-]){0,20}") {
+            let _ = dearmor(&text, Label::Signature);
+        }
+    }
+
     #[test]
     fn one_block_is_read() {
         let good = with_sum(GOOD);

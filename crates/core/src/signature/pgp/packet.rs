@@ -195,6 +195,53 @@ mod tests {
         assert_eq!(split(&long).unwrap()[0].body.len(), 200);
     }
 
+    /// A packet in one of the ways to write its length.
+    fn written(tag: u8, body: &[u8], form: u8) -> Vec<u8> {
+        let length = u32::try_from(body.len()).unwrap();
+        let [_, _, high, low] = length.to_be_bytes();
+        let header = match form {
+            0 if length < 192 => vec![0xc0 | tag, low],
+            1 if (192..8384).contains(&length) => {
+                let [_, _, high, low] = (length - 192).to_be_bytes();
+                vec![0xc0 | tag, 192 + high, low]
+            }
+            2 if tag < 16 && length < 256 => vec![0x80 | tag << 2, low],
+            3 if tag < 16 && length < 65536 => vec![0x81 | tag << 2, high, low],
+            4 if tag < 16 => [&[0x82 | tag << 2][..], &length.to_be_bytes()].concat(),
+            _ => [&[0xc0 | tag, 255][..], &length.to_be_bytes()].concat(),
+        };
+        [header, body.to_vec()].concat()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_written_is_cut_as_it_was(
+            packets in proptest::collection::vec(
+                (1_u8..64, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), 0_u8..6),
+                0..5,
+            ),
+        ) {
+            let bytes: Vec<u8> = packets
+                .iter()
+                .flat_map(|(tag, body, form)| written(*tag, body, *form))
+                .collect();
+            let cut = split(&bytes).unwrap();
+            let cut: Vec<(u8, &[u8])> = cut.iter().map(|packet| (packet.tag, packet.body.as_ref())).collect();
+            let expected: Vec<(u8, &[u8])> =
+                packets.iter().map(|(tag, body, _)| (*tag, body.as_slice())).collect();
+            assert_eq!(cut, expected);
+        }
+
+        #[test]
+        fn no_bytes_make_the_cutter_panic(
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        ) {
+            for packet in split(&bytes).into_iter().flatten() {
+                let _ = (signature(&packet.body), public_key(&packet.body), public_subkey(&packet.body));
+            }
+        }
+    }
+
     #[test]
     fn a_cut_or_a_left_over_byte_is_refused() {
         let bad: [&[u8]; 11] = [

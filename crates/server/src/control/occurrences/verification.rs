@@ -141,7 +141,7 @@ fn outcome(
     );
     let proof = verify(&attestation, attestor, now).map_err(|why| why.to_string())?;
     match proof.shortfall(attestor, &image, now) {
-        None => Ok(proof.key_id().to_owned()),
+        None => Ok(proof.key_id().to_string()),
         Some(why) => Err(why.to_string()),
     }
 }
