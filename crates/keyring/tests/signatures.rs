@@ -180,6 +180,44 @@ fn a_document_with_something_behind_it_is_refused() {
     }
 }
 
+/// The document of an EC key holds the public key beside the private one; a flipped bit in either must not
+/// make another key, and a cut none at all. (An Ed25519 document holds the seed alone: each is a key.)
+#[test]
+fn a_damaged_document_is_refused_or_the_same_key() {
+    for algorithm in [
+        KeyAlgorithm::EcSignP256Sha256,
+        KeyAlgorithm::EcSignP384Sha384,
+        KeyAlgorithm::EcSignP521Sha512,
+    ] {
+        let key = SoftwareKey::generate(algorithm).unwrap();
+        let document = key.to_pkcs8().unwrap();
+        let mut refused = 0;
+        for index in 0..document.len() {
+            for flip in [0x01, 0x10, 0x80] {
+                let mut damaged = document.to_vec();
+                damaged[index] ^= flip;
+                match SoftwareKey::from_pkcs8(algorithm, &damaged) {
+                    Ok(other) => assert_eq!(
+                        other.public_key_der(),
+                        key.public_key_der(),
+                        "{algorithm} {index} {flip}"
+                    ),
+                    Err(_) => refused += 1,
+                }
+            }
+            assert!(
+                SoftwareKey::from_pkcs8(algorithm, &document[..index]).is_err(),
+                "{algorithm} cut at {index}"
+            );
+        }
+        assert!(
+            refused > document.len() * 2,
+            "{algorithm}: {refused} of {}",
+            document.len() * 3
+        );
+    }
+}
+
 #[test]
 fn what_is_not_available_is_refused_before_anything_is_made() {
     for algorithm in KeyAlgorithm::ALL
