@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, clusters, completion, decide, images, keyrings, keys, locations, logs,
-        notes, payload, policy, projects, services, snapshot, tokens,
+        attestations, attestors, audit, clusters, completion, decide, images, keyrings, keys, locations,
+        logs, notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -180,6 +180,12 @@ pub enum Command {
         after_help = "Examples:\n  binauthz logs list --verdict=deny --since=24h\n  binauthz logs audit --limit=20"
     )]
     Logs(logs::Command),
+    /// The verdict log as files: verify it, export it
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz audit verify data/journal\n  binauthz audit export data/journal --as=cef"
+    )]
+    Audit(audit::Command),
     /// API tokens
     #[command(
         subcommand,
@@ -322,6 +328,9 @@ mod tests {
          --default-algorithm=rsa-sign-pkcs1-4096-sha512",
         "keys versions destroy 1 --key=k --keyring=r --location=global",
         "keys versions get-public-key 1 --key=k --keyring=r --location=global --output-file f.pem",
+        "audit verify data/journal --key=log.vkey --checkpoint=kept",
+        "audit checkpoint",
+        "audit export data/journal --as=cef",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
         "attestors create image-signing-attestor --attestation-authority-note=image-signing-note \
          --attestation-authority-note-project=P",

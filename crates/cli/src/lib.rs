@@ -94,6 +94,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Images(command) => command.run(settings).await,
         Command::Services(command) => command.run(settings).await,
         Command::Logs(command) => command.run(settings).await,
+        Command::Audit(command) => command.run(settings).await,
         Command::Tokens(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,

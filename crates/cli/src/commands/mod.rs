@@ -2,6 +2,8 @@
 
 pub(crate) mod attestations;
 pub(crate) mod attestors;
+pub(crate) mod audit;
+mod cef;
 pub(crate) mod clusters;
 pub(crate) mod completion;
 pub(crate) mod decide;
