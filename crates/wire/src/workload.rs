@@ -256,6 +256,31 @@ impl NamedImage<'_> {
     }
 }
 
+/// What is written at one emergency door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Door<'a> {
+    /// The value of the label.
+    pub label: Option<&'a str>,
+    /// The value of the annotation.
+    pub annotation: Option<&'a str>,
+}
+
+/// The emergency doors of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Doors<'a> {
+    /// In its own metadata.
+    pub own: Door<'a>,
+    /// In its pod template's.
+    pub template: Door<'a>,
+}
+
+impl Doors<'_> {
+    /// Whether nothing is written at any of them.
+    pub fn are_unwritten(&self) -> bool {
+        *self == Doors::default()
+    }
+}
+
 /// A Pod, or a kind that makes Pods, reduced to what a verdict depends on.
 #[derive(Debug)]
 pub struct Workload<'a> {
@@ -371,6 +396,18 @@ impl<'a> Workload<'a> {
         })
     }
 
+    /// What is written at the emergency doors, whether it opens one or not.
+    pub fn doors(&self) -> Doors<'_> {
+        Doors {
+            own: self.metadata.door(),
+            template: self
+                .template_metadata
+                .as_ref()
+                .map(Metadata::door)
+                .unwrap_or_default(),
+        }
+    }
+
     /// Whether the template itself opens the door, so that its Pods will.
     pub fn template_breaks_glass(&self) -> bool {
         self.template_metadata.as_ref().is_some_and(|metadata| {
@@ -423,6 +460,13 @@ impl<'a> Workload<'a> {
 }
 
 impl Metadata<'_> {
+    fn door(&self) -> Door<'_> {
+        Door {
+            label: self.label(BREAK_GLASS_LABEL),
+            annotation: self.annotation(BREAK_GLASS_ANNOTATION),
+        }
+    }
+
     fn label(&self, key: &str) -> Option<&str> {
         self.labels.as_ref()?.value(key)
     }
