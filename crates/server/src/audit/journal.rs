@@ -1,6 +1,7 @@
 //! The journal's handle: hands records to the writer and gives back a promise of durability.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::log::{self, NotOurs, SignedLog};
 use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
+use super::walk::{self, Direction, Line};
 use super::writer::{Entry, Progress, Task, Writer};
 
 /// The longest record. Longer ones are for their maker to shorten.
@@ -205,6 +207,26 @@ impl Journal {
     /// The system's, when a segment cannot be read.
     pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
         super::tail::read(&self.folder, self.progress.end(), query, wanted)
+    }
+
+    /// Gives each record's line to `each`, in this direction, from this place on if one is given. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn walk(
+        &self,
+        way: (Direction, Option<Position>),
+        each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        walk::walk(&self.folder, self.progress.end(), way, each)
+    }
+
+    /// The first line of each segment, from the oldest on, of which `wanted` says something. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn firsts<T>(&self, wanted: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<(u64, T)>> {
+        walk::firsts(&self.folder, wanted)
     }
 
     /// How often the disk was synced; many records share one sync.

@@ -387,7 +387,7 @@ async fn make(
 }
 
 /// With `--dev` any project exists; otherwise those that were created.
-async fn require_project(app: &App, project: &ProjectId) -> Result<(), ApiError> {
+pub(super) async fn require_project(app: &App, project: &ProjectId) -> Result<(), ApiError> {
     if app.settings.dev
         || app
             .store

@@ -92,6 +92,7 @@ pub(crate) enum ApiVersion {
     V1Beta1,
     V1Alpha1,
     V1Alpha2,
+    V2,
 }
 
 impl ApiVersion {
@@ -106,12 +107,16 @@ impl ApiVersion {
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
 
+    /// Cloud Logging.
+    pub(crate) const V2_ONLY: &'static [ApiVersion] = &[ApiVersion::V2];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             ApiVersion::V1 => "v1",
             ApiVersion::V1Beta1 => "v1beta1",
             ApiVersion::V1Alpha1 => "v1alpha1",
             ApiVersion::V1Alpha2 => "v1alpha2",
+            ApiVersion::V2 => "v2",
         }
     }
 }
@@ -126,6 +131,7 @@ pub(crate) enum Api {
     CloudKms,
     Container,
     ContainerAnalysis,
+    Logging,
     ResourceManager,
     ServiceUsage,
 }
@@ -140,6 +146,7 @@ impl Api {
             Api::CloudKms => "cloudkms",
             Api::Container => "container",
             Api::ContainerAnalysis => "containeranalysis",
+            Api::Logging => "logging",
             Api::ResourceManager => "cloudresourcemanager",
             Api::ServiceUsage => "serviceusage",
         }
@@ -166,6 +173,7 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
+                super::logging::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
                 super::operations::routes(),
