@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -28,7 +28,7 @@ use crate::listen::{
 };
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
-use crate::{control, health};
+use crate::{control, health, logs};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +143,7 @@ impl Server {
         say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
@@ -216,6 +217,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         tag_moves: control::TagMoves::default(),
+        calls: Notify::new(),
         attestor_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),

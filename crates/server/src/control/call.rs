@@ -136,6 +136,7 @@ impl Call {
         let audit = self.audit.row(&resource, 0, facts);
         let committed = app.store.commit(Commit { audit, changes }).await?;
         self.audit.recorded.store(true, Ordering::Release);
+        app.calls.notify_one();
         Ok(committed)
     }
 }
@@ -437,7 +438,10 @@ async fn report(app: &App, audit: &Audit, outcome: Result<Reply, ApiError>) -> R
             .await,
         outcome,
     ) {
-        (Ok(_), outcome) => outcome,
+        (Ok(_), outcome) => {
+            app.calls.notify_one();
+            outcome
+        }
         // A failure is answered as it is; that it could not be recorded is for the operator to know.
         (Err(error), Err(failure)) => {
             tracing::error!(%error, request_id = audit.request_id, "a failed call could not be recorded");

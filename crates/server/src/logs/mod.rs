@@ -6,12 +6,14 @@
 mod calls;
 mod list;
 mod members;
+mod outbox;
 mod record;
 mod request;
 mod verdicts;
 
 pub(crate) use calls::NO_PROJECT;
 pub(crate) use list::{List, Order, Place, names};
+pub(crate) use outbox::record_calls;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::Entry;

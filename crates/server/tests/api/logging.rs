@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::court::{CLUSTER, Court, created, pod, require_attestation};
-use crate::support::answer;
+use crate::support::{Desk, answer};
 
 const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
 const BLOCKED: &str = "resource.type=\"k8s_cluster\" protoPayload.response.status=\"Failure\" \
@@ -408,4 +408,68 @@ async fn a_question_of_the_image_policy_plugin_is_an_entry_too() {
         json!({"alpha.image-policy.k8s.io/break-glass": "false"})
     );
     assert!(court.record().await["cluster"] == CLUSTER);
+}
+
+/// The calls in the log once there are as many: they come there a moment after they are answered.
+async fn calls(desk: &Desk, filter: &str, count: usize) -> Vec<Value> {
+    let request = json!({
+        "resourceNames": ["projects/p", "projects/_"], "orderBy": "timestamp desc", "pageSize": 1000,
+        "filter": format!("resource.type=\"audited_resource\" {filter}"),
+    });
+    for _ in 0..100 {
+        let found = desk.post("/v2/entries:list", request.clone()).await.ok();
+        let found = found["entries"].as_array().cloned().unwrap_or_default();
+        if found.len() >= count {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{count} calls did not come into the log");
+}
+
+#[tokio::test]
+async fn a_call_that_changes_something_is_an_entry_once() {
+    let desk = Desk::new().await;
+    let note = json!({ "attestation": { "hint": { "humanReadableName": "signed" } } });
+    desk.post("/v1/projects/p/notes?noteId=one", note.clone())
+        .await
+        .ok();
+    desk.post("/v1/projects/p/notes?noteId=one", note.clone())
+        .await
+        .refused("ALREADY_EXISTS", "one");
+    let viewer = desk.viewer().await;
+    let denied = desk.request_as(&viewer, reqwest::Method::POST, "/v1/projects/p/notes?noteId=two");
+    answer(denied.json(&note))
+        .await
+        .refused("PERMISSION_DENIED", "lacks");
+    desk.get("/v1/projects/p/notes/one").await.ok();
+    let found = calls(&desk, "", 4).await;
+    assert_eq!(found.len(), 4, "{found:#?}");
+    let of = |index: usize| &found[index]["protoPayload"];
+    assert_eq!(of(3)["methodName"], "grafeas.v1.Grafeas.CreateNote");
+    assert_eq!(of(3)["resourceName"], "projects/p/notes/one");
+    assert_eq!(
+        (&found[3]["severity"], &found[2]["severity"]),
+        (&json!("NOTICE"), &json!("ERROR"))
+    );
+    assert_eq!(of(2)["status"]["code"], 6);
+    assert_eq!(of(2)["authorizationInfo"][0]["granted"], true);
+    assert_eq!(of(1)["methodName"], "binauthz.v1.CreateToken");
+    assert_eq!(
+        found[1]["logName"],
+        "projects/_/logs/cloudaudit.googleapis.com%2Factivity"
+    );
+    assert_eq!(of(0)["authorizationInfo"][0]["granted"], false);
+    assert_eq!(of(0)["authenticationInfo"]["principalEmail"], "token:viewer");
+    let failed = calls(&desk, "severity>=ERROR", 2).await;
+    assert_eq!(failed.len(), 2);
+
+    // Nothing is lost and nothing comes twice when the server is stopped and started.
+    let folder = desk.stop().await;
+    let flags = crate::support::flags(folder.path());
+    let desk = Desk::with(folder, flags).await;
+    desk.post("/v1/projects/p/notes?noteId=three", note).await.ok();
+    let after = calls(&desk, "", 5).await;
+    assert_eq!(after[1..], found[..]);
+    assert_eq!(after.len(), 5);
 }
