@@ -41,11 +41,13 @@ pub enum Kind {
     ContinuousValidationConfig,
     /// A setting of this installation.
     Setting,
+    /// A log-based metric.
+    LogMetric,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::PlatformPolicy,
         Kind::ContinuousValidationConfig,
         Kind::Setting,
+        Kind::LogMetric,
     ];
 
     /// The word that stands for the kind in the database. It never changes once released.
@@ -79,6 +82,7 @@ impl Kind {
             Kind::PlatformPolicy => "platform_policy",
             Kind::ContinuousValidationConfig => "continuous_validation_config",
             Kind::Setting => "setting",
+            Kind::LogMetric => "log_metric",
         }
     }
 }

@@ -173,6 +173,7 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
+                super::log_metrics::routes(),
                 super::logging::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),

@@ -11,6 +11,7 @@ mod grpc;
 mod grpc_errors;
 mod iam;
 mod images;
+mod log_metrics;
 mod logging;
 mod notes;
 mod policies;
