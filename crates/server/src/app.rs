@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) master_key: MasterKey,
     pub(crate) registries: Registries,
     pub(crate) journal: Journal,
+    /// What others wrote as log entries.
+    pub(crate) entries: Journal,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,

@@ -206,12 +206,18 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
     let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
+    let entries = Journal::open(
+        &folder.join("entries"),
+        JournalSettings::of_entries(),
+        &master_key,
+    )?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
         master_key,
         registries,
         journal,
+        entries,
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -233,7 +239,10 @@ async fn sign_every_second(app: Arc<App>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
-            _ = clock.tick() => app.journal.sign_soon(),
+            _ = clock.tick() => {
+                app.journal.sign_soon();
+                app.entries.sign_soon();
+            }
         }
     }
 }

@@ -43,11 +43,13 @@ pub enum Kind {
     Setting,
     /// A log-based metric.
     LogMetric,
+    /// A log whose entries up to a time are not shown any more.
+    DeletedLog,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -63,6 +65,7 @@ impl Kind {
         Kind::ContinuousValidationConfig,
         Kind::Setting,
         Kind::LogMetric,
+        Kind::DeletedLog,
     ];
 
     /// The word that stands for the kind in the database. It never changes once released.
@@ -83,6 +86,7 @@ impl Kind {
             Kind::ContinuousValidationConfig => "continuous_validation_config",
             Kind::Setting => "setting",
             Kind::LogMetric => "log_metric",
+            Kind::DeletedLog => "deleted_log",
         }
     }
 }

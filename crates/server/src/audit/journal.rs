@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use binauthz_keyring::MasterKey;
+use binauthz_wire::logging::MAX_ENTRY;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{self, NotOurs, SignedLog};
@@ -18,7 +19,7 @@ use super::tail::{Page, Position, Row, Tail};
 use super::walk::{self, Direction, Line};
 use super::writer::{Entry, Progress, Task, Writer};
 
-/// The longest record. Longer ones are for their maker to shorten.
+/// The longest record of a verdict or a call. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
 
 /// Records waiting for the writer. 2 048 × 16 KiB = 32 MiB at worst, some 2 MiB as a rule.
@@ -33,6 +34,8 @@ pub(crate) struct JournalSettings {
     pub keep_bytes: u64,
     /// Time that sealed segments are kept.
     pub keep_for: Duration,
+    /// The longest record; at most 4 MiB.
+    pub longest: usize,
 }
 
 impl Default for JournalSettings {
@@ -42,6 +45,20 @@ impl Default for JournalSettings {
             // About two million verdicts.
             keep_bytes: 4 << 30,
             keep_for: Duration::from_secs(400 * 24 * 3_600),
+            longest: MAXIMUM_RECORD,
+        }
+    }
+}
+
+impl JournalSettings {
+    /// For what others write: in a journal of its own it cannot push verdicts out.
+    pub(crate) fn of_entries() -> Self {
+        Self {
+            keep_bytes: 1 << 30,
+            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            // An entry, and what makes it a record.
+            longest: MAX_ENTRY + 1_024,
+            ..Self::default()
         }
     }
 }
@@ -63,9 +80,14 @@ pub(crate) enum JournalError {
     /// More is waiting than the disk can take.
     #[error("the verdict journal is overloaded")]
     Overloaded,
-    /// A record longer than [`MAXIMUM_RECORD`].
-    #[error("a verdict record has {0} bytes, expected at most {MAXIMUM_RECORD}")]
-    TooLong(usize),
+    /// A record longer than the journal takes.
+    #[error("a record has {length} bytes, expected at most {most}")]
+    TooLong {
+        /// Its own length.
+        length: usize,
+        /// The longest.
+        most: usize,
+    },
     /// Not a JSON object.
     #[error("a verdict record is not a JSON object")]
     NotAnObject,
@@ -83,6 +105,7 @@ pub(crate) struct Journal {
     progress: Arc<Progress>,
     verifier_key: Arc<str>,
     broken: bool,
+    longest: usize,
 }
 
 /// The way to the writer, and its end.
@@ -148,6 +171,7 @@ impl Journal {
             progress,
             verifier_key,
             broken,
+            longest: settings.longest,
         })
     }
 
@@ -158,8 +182,9 @@ impl Journal {
         if !(line.len() > 2 && line.starts_with(b"{") && line.ends_with(b"}")) {
             return Durable(State::Failed(Some(JournalError::NotAnObject)));
         }
-        if line.len() > MAXIMUM_RECORD {
-            return Durable(State::Failed(Some(JournalError::TooLong(line.len()))));
+        if line.len() > self.longest {
+            let (length, most) = (line.len(), self.longest);
+            return Durable(State::Failed(Some(JournalError::TooLong { length, most })));
         }
         let (done, durable) = oneshot::channel();
         let task = Task::Record(Entry { line, done });

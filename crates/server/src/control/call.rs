@@ -308,7 +308,7 @@ where
         }
     };
     match route.class {
-        Class::Read => outcome,
+        Class::Read | Class::Ingest => outcome,
         Class::Write => report(app, &audit, outcome).await,
     }
 }

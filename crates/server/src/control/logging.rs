@@ -9,11 +9,14 @@ use serde_json::json;
 use super::call::{Call, Reply, require_project};
 use super::error::ApiError;
 use super::listing;
+use super::log_entries::deleted;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
-use crate::audit::{Journal, Position};
-use crate::logs::{List, NO_PROJECT, Order, Place, names};
+use crate::audit::Position;
+use crate::logs::{At, Journals, List, NO_PROJECT, Order, Place, Places, names};
 
+/// Cloud Logging has one version.
+pub(super) const VERSIONS: &[ApiVersion] = ApiVersion::V2_ONLY;
 /// Resource names of one list, as at Google.
 const MOST_NAMES: usize = 100;
 
@@ -22,7 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
         template,
-        versions: ApiVersion::V2_ONLY,
+        versions: VERSIONS,
         api: Api::Logging,
         name,
         permission,
@@ -53,21 +56,28 @@ async fn list(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let query = Query::parse(&filter)?;
     let projects = readable(app, &call, &resources).await?;
     let name = format!("entries {order:?} {} {filter}", resources.join(","));
+    let start = Places {
+        verdicts: At::Start,
+        written: At::Start,
+    };
+    let from = token.map(|token| places(&name, &token)).transpose()?;
+    let mut hidden = Vec::new();
+    for project in &projects {
+        if project != NO_PROJECT {
+            hidden.extend(deleted(app, &project.parse()?).await?);
+        }
+    }
     let list = List {
         projects,
         query,
         order,
         size,
-        from: token.map(|token| place(&name, &token)).transpose()?,
+        from: from.unwrap_or(start),
+        deleted: hidden,
     };
-    let found = blocking(app, move |journal| list.read(journal)).await?;
-    let next = found.next.map(|Place { position, given }| {
-        PageToken::encode(
-            &name,
-            &format!("{}-{}-{given}", position.segment, position.offset),
-        )
-    });
-    Ok(Reply::json(listing::reply("entries", found.entries, next)))
+    let (entries, next) = blocking(app, move |journals| list.read(journals)).await?;
+    let next = next.map(|places| PageToken::encode(&name, &written(places)));
+    Ok(Reply::json(listing::reply("entries", entries, next)))
 }
 
 /// `timestamp desc` and the like; without it, as Google, the oldest first.
@@ -82,24 +92,38 @@ fn order(body: &mut Object) -> Result<Order, ApiError> {
     }
 }
 
-fn place(list: &str, token: &str) -> Result<Place, ApiError> {
-    let refused = || ApiError::invalid_argument("`pageToken` is not one of this list");
-    let token = PageToken::decode(list, token)?;
-    let numbers: Option<Vec<u64>> = token
-        .after()
-        .split('-')
-        .map(|number| number.parse().ok())
-        .collect();
-    let Some([segment, offset, given]) = numbers.as_deref() else {
-        return Err(refused());
+/// A place in each journal: `4-1024-0.end`.
+fn written(places: Places) -> String {
+    let written = |at: At| match at {
+        At::Start => "start".to_owned(),
+        At::Place(Place { position, given }) => {
+            format!("{}-{}-{given}", position.segment, position.offset)
+        }
+        At::End => "end".to_owned(),
     };
-    Ok(Place {
-        position: Position {
-            segment: *segment,
-            offset: *offset,
-        },
-        given: usize::try_from(*given).map_err(|_| refused())?,
-    })
+    format!("{}.{}", written(places.verdicts), written(places.written))
+}
+
+fn places(list: &str, token: &str) -> Result<Places, ApiError> {
+    let token = PageToken::decode(list, token)?;
+    let at = |text: &str| match text {
+        "start" => Some(At::Start),
+        "end" => Some(At::End),
+        text => {
+            let numbers: Option<Vec<u64>> = text.split('-').map(|number| number.parse().ok()).collect();
+            let [segment, offset, given] = numbers?.try_into().ok()?;
+            let position = Position { segment, offset };
+            let given = usize::try_from(given).ok()?;
+            Some(At::Place(Place { position, given }))
+        }
+    };
+    let places = token.after().split_once('.').and_then(|(verdicts, written)| {
+        Some(Places {
+            verdicts: at(verdicts)?,
+            written: at(written)?,
+        })
+    });
+    places.ok_or_else(|| ApiError::invalid_argument("`pageToken` is not one of this list"))
 }
 
 /// The projects of the resources, each of which must be there.
@@ -143,24 +167,27 @@ fn project_of(resource: &str, index: usize) -> Result<&str, ApiError> {
 }
 
 async fn list_logs(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let projects = vec![call.project()?.to_string()];
-    let names = blocking(app, move |journal| names(journal, &projects)).await?;
+    let project = call.project()?;
+    let hidden = deleted(app, &project).await?;
+    let projects = vec![project.to_string()];
+    let names = blocking(app, move |journals| names(journals, &projects, &hidden)).await?;
     if names.is_empty() {
         return Ok(Reply::empty());
     }
     Ok(Reply::json(json!({ "logNames": names })))
 }
 
-/// Reads the journal where waiting for a disk holds nobody up.
-async fn blocking<T: Send + 'static>(
+/// Reads the journals where waiting for a disk holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
     app: &App,
-    read: impl FnOnce(&Journal) -> std::io::Result<T> + Send + 'static,
+    read: impl FnOnce(&Journals) -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let journal = app.journal.clone();
-    match tokio::task::spawn_blocking(move || read(&journal)).await {
+    let journals = Journals {
+        verdicts: app.journal.clone(),
+        written: app.entries.clone(),
+    };
+    match tokio::task::spawn_blocking(move || read(&journals)).await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(_)) | Err(_) => Err(ApiError::unavailable(
-            "the verdict journal cannot be read; try again",
-        )),
+        Ok(Err(_)) | Err(_) => Err(ApiError::unavailable("the journal cannot be read; try again")),
     }
 }

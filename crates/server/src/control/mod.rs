@@ -14,6 +14,7 @@ mod image_digests;
 mod images;
 mod kms;
 pub(crate) mod listing;
+mod log_entries;
 mod log_metrics;
 mod logging;
 mod notes;

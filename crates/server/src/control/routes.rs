@@ -45,6 +45,8 @@ pub(crate) enum Class {
     Read,
     /// Changes something, or uses a private key: leaves an audit row, also when it fails.
     Write,
+    /// Adds records, which say all that a row would: needs what a change needs, and leaves no row.
+    Ingest,
 }
 
 /// The HTTP methods the API has.
@@ -173,6 +175,7 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
+                super::log_entries::routes(),
                 super::log_metrics::routes(),
                 super::logging::routes(),
                 super::notes::routes(),
@@ -205,6 +208,7 @@ mod tests {
                 let class = match route.class {
                     Class::Read => "read",
                     Class::Write => "write",
+                    Class::Ingest => "ingest",
                 };
                 let (verb, template) = (route.verb.as_str(), route.template);
                 let (versions, permission) = (versions.join(","), route.permission);

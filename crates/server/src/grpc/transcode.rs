@@ -34,7 +34,7 @@ pub(super) struct Variable {
     pub(super) after: &'static str,
 }
 
-/// Every template has one; a test goes through them.
+/// Most templates have one: `entries:list` names what it is about in its body.
 pub(super) fn variable(method: &Method) -> Option<Variable> {
     let (before, rest) = method.template.split_once('{')?;
     let (variable, after) = rest.split_once('}')?;

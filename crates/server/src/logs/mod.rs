@@ -10,10 +10,12 @@ mod outbox;
 mod record;
 mod request;
 mod verdicts;
+mod written;
 
 pub(crate) use calls::NO_PROJECT;
-pub(crate) use list::{List, Order, Place, names};
+pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
 pub(crate) use outbox::record_calls;
+pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::Entry;
@@ -52,6 +54,15 @@ fn entries_of<T>(
                     .filter_map(each)
                     .collect()
             })
+            .unwrap_or_default(),
+        Kind::Entry => written::read(line)
+            .filter(|entry| {
+                entry
+                    .log_name()
+                    .and_then(project_of)
+                    .is_some_and(|project| is_among(project, projects))
+            })
+            .map(|entry| Some(entry).into_iter().filter_map(each).collect())
             .unwrap_or_default(),
     }
 }

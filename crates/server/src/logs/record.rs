@@ -11,6 +11,9 @@ const VERDICT: &[u8] = br#"{"time":""#;
 /// The beginning of the line of a call of the API.
 pub(super) const CALL: &[u8] = br#"{"log":"call","time":""#;
 
+/// The beginning of the line of an entry that somebody wrote.
+const ENTRY: &[u8] = br#"{"log":"entry","time":""#;
+
 /// A verdict as it was recorded. What an older server did not record is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -180,16 +183,17 @@ pub(super) struct Call<'a> {
 pub(super) enum Kind {
     Verdict,
     Call,
+    Entry,
 }
 
 /// What kind of line it is and when that happened; nothing for the lines that the log writes about itself. Looks at the
 /// line's beginning only.
 pub(super) fn glance(line: &[u8]) -> Option<(Kind, UnixTime)> {
-    let (kind, rest) = match (line.strip_prefix(VERDICT), line.strip_prefix(CALL)) {
-        (Some(rest), _) => (Kind::Verdict, rest),
-        (None, Some(rest)) => (Kind::Call, rest),
-        (None, None) => return None,
-    };
+    const BEGINNINGS: [(Kind, &[u8]); 3] =
+        [(Kind::Verdict, VERDICT), (Kind::Call, CALL), (Kind::Entry, ENTRY)];
+    let (kind, rest) = BEGINNINGS
+        .into_iter()
+        .find_map(|(kind, beginning)| Some((kind, line.strip_prefix(beginning)?)))?;
     let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
     let time = std::str::from_utf8(rest.get(..end)?).ok()?;
     Some((kind, timestamp_from(time)?))

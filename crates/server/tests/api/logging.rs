@@ -473,3 +473,169 @@ async fn a_call_that_changes_something_is_an_entry_once() {
     assert_eq!(after[1..], found[..]);
     assert_eq!(after.len(), 5);
 }
+
+fn written(text: &str) -> Value {
+    json!({"textPayload": text})
+}
+
+/// A write request as the clients send it.
+fn writing(log: &str, entries: Vec<Value>) -> Value {
+    json!({
+        "logName": format!("projects/p/logs/{log}"), "resource": {"type": "global", "labels": {"project_id": "p"}},
+        "entries": entries,
+    })
+}
+
+#[tokio::test]
+async fn what_is_written_is_found_among_the_verdicts() {
+    let court = Court::new().await;
+    court.pod(&["r.example/app:v1"]).await;
+    let write = "/v2/entries:write";
+    assert_eq!(
+        court
+            .desk
+            .post(write, writing("a%2Fb", vec![written("one"), written("two")]))
+            .await
+            .ok(),
+        json!({})
+    );
+    court.pod(&["r.example/app:v2"]).await;
+    let found = entries(&court, "textPayload:* OR resource.type=\"k8s_cluster\"").await;
+    let kinds: Vec<&Value> = found.iter().map(|entry| &entry["resource"]["type"]).collect();
+    assert_eq!(kinds, ["k8s_cluster", "global", "global", "k8s_cluster"]);
+    for order in ["timestamp desc", "timestamp asc"] {
+        let filter = "textPayload:* OR resource.type=\"k8s_cluster\"";
+        let (whole, _) = page(&court, filter, order, 1000).await;
+        for size in [1, 2, 3] {
+            assert_eq!(page(&court, filter, order, size).await.0, whole, "{order} {size}");
+        }
+    }
+    let entry = entries(&court, "textPayload=\"two\"").await.swap_remove(0);
+    assert_eq!(entry["logName"], "projects/p/logs/a%2Fb");
+    assert_eq!(entry["insertId"].as_str().unwrap().len(), 16);
+    assert_eq!(entry["timestamp"], entry["receiveTimestamp"]);
+    let mut own = written("three");
+    own["insertId"] = "mine".into();
+    own["timestamp"] = json!(entry["timestamp"].as_str().unwrap().replace("Z", "+00:00"));
+    own["severity"] = "WARNING".into();
+    court.desk.post(write, writing("a%2Fb", vec![own])).await.ok();
+    let found = entries(&court, "insertId=\"mine\"").await.swap_remove(0);
+    assert_eq!(
+        (&found["severity"], &found["timestamp"]),
+        (&json!("WARNING"), &entry["timestamp"])
+    );
+    let logs = court.desk.get("/v2/projects/p/logs").await.ok();
+    assert_eq!(logs["logNames"][0], "projects/p/logs/a%2Fb");
+    // The entries are the record: no call of the API is reported beside them.
+    assert!(
+        court
+            .desk
+            .audit(50)
+            .await
+            .iter()
+            .all(|row| row["method"] != "logging.WriteLogEntries")
+    );
+    // Entries are none of the verdicts.
+    assert_eq!(court.records().await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_refused() {
+    let desk = Desk::new().await;
+    let write = "/v2/entries:write";
+    let of = |log: &str, entry: Value| writing(log, vec![written("good"), entry]);
+    let table = [
+        (
+            of("cloudaudit.googleapis.com%2Factivity", written("x")),
+            "PERMISSION_DENIED",
+            "cloudaudit",
+        ),
+        (
+            of("binaryauthorization.googleapis.com%2fpolicy", written("x")),
+            "PERMISSION_DENIED",
+            "binaryauthorization",
+        ),
+        (
+            of(
+                "a",
+                json!({"textPayload": "x", "timestamp": "2001-01-01T00:00:00Z"}),
+            ),
+            "INVALID_ARGUMENT",
+            "entries[1].timestamp",
+        ),
+        (
+            of("a", json!({"textPayload": "x".repeat(300_000)})),
+            "INVALID_ARGUMENT",
+            "entries[1]",
+        ),
+        (
+            of("a", json!({"textPayload": "\u{7f}".repeat(200_000)})),
+            "INVALID_ARGUMENT",
+            "too long",
+        ),
+        (of("a b", written("x")), "INVALID_ARGUMENT", "logName"),
+        (of("a", json!({"text": "x"})), "INVALID_ARGUMENT", "text"),
+        (
+            writing("a", vec![written("x"); 1_001]),
+            "INVALID_ARGUMENT",
+            "1001",
+        ),
+    ];
+    for (request, status, message) in table {
+        desk.post(write, request).await.refused(status, message);
+    }
+    let viewer = desk.viewer().await;
+    let request = desk.request_as(&viewer, reqwest::Method::POST, write);
+    answer(request.json(&writing("a", vec![written("x")])))
+        .await
+        .refused("PERMISSION_DENIED", "logging.logEntries.create");
+    let mut dry = writing("a", vec![written("dry")]);
+    dry["dry_run"] = true.into();
+    desk.post(write, dry).await.ok();
+    let list = json!({"resourceNames": ["projects/p"], "filter": "textPayload=\"dry\" OR textPayload=\"x\""});
+    assert_eq!(desk.post("/v2/entries:list", list).await.ok(), json!({}));
+    // With `partialSuccess` the good ones are kept, and the fault is still told.
+    let mut partly = of("part", json!({"textPayload": 1}));
+    partly["partialSuccess"] = true.into();
+    desk.post(write, partly)
+        .await
+        .refused("INVALID_ARGUMENT", "entries[1]");
+    let list = json!({"resourceNames": ["projects/p"], "filter": "log_id(\"part\")"});
+    let kept = desk.post("/v2/entries:list", list).await.ok();
+    assert_eq!(kept["entries"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_deleted_log_is_gone_until_it_is_written_again() {
+    let desk = Desk::new().await;
+    let write = "/v2/entries:write";
+    for log in ["a%2Fb", "other"] {
+        desk.post(write, writing(log, vec![written("old")])).await.ok();
+    }
+    let count = async || {
+        let list = json!({"resourceNames": ["projects/p"], "filter": "textPayload:*"});
+        let found = desk.post("/v2/entries:list", list).await.ok();
+        found["entries"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(count().await, 2);
+    desk.delete("/v2/projects/p/logs/a%252Fb").await.ok();
+    assert_eq!(count().await, 1);
+    desk.delete("/v2/projects/p/logs/a%252Fb")
+        .await
+        .refused("NOT_FOUND", "a%2Fb");
+    desk.post(write, writing("a%2Fb", vec![written("new")]))
+        .await
+        .ok();
+    assert_eq!(count().await, 2);
+    desk.delete("/v2/projects/p/logs/none")
+        .await
+        .refused("NOT_FOUND", "none");
+    for log in [
+        "cloudaudit.googleapis.com%252Factivity",
+        "binaryauthorization.googleapis.com%2Fpolicy",
+    ] {
+        desk.delete(&format!("/v2/projects/p/logs/{log}"))
+            .await
+            .refused("FAILED_PRECONDITION", "cannot be deleted");
+    }
+}

@@ -362,7 +362,7 @@ async fn records_over_the_limit_are_refused() {
     let long = |length: usize| format!(r#"{{"n":"{}"}}"#, "x".repeat(length - 8)).into_bytes();
     assert!(matches!(
         journal.append(long(MAXIMUM_RECORD + 1)).await,
-        Err(JournalError::TooLong(_))
+        Err(JournalError::TooLong { .. })
     ));
     journal.append(long(MAXIMUM_RECORD)).await.unwrap();
 }
