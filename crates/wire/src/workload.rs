@@ -4,6 +4,10 @@
 //! that is not in the table is an error, and errors end as denials. Owner references, verdicts written into the
 //! object, deletion timestamps: not read, so they cannot matter.
 
+mod doors;
+
+pub use doors::{Door, Doors};
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -253,31 +257,6 @@ impl NamedImage<'_> {
         };
         let dot = if self.within.is_empty() { "" } else { "." };
         format!("{}{dot}{list}[{}]{suffix}", self.within, self.index)
-    }
-}
-
-/// What is written at one emergency door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Door<'a> {
-    /// The value of the label.
-    pub label: Option<&'a str>,
-    /// The value of the annotation.
-    pub annotation: Option<&'a str>,
-}
-
-/// The emergency doors of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Doors<'a> {
-    /// In its own metadata.
-    pub own: Door<'a>,
-    /// In its pod template's.
-    pub template: Door<'a>,
-}
-
-impl Doors<'_> {
-    /// Whether nothing is written at any of them.
-    pub fn are_unwritten(&self) -> bool {
-        *self == Doors::default()
     }
 }
 

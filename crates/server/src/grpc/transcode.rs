@@ -79,6 +79,23 @@ pub(super) fn ask(method: &Method, mut message: Map<String, Json>) -> Result<Ask
     })
 }
 
+/// Takes out of a reply what only the REST API's form of it has: the resource name of a log-based metric.
+pub(super) fn leave_out(method: &Method, reply: &mut Json) {
+    let leave_out = |metric: &mut Json| {
+        if let Some(members) = metric.as_object_mut() {
+            members.remove("resourceName");
+        }
+    };
+    match method.response().as_str() {
+        "google.logging.v2.LogMetric" => leave_out(reply),
+        "google.logging.v2.ListLogMetricsResponse" => {
+            let metrics = reply.get_mut("metrics").and_then(Json::as_array_mut);
+            metrics.into_iter().flatten().for_each(leave_out);
+        }
+        _ => {}
+    }
+}
+
 /// The path, from the field that names the resource. At the top of the message the field is then used up; inside another
 /// it stays there, as it does in a body over HTTP.
 fn path(method: &Method, message: &mut Map<String, Json>) -> Result<String, ApiError> {
