@@ -6,6 +6,7 @@ mod demo;
 mod gcloud_artifacts;
 mod gcloud_binauthz;
 mod gcloud_kms;
+mod gcloud_logging;
 mod guide;
 mod own_commands;
 mod python;

@@ -1,7 +1,9 @@
 //! Google's own Python clients, over REST and, as they do it by themselves, over gRPC.
 
 use binauthz_conformance::desk::IMAGES;
+use binauthz_conformance::shell::Shell;
 use binauthz_conformance::{Desk, review, tools};
+use serde_json::json;
 
 use crate::signatures::{prepare, prepared};
 
@@ -29,21 +31,58 @@ fn the_main_flow_over_grpc_without_tls() {
     }
 }
 
-fn main_flow(desk: &Desk, transport: &str) {
-    let image = format!("{IMAGES}/myservice@sha256:{}", "b".repeat(64));
+#[test]
+fn log_entries_over_http() {
+    if let Some(desk) = prepared(CLIENTS) {
+        log_entries(&desk, "http");
+    }
+}
+
+#[test]
+fn log_entries_over_grpc() {
+    if let Some(desk) = Desk::secure(CLIENTS) {
+        prepare(&desk);
+        log_entries(&desk, "grpc");
+    }
+}
+
+#[test]
+fn log_entries_over_grpc_without_tls() {
+    if let Some(desk) = prepared(CLIENTS) {
+        log_entries(&desk, "grpc-insecure");
+    }
+}
+
+fn log_entries(desk: &Desk, transport: &str) {
+    let image = format!("{IMAGES}/hotfix:latest");
+    let why = json!({"alpha.image-policy.k8s.io/break-glass": "Emergency fix for incident INC-1234"});
+    desk.admit(&review::deployment("emergency-fix", &image, &why))
+        .admitted();
+    desk.admit(&review::pod("p", &image)).denied(&[]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/entries.py");
+    python(desk, script, transport)
+        .run("\"$PYTHON\" \"$SCRIPT\"")
+        .ok()
+        .says(&["found"]);
+}
+
+/// A shell for a program of Python that speaks to the server by this transport.
+fn python(desk: &Desk, script: &str, transport: &str) -> Shell {
     let mut shell = desk.shell.clone();
-    shell.set("IMAGE", image.as_str());
     shell.set("TRANSPORT", transport);
     let authority = desk.server.webhook_ca().display().to_string();
     shell.set("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", authority);
-    shell.set(
-        "SCRIPT",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/python/main_flow.py"),
-    );
-    shell.set(
-        "PYTHON",
-        tools::python().map_or_else(String::new, |path| path.display().to_string()),
-    );
+    shell.set("SCRIPT", script);
+    let python = tools::python().map_or_else(String::new, |path| path.display().to_string());
+    shell.set("PYTHON", python);
+    shell
+}
+
+fn main_flow(desk: &Desk, transport: &str) {
+    let image = format!("{IMAGES}/myservice@sha256:{}", "b".repeat(64));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/main_flow.py");
+    let mut shell = python(desk, script, transport);
+    shell.set("IMAGE", image.as_str());
     desk.admit(&review::pod("p", &image)).denied(&[]);
     shell
         .run("\"$PYTHON\" \"$SCRIPT\"")

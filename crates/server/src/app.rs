@@ -4,7 +4,7 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::audit::Journal;
@@ -29,11 +29,15 @@ pub(crate) struct App {
     pub(crate) master_key: MasterKey,
     pub(crate) registries: Registries,
     pub(crate) journal: Journal,
+    /// What others wrote as log entries.
+    pub(crate) entries: Journal,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
     pub(crate) tag_moves: TagMoves,
+    /// A call left an audit row, which is to be brought into the journal.
+    pub(crate) calls: Notify,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
     pub(crate) generations: Semaphore,

@@ -12,6 +12,7 @@ mod files;
 mod grpc;
 mod health;
 pub mod listen;
+mod logs;
 mod metrics;
 mod run;
 mod settings;

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -28,7 +28,7 @@ use crate::listen::{
 };
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
-use crate::{control, health};
+use crate::{control, health, logs};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +143,7 @@ impl Server {
         say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
@@ -205,17 +206,24 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
     let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
+    let entries = Journal::open(
+        &folder.join("entries"),
+        JournalSettings::of_entries(),
+        &master_key,
+    )?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
         master_key,
         registries,
         journal,
+        entries,
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         tag_moves: control::TagMoves::default(),
+        calls: Notify::new(),
         attestor_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
@@ -231,7 +239,10 @@ async fn sign_every_second(app: Arc<App>, mut shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
-            _ = clock.tick() => app.journal.sign_soon(),
+            _ = clock.tick() => {
+                app.journal.sign_soon();
+                app.entries.sign_soon();
+            }
         }
     }
 }

@@ -41,11 +41,15 @@ pub enum Kind {
     ContinuousValidationConfig,
     /// A setting of this installation.
     Setting,
+    /// A log-based metric.
+    LogMetric,
+    /// A log whose entries up to a time are not shown any more.
+    DeletedLog,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -60,6 +64,8 @@ impl Kind {
         Kind::PlatformPolicy,
         Kind::ContinuousValidationConfig,
         Kind::Setting,
+        Kind::LogMetric,
+        Kind::DeletedLog,
     ];
 
     /// The word that stands for the kind in the database. It never changes once released.
@@ -79,6 +85,8 @@ impl Kind {
             Kind::PlatformPolicy => "platform_policy",
             Kind::ContinuousValidationConfig => "continuous_validation_config",
             Kind::Setting => "setting",
+            Kind::LogMetric => "log_metric",
+            Kind::DeletedLog => "deleted_log",
         }
     }
 }

@@ -8,7 +8,7 @@ use binauthz_core::workload::{BREAK_GLASS_ANNOTATION, BreakGlass, RequestedImage
 
 use crate::admission_review::audit_annotations;
 use crate::strict::{self, List, Pairs, Text, strict_struct};
-use crate::workload::MAX_IMAGES;
+use crate::workload::{Door, Doors, MAX_IMAGES};
 
 const API_VERSION: &str = "imagepolicy.k8s.io/v1alpha1";
 const KIND: &str = "ImageReview";
@@ -107,6 +107,17 @@ impl ImageReview<'_> {
             RequestedImage::new(format!("spec.containers[{index}]"), image.as_ref())
         };
         self.images.iter().enumerate().map(image).collect()
+    }
+
+    /// What is written at the emergency door, whether it opens it or not.
+    pub fn doors(&self) -> Doors<'_> {
+        Doors {
+            own: Door {
+                label: None,
+                annotation: self.annotations.value(BREAK_GLASS_ANNOTATION),
+            },
+            template: Door::default(),
+        }
     }
 
     /// The emergency door: by annotation only, the plugin does not send labels.

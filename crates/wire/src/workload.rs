@@ -4,6 +4,10 @@
 //! that is not in the table is an error, and errors end as denials. Owner references, verdicts written into the
 //! object, deletion timestamps: not read, so they cannot matter.
 
+mod doors;
+
+pub use doors::{Door, Doors};
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -371,6 +375,18 @@ impl<'a> Workload<'a> {
         })
     }
 
+    /// What is written at the emergency doors, whether it opens one or not.
+    pub fn doors(&self) -> Doors<'_> {
+        Doors {
+            own: self.metadata.door(),
+            template: self
+                .template_metadata
+                .as_ref()
+                .map(Metadata::door)
+                .unwrap_or_default(),
+        }
+    }
+
     /// Whether the template itself opens the door, so that its Pods will.
     pub fn template_breaks_glass(&self) -> bool {
         self.template_metadata.as_ref().is_some_and(|metadata| {
@@ -423,6 +439,13 @@ impl<'a> Workload<'a> {
 }
 
 impl Metadata<'_> {
+    fn door(&self) -> Door<'_> {
+        Door {
+            label: self.label(BREAK_GLASS_LABEL),
+            annotation: self.annotation(BREAK_GLASS_ANNOTATION),
+        }
+    }
+
     fn label(&self, key: &str) -> Option<&str> {
         self.labels.as_ref()?.value(key)
     }

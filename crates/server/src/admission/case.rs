@@ -96,7 +96,7 @@ impl Case {
                 return Self::Unreviewable(recipient, About { advice, ..about }, reason);
             }
         };
-        let about = about.named(workload.name());
+        let about = about.with(&workload);
         // Nothing starts that was not judged when it came in; labels and finalizers stay editable. Opening the emergency
         // door is never just a label: it is judged and recorded.
         let is_known = |old: &Workload<'_>| {

@@ -1,7 +1,7 @@
 //! One verdict as one JSON object, of bounded length whatever the request holds.
 //!
-//! Every text has a limit in *written* bytes, escapes counted. They add up to less than 10 KiB; images take what is
-//! left of the 16 KiB, those that were objected to first when not all fit. What was cut says `truncated` and leaves
+//! Every text has a limit in *written* bytes, escapes counted. They add up to less than 15 KiB, some 600 bytes as a rule;
+//! images take what is left of the 16 KiB, those that were objected to first when not all fit. What was cut says `truncated` and leaves
 //! the SHA-256 of the whole.
 
 use std::fmt::Display;
@@ -16,7 +16,7 @@ use binauthz_wire::json::timestamp_out;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::record::About;
+use super::record::{About, Door};
 use crate::audit::{MAXIMUM_RECORD, escape, is_plain};
 
 const WORD: usize = 256;
@@ -84,11 +84,18 @@ impl Entry<'_> {
             dialect: about.dialect,
             uid: short(&about.uid, WORD),
             operation: short(&about.operation, WORD),
+            group: short(&about.group, WORD),
+            version: short(&about.version, WORD),
             kind: short(&about.kind, WORD),
             sub_resource: short(&about.sub_resource, WORD),
             namespace: short(&about.namespace, WORD),
             name: short(&about.name, LINE),
             user: short(&about.user, LINE),
+            service_account: short(&about.service_account, WORD),
+            door: about.doors.as_ref().map(|doors| Written {
+                own: Values::of(&doors.own, short),
+                template: Values::of(&doors.template, short),
+            }),
             dry_run: about.dry_run,
             advice: about.advice,
             latency_micros: self.latency_micros,
@@ -102,12 +109,20 @@ impl Entry<'_> {
             &parts.cluster,
             &parts.uid,
             &parts.operation,
+            &parts.group,
+            &parts.version,
             &parts.kind,
             &parts.sub_resource,
             &parts.namespace,
         ];
-        let more = [&parts.name, &parts.user, &parts.verdict.message];
+        let more = [
+            &parts.name,
+            &parts.user,
+            &parts.service_account,
+            &parts.verdict.message,
+        ];
         let cut = texts.iter().chain(&more).any(|text| text.cut)
+            || parts.door.as_ref().is_some_and(Written::is_cut)
             || parts.verdict.justification.as_ref().is_some_and(|text| text.cut);
         let mut bytes = Vec::with_capacity(2_048);
         // Strings, numbers and maps with string keys: nothing to fail on.
@@ -165,11 +180,17 @@ struct Parts<'a> {
     dialect: &'static str,
     uid: Short<'a>,
     operation: Short<'a>,
+    group: Short<'a>,
+    version: Short<'a>,
     kind: Short<'a>,
     sub_resource: Short<'a>,
     namespace: Short<'a>,
     name: Short<'a>,
     user: Short<'a>,
+    #[serde(skip_serializing_if = "Short::is_empty")]
+    service_account: Short<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door: Option<Written<'a>>,
     dry_run: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     advice: bool,
@@ -177,6 +198,47 @@ struct Parts<'a> {
     #[serde(flatten)]
     verdict: Outline<'a>,
     attestors: Revisions<'a>,
+}
+
+/// What is written at the emergency doors.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(skip_serializing_if = "Values::are_missing")]
+    own: Values<'a>,
+    #[serde(skip_serializing_if = "Values::are_missing")]
+    template: Values<'a>,
+}
+
+impl Written<'_> {
+    fn is_cut(&self) -> bool {
+        [&self.own, &self.template]
+            .into_iter()
+            .flat_map(|values| [&values.label, &values.annotation])
+            .flatten()
+            .any(|text| text.cut)
+    }
+}
+
+#[derive(Serialize)]
+struct Values<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<Short<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotation: Option<Short<'a>>,
+}
+
+impl<'a> Values<'a> {
+    fn of(door: &'a Door, short: impl Fn(&'a str, usize) -> Short<'a>) -> Values<'a> {
+        let value = |text: &'a Option<String>| text.as_deref().map(|text| short(text, LINE));
+        Values {
+            label: value(&door.label),
+            annotation: value(&door.annotation),
+        }
+    }
+
+    fn are_missing(&self) -> bool {
+        self.label.is_none() && self.annotation.is_none()
+    }
 }
 
 /// The verdict without its images.
@@ -369,6 +431,10 @@ impl<'a> Short<'a> {
             None => Self { text, cut: false },
         }
     }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
 }
 
 impl Serialize for Short<'_> {
@@ -391,13 +457,31 @@ mod tests {
     use binauthz_core::decide::refuse;
     use binauthz_core::workload::BreakGlass;
 
+    use super::super::record::Doors;
     use super::*;
 
     fn about(filler: &str) -> About {
+        let text = || filler.to_owned();
+        let door = || Door {
+            label: Some(text()),
+            annotation: Some(text()),
+        };
         About {
-            name: filler.to_owned(),
-            user: filler.to_owned(),
-            kind: filler.to_owned(),
+            cluster: text(),
+            uid: text(),
+            operation: text(),
+            group: text(),
+            version: text(),
+            kind: text(),
+            sub_resource: text(),
+            namespace: text(),
+            name: text(),
+            user: text(),
+            service_account: text(),
+            doors: Some(Box::new(Doors {
+                own: door(),
+                template: door(),
+            })),
             ..About::default()
         }
     }
@@ -439,6 +523,41 @@ mod tests {
             (&value["name"], &value["justification"]),
             (&"INC-1".into(), &"why INC-1".into())
         );
+        assert_eq!(
+            value["door"]["template"],
+            serde_json::json!({"label": "INC-1", "annotation": "INC-1"})
+        );
+        assert_eq!(value["serviceAccount"], "INC-1");
+    }
+
+    #[test]
+    fn what_is_not_written_at_a_door_is_not_recorded() {
+        let decision = refuse(Reason::Unreviewable("why".to_owned()), None);
+        let about = About {
+            doors: Some(Box::new(Doors {
+                own: Door::default(),
+                template: Door {
+                    label: Some(String::new()),
+                    annotation: None,
+                },
+            })),
+            ..About::default()
+        };
+        let record = |about: &About| {
+            let entry = Entry {
+                about,
+                decision: &decision,
+                standing: None,
+                time: UnixTime::from_seconds(0),
+                latency_micros: 1,
+            };
+            serde_json::from_slice::<serde_json::Value>(&entry.render()).unwrap()
+        };
+        assert_eq!(
+            record(&about)["door"],
+            serde_json::json!({"template": {"label": ""}})
+        );
+        assert!(record(&About::default()).get("door").is_none());
     }
 
     #[test]

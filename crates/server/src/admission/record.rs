@@ -3,6 +3,7 @@
 use binauthz_core::decision::{Decision, Effect, unrecorded};
 use binauthz_wire::admission_review::Review;
 use binauthz_wire::image_review::ImageReview;
+use binauthz_wire::workload::{self, Workload};
 use tokio::time::timeout_at;
 
 use super::deadline::Deadlines;
@@ -18,14 +19,49 @@ pub(super) struct About {
     pub(super) dialect: &'static str,
     pub(super) uid: String,
     pub(super) operation: String,
+    pub(super) group: String,
+    pub(super) version: String,
     pub(super) kind: String,
     pub(super) sub_resource: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) user: String,
+    /// Of the Pods; empty where it is not known.
+    pub(super) service_account: String,
+    /// What is written at the emergency doors; as a rule nothing.
+    pub(super) doors: Option<Box<Doors>>,
     pub(super) dry_run: bool,
     /// The verdict was given as a warning only.
     pub(super) advice: bool,
+}
+
+/// The emergency doors of the object itself and of its pod template.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    pub(super) own: Door,
+    pub(super) template: Door,
+}
+
+/// The values of the label and the annotation, as they were written.
+#[derive(Debug, Default)]
+pub(super) struct Door {
+    pub(super) label: Option<String>,
+    pub(super) annotation: Option<String>,
+}
+
+impl Doors {
+    fn of(doors: &workload::Doors<'_>) -> Option<Box<Doors>> {
+        let door = |door: &workload::Door<'_>| Door {
+            label: door.label.map(str::to_owned),
+            annotation: door.annotation.map(str::to_owned),
+        };
+        (!doors.are_unwritten()).then(|| {
+            Box::new(Doors {
+                own: door(&doors.own),
+                template: door(&doors.template),
+            })
+        })
+    }
 }
 
 impl About {
@@ -35,13 +71,15 @@ impl About {
             dialect: "AdmissionReview",
             uid: review.uid().to_owned(),
             operation: review.operation().to_owned(),
+            group: review.kind().group.clone().into_owned(),
+            version: review.kind().version.clone().into_owned(),
             kind: review.kind().kind.clone().into_owned(),
             sub_resource: review.sub_resource().to_owned(),
             namespace: review.namespace().to_owned(),
             name: review.name().to_owned(),
             user: review.username().to_owned(),
             dry_run: review.dry_run(),
-            advice: false,
+            ..Self::default()
         }
     }
 
@@ -49,17 +87,24 @@ impl About {
         Self {
             cluster: target.cluster.to_string(),
             dialect: "ImageReview",
+            version: "v1".to_owned(),
             kind: "Pod".to_owned(),
             namespace: review.namespace().to_owned(),
+            doors: Doors::of(&review.doors()),
             ..Self::default()
         }
     }
 
-    /// The object's own name, where the request gives none.
-    pub(super) fn named(mut self, name: &str) -> Self {
+    /// With what the object itself says: its doors, its Pods' account, and its name where the request gives none.
+    pub(super) fn with(mut self, workload: &Workload<'_>) -> Self {
         if self.name.is_empty() {
-            name.clone_into(&mut self.name);
+            workload.name().clone_into(&mut self.name);
         }
+        workload
+            .service_account()
+            .unwrap_or_default()
+            .clone_into(&mut self.service_account);
+        self.doors = Doors::of(&workload.doors());
         self
     }
 }

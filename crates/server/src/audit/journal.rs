@@ -1,6 +1,7 @@
 //! The journal's handle: hands records to the writer and gives back a promise of durability.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,14 +10,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use binauthz_keyring::MasterKey;
+use binauthz_wire::logging::MAX_ENTRY;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{self, NotOurs, SignedLog};
 use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
+use super::walk::{self, Direction, Line};
 use super::writer::{Entry, Progress, Task, Writer};
 
-/// The longest record. Longer ones are for their maker to shorten.
+/// The longest record of a verdict or a call. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
 
 /// Records waiting for the writer. 2 048 × 16 KiB = 32 MiB at worst, some 2 MiB as a rule.
@@ -31,6 +34,8 @@ pub(crate) struct JournalSettings {
     pub keep_bytes: u64,
     /// Time that sealed segments are kept.
     pub keep_for: Duration,
+    /// The longest record; at most 4 MiB.
+    pub longest: usize,
 }
 
 impl Default for JournalSettings {
@@ -40,6 +45,20 @@ impl Default for JournalSettings {
             // About two million verdicts.
             keep_bytes: 4 << 30,
             keep_for: Duration::from_secs(400 * 24 * 3_600),
+            longest: MAXIMUM_RECORD,
+        }
+    }
+}
+
+impl JournalSettings {
+    /// For what others write: in a journal of its own it cannot push verdicts out.
+    pub(crate) fn of_entries() -> Self {
+        Self {
+            keep_bytes: 1 << 30,
+            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            // An entry, and what makes it a record.
+            longest: MAX_ENTRY + 1_024,
+            ..Self::default()
         }
     }
 }
@@ -61,9 +80,14 @@ pub(crate) enum JournalError {
     /// More is waiting than the disk can take.
     #[error("the verdict journal is overloaded")]
     Overloaded,
-    /// A record longer than [`MAXIMUM_RECORD`].
-    #[error("a verdict record has {0} bytes, expected at most {MAXIMUM_RECORD}")]
-    TooLong(usize),
+    /// A record longer than the journal takes.
+    #[error("a record has {length} bytes, expected at most {most}")]
+    TooLong {
+        /// Its own length.
+        length: usize,
+        /// The longest.
+        most: usize,
+    },
     /// Not a JSON object.
     #[error("a verdict record is not a JSON object")]
     NotAnObject,
@@ -81,6 +105,7 @@ pub(crate) struct Journal {
     progress: Arc<Progress>,
     verifier_key: Arc<str>,
     broken: bool,
+    longest: usize,
 }
 
 /// The way to the writer, and its end.
@@ -146,6 +171,7 @@ impl Journal {
             progress,
             verifier_key,
             broken,
+            longest: settings.longest,
         })
     }
 
@@ -156,8 +182,9 @@ impl Journal {
         if !(line.len() > 2 && line.starts_with(b"{") && line.ends_with(b"}")) {
             return Durable(State::Failed(Some(JournalError::NotAnObject)));
         }
-        if line.len() > MAXIMUM_RECORD {
-            return Durable(State::Failed(Some(JournalError::TooLong(line.len()))));
+        if line.len() > self.longest {
+            let (length, most) = (line.len(), self.longest);
+            return Durable(State::Failed(Some(JournalError::TooLong { length, most })));
         }
         let (done, durable) = oneshot::channel();
         let task = Task::Record(Entry { line, done });
@@ -205,6 +232,26 @@ impl Journal {
     /// The system's, when a segment cannot be read.
     pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
         super::tail::read(&self.folder, self.progress.end(), query, wanted)
+    }
+
+    /// Gives each record's line to `each`, in this direction, from this place on if one is given. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn walk(
+        &self,
+        way: (Direction, Option<Position>),
+        each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        walk::walk(&self.folder, self.progress.end(), way, each)
+    }
+
+    /// The first line of each segment, from the oldest on, of which `wanted` says something. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn firsts<T>(&self, wanted: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<(u64, T)>> {
+        walk::firsts(&self.folder, wanted)
     }
 
     /// How often the disk was synced; many records share one sync.

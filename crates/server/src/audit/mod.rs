@@ -8,7 +8,11 @@ mod journal;
 mod log;
 mod segment;
 mod tail;
+mod walk;
 mod writer;
 
-pub(crate) use journal::{Journal, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape, is_plain};
+pub(crate) use journal::{
+    Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape, is_plain,
+};
 pub(crate) use tail::{Position, Tail};
+pub(crate) use walk::{Direction, Line};

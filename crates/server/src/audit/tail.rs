@@ -103,7 +103,7 @@ pub(super) fn read(
 }
 
 /// The lines of a file from its end.
-struct Backwards {
+pub(super) struct Backwards {
     file: File,
     /// Offset of `held`'s first byte.
     start: u64,
@@ -111,7 +111,7 @@ struct Backwards {
 }
 
 impl Backwards {
-    fn new(file: File, end: Option<u64>) -> io::Result<Self> {
+    pub(super) fn new(file: File, end: Option<u64>) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self {
             file,
@@ -120,7 +120,7 @@ impl Backwards {
         })
     }
 
-    fn previous(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
+    pub(super) fn previous(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         if self.held.last() == Some(&b'\n') {
             self.held.pop();
         }

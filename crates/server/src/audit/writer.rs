@@ -29,6 +29,8 @@ pub(super) struct Entry {
 
 /// Records per sync. 512 × 16 KiB = 8 MiB at the very most; typical batches are a few 10 KiB.
 const BATCH: usize = 512;
+/// Fewer where records may be longer.
+const BATCH_BYTES: usize = 8 << 20;
 
 /// When the last batch was at least this large, the next one is gathered before it is written: verdicts come in faster
 /// than the disk syncs, and a sync costs the same for few and for many. A lone verdict never waits.
@@ -94,9 +96,10 @@ impl Writer {
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self) {
-        let mut tasks = Vec::with_capacity(BATCH);
+        let most = self.most();
+        let mut tasks = Vec::with_capacity(most);
         let mut crowded = false;
-        while self.tasks.blocking_recv_many(&mut tasks, BATCH) > 0 {
+        while self.tasks.blocking_recv_many(&mut tasks, most) > 0 {
             if crowded {
                 self.gather(&mut tasks);
             }
@@ -105,6 +108,10 @@ impl Writer {
         }
         // The end of the log is signed for too.
         self.perform(&mut vec![Task::Checkpoint]);
+    }
+
+    fn most(&self) -> usize {
+        (BATCH_BYTES / self.settings.longest.max(1)).clamp(1, BATCH)
     }
 
     fn perform(&mut self, tasks: &mut Vec<Task>) {
@@ -138,15 +145,16 @@ impl Writer {
         reason = "the event is that nothing happens: waking up for each record would cost what sharing a sync saves"
     )]
     fn gather(&mut self, batch: &mut Vec<Task>) {
+        let most = self.most();
         for _ in 0..MOST_LOOKS {
             std::thread::sleep(GATHER);
             let before = batch.len();
-            while batch.len() < BATCH
+            while batch.len() < most
                 && let Ok(task) = self.tasks.try_recv()
             {
                 batch.push(task);
             }
-            if batch.len() == before || batch.len() == BATCH {
+            if batch.len() == before || batch.len() == most {
                 return;
             }
         }

@@ -136,6 +136,7 @@ impl Call {
         let audit = self.audit.row(&resource, 0, facts);
         let committed = app.store.commit(Commit { audit, changes }).await?;
         self.audit.recorded.store(true, Ordering::Release);
+        app.calls.notify_one();
         Ok(committed)
     }
 }
@@ -307,7 +308,7 @@ where
         }
     };
     match route.class {
-        Class::Read => outcome,
+        Class::Read | Class::Ingest => outcome,
         Class::Write => report(app, &audit, outcome).await,
     }
 }
@@ -387,7 +388,7 @@ async fn make(
 }
 
 /// With `--dev` any project exists; otherwise those that were created.
-async fn require_project(app: &App, project: &ProjectId) -> Result<(), ApiError> {
+pub(super) async fn require_project(app: &App, project: &ProjectId) -> Result<(), ApiError> {
     if app.settings.dev
         || app
             .store
@@ -437,7 +438,10 @@ async fn report(app: &App, audit: &Audit, outcome: Result<Reply, ApiError>) -> R
             .await,
         outcome,
     ) {
-        (Ok(_), outcome) => outcome,
+        (Ok(_), outcome) => {
+            app.calls.notify_one();
+            outcome
+        }
         // A failure is answered as it is; that it could not be recorded is for the operator to know.
         (Err(error), Err(failure)) => {
             tracing::error!(%error, request_id = audit.request_id, "a failed call could not be recorded");

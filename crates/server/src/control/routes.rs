@@ -45,6 +45,8 @@ pub(crate) enum Class {
     Read,
     /// Changes something, or uses a private key: leaves an audit row, also when it fails.
     Write,
+    /// Adds records, which say all that a row would: needs what a change needs, and leaves no row.
+    Ingest,
 }
 
 /// The HTTP methods the API has.
@@ -92,6 +94,7 @@ pub(crate) enum ApiVersion {
     V1Beta1,
     V1Alpha1,
     V1Alpha2,
+    V2,
 }
 
 impl ApiVersion {
@@ -106,12 +109,16 @@ impl ApiVersion {
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
 
+    /// Cloud Logging.
+    pub(crate) const V2_ONLY: &'static [ApiVersion] = &[ApiVersion::V2];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             ApiVersion::V1 => "v1",
             ApiVersion::V1Beta1 => "v1beta1",
             ApiVersion::V1Alpha1 => "v1alpha1",
             ApiVersion::V1Alpha2 => "v1alpha2",
+            ApiVersion::V2 => "v2",
         }
     }
 }
@@ -126,6 +133,7 @@ pub(crate) enum Api {
     CloudKms,
     Container,
     ContainerAnalysis,
+    Logging,
     ResourceManager,
     ServiceUsage,
 }
@@ -140,6 +148,7 @@ impl Api {
             Api::CloudKms => "cloudkms",
             Api::Container => "container",
             Api::ContainerAnalysis => "containeranalysis",
+            Api::Logging => "logging",
             Api::ResourceManager => "cloudresourcemanager",
             Api::ServiceUsage => "serviceusage",
         }
@@ -166,6 +175,9 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
+                super::log_entries::routes(),
+                super::log_metrics::routes(),
+                super::logging::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
                 super::operations::routes(),
@@ -196,6 +208,7 @@ mod tests {
                 let class = match route.class {
                     Class::Read => "read",
                     Class::Write => "write",
+                    Class::Ingest => "ingest",
                 };
                 let (verb, template) = (route.verb.as_str(), route.template);
                 let (versions, permission) = (versions.join(","), route.permission);

@@ -95,7 +95,7 @@ macro_rules! version {
 }
 
 #[rustfmt::skip] // A table: one method a line.
-static SERVICES: [Service; 8] = [
+static SERVICES: [Service; 10] = [
     service!("google.cloud.binaryauthorization.v1.BinauthzManagementServiceV1", "google.cloud.binaryauthorization.v1",
         ("GetPolicy", GET, "/v1/{name=projects/*/policy}", "", "Policy"),
         ("UpdatePolicy", PUT, "/v1/{policy.name=projects/*/policy}", "policy", "Policy"),
@@ -149,6 +149,19 @@ static SERVICES: [Service; 8] = [
         ("GetPublicKey", GET, version!("name", "/publicKey"), "", "PublicKey"),
         ("AsymmetricSign", POST, version!("name", ":asymmetricSign"), "*", "AsymmetricSignResponse"),
     ),
+    service!("google.logging.v2.LoggingServiceV2", "google.logging.v2",
+        ("ListLogEntries", POST, "/v2/entries:list", "*", "ListLogEntriesResponse"),
+        ("WriteLogEntries", POST, "/v2/entries:write", "*", "WriteLogEntriesResponse"),
+        ("DeleteLog", DELETE, "/v2/{logName=projects/*/logs/*}", "", EMPTY),
+        ("ListLogs", GET, "/v2/{parent=projects/*}/logs", "", "ListLogsResponse"),
+    ),
+    service!("google.logging.v2.MetricsServiceV2", "google.logging.v2",
+        ("ListLogMetrics", GET, "/v2/{parent=projects/*}/metrics", "", "ListLogMetricsResponse"),
+        ("GetLogMetric", GET, "/v2/{metricName=projects/*/metrics/*}", "", "LogMetric"),
+        ("CreateLogMetric", POST, "/v2/{parent=projects/*}/metrics", "metric", "LogMetric"),
+        ("UpdateLogMetric", PUT, "/v2/{metricName=projects/*/metrics/*}", "metric", "LogMetric"),
+        ("DeleteLogMetric", DELETE, "/v2/{metricName=projects/*/metrics/*}", "", EMPTY),
+    ),
     service!("google.iam.v1.IAMPolicy", "google.iam.v1",
         ("SetIamPolicy", POST, "/v1/{resource=**}:setIamPolicy", "*", "Policy"),
         ("GetIamPolicy", GET_OR_POST, "/v1/{resource=**}:getIamPolicy", "*", "Policy"),
@@ -182,12 +195,16 @@ mod tests {
                 for message in [method.request(), method.response()] {
                     assert!(message_type(&message).is_some(), "{path}: no message `{message}`");
                 }
-                let field = transcode::variable(method).unwrap();
-                let name = match field.form {
-                    "**" => "projects/p/attestors/a".to_owned(),
-                    form => form.replace('*', "name"),
+                let path = match transcode::variable(method) {
+                    Some(field) => {
+                        let name = match field.form {
+                            "**" => "projects/p/attestors/a".to_owned(),
+                            form => form.replace('*', "name"),
+                        };
+                        format!("{}{name}{}", field.before, field.after)
+                    }
+                    None => method.template.to_owned(),
                 };
-                let path = format!("{}{name}{}", field.before, field.after);
                 let rows: Vec<&str> = method
                     .verbs
                     .iter()

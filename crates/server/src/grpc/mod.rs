@@ -155,7 +155,8 @@ async fn perform(
         name: Some(method.name),
         given: std::future::ready(Ok((asked.query, asked.body))),
     };
-    let reply = call::perform(app, entry, caller, asked).await?.into_json();
+    let mut reply = call::perform(app, entry, caller, asked).await?.into_json();
+    transcode::leave_out(method, &mut reply);
     // A member that the tables do not have is a mistake in them: found by every test, survived by every client.
     let unlisted = if cfg!(debug_assertions) {
         Unlisted::Refuse

@@ -34,7 +34,7 @@ pub(super) struct Variable {
     pub(super) after: &'static str,
 }
 
-/// Every template has one; a test goes through them.
+/// Most templates have one: `entries:list` names what it is about in its body.
 pub(super) fn variable(method: &Method) -> Option<Variable> {
     let (before, rest) = method.template.split_once('{')?;
     let (variable, after) = rest.split_once('}')?;
@@ -77,6 +77,23 @@ pub(super) fn ask(method: &Method, mut message: Map<String, Json>) -> Result<Ask
             body.into()
         },
     })
+}
+
+/// Takes out of a reply what only the REST API's form of it has: the resource name of a log-based metric.
+pub(super) fn leave_out(method: &Method, reply: &mut Json) {
+    let leave_out = |metric: &mut Json| {
+        if let Some(members) = metric.as_object_mut() {
+            members.remove("resourceName");
+        }
+    };
+    match method.response().as_str() {
+        "google.logging.v2.LogMetric" => leave_out(reply),
+        "google.logging.v2.ListLogMetricsResponse" => {
+            let metrics = reply.get_mut("metrics").and_then(Json::as_array_mut);
+            metrics.into_iter().flatten().for_each(leave_out);
+        }
+        _ => {}
+    }
 }
 
 /// The path, from the field that names the resource. At the top of the message the field is then used up; inside another

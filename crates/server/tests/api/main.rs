@@ -11,6 +11,8 @@ mod grpc;
 mod grpc_errors;
 mod iam;
 mod images;
+mod log_metrics;
+mod logging;
 mod notes;
 mod policies;
 mod projects;

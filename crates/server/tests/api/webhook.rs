@@ -349,9 +349,10 @@ async fn without_a_journal_enforced_verdicts_deny_and_break_glass_opens() {
     let segment = journal.join("segment-0000000001.jsonl");
     std::fs::remove_file(&segment).unwrap();
     symlink("/dev/full", segment).unwrap();
-    let court = Court::on(Desk::with(folder, flags).await).await;
+    let desk = Desk::with(folder, flags).await;
     // The full disk is found by the first record; without a folder there is no second segment either.
     std::fs::remove_dir_all(&journal).unwrap();
+    let court = Court::on(desk).await;
     let image = court.signed().await;
     for _ in 0..2 {
         let verdict = court.pod(&[&image]).await;

@@ -114,6 +114,26 @@ fn the_door_is_read_from_the_template_and_from_the_object() {
 }
 
 #[test]
+fn what_is_written_at_a_door_is_given_whether_it_opens_or_not() {
+    let spec = r#""spec":{"containers":[{"image":"i"}]}"#;
+    let own = r#""metadata":{"annotations":{"alpha.image-policy.k8s.io/break-glass":"false","other":"x"}}"#;
+    let template = r#""metadata":{"labels":{"image-policy.k8s.io/break-glass":"no"}}"#;
+    let text = format!(r#"{{{own},"spec":{{"template":{{{template},{spec}}}}}}}"#);
+    let workload = deployment(&text);
+    let doors = workload.doors();
+    assert_eq!((doors.own.label, doors.own.annotation), (None, Some("false")));
+    assert_eq!(
+        (doors.template.label, doors.template.annotation),
+        (Some("no"), None)
+    );
+    assert!(workload.break_glass().is_none() && !doors.are_unwritten());
+
+    let text =
+        format!(r#"{{"metadata":{{"annotations":{{"other":"x"}}}},"spec":{{"template":{{{spec}}}}}}}"#);
+    assert!(deployment(&text).doors().are_unwritten());
+}
+
+#[test]
 fn the_patch_fits_what_is_there() {
     let spec = r#""spec":{"containers":[{"image":"i"}]}"#;
     let table = [

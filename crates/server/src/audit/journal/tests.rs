@@ -362,7 +362,7 @@ async fn records_over_the_limit_are_refused() {
     let long = |length: usize| format!(r#"{{"n":"{}"}}"#, "x".repeat(length - 8)).into_bytes();
     assert!(matches!(
         journal.append(long(MAXIMUM_RECORD + 1)).await,
-        Err(JournalError::TooLong(_))
+        Err(JournalError::TooLong { .. })
     ));
     journal.append(long(MAXIMUM_RECORD)).await.unwrap();
 }
@@ -374,4 +374,54 @@ fn a_folder_that_cannot_be_made_is_an_error() {
     let folder = folder.path().join("file/journal");
     let error = Journal::open(&folder, JournalSettings::default(), &master()).unwrap_err();
     assert!(error.to_string().contains("cannot open the verdict journal"));
+}
+
+#[tokio::test]
+async fn a_walk_goes_either_way_and_on_from_any_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path(), 1_000, 1 << 30);
+    for number in 0..60 {
+        journal.append(line(number)).await.unwrap();
+    }
+    assert!(segment::numbers(folder.path()).unwrap().len() > 3, "rotated");
+    let number = |line: &Line<'_>| {
+        let record: serde_json::Value = serde_json::from_slice(line.bytes).unwrap();
+        record["n"].as_u64()
+    };
+    for direction in [Direction::Forward, Direction::Backward] {
+        let mut whole = Vec::new();
+        let mut places = Vec::new();
+        let walked = journal.walk((direction, None), &mut |line| {
+            if let Some(number) = number(&line) {
+                whole.push(number);
+                places.push((line.resume(direction, true), line.resume(direction, false)));
+            }
+            ControlFlow::Continue(())
+        });
+        walked.unwrap();
+        let mut expected: Vec<u64> = (0..60).collect();
+        if direction == Direction::Backward {
+            expected.reverse();
+        }
+        assert_eq!(whole, expected);
+        for (index, (again, beyond)) in places.into_iter().enumerate() {
+            for (from, expected) in [(again, whole.get(index)), (beyond, whole.get(index + 1))] {
+                let mut next = None;
+                let walked = journal.walk((direction, Some(from)), &mut |line| {
+                    next = number(&line);
+                    if next.is_some() {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                });
+                walked.unwrap();
+                assert_eq!(next.as_ref(), expected, "{direction:?} from {from:?}");
+            }
+        }
+    }
+    let firsts = journal
+        .firsts(|line| line.starts_with(b"{\"n\"").then_some(()))
+        .unwrap();
+    assert_eq!(firsts.len(), segment::numbers(folder.path()).unwrap().len());
 }

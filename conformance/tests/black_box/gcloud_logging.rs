@@ -1,0 +1,149 @@
+//! `gcloud logging`: the tutorial's filters find what was decided, and its metrics are kept.
+
+use binauthz_conformance::desk::IMAGES;
+use binauthz_conformance::{Desk, review};
+use serde_json::{Value, json};
+
+use crate::story;
+
+const DRY_RUN: &str =
+    "resource.type=\"k8s_cluster\" AND jsonPayload.enforcementMode=\"DRYRUN_AUDIT_LOG_ONLY\"";
+const OPENED: &str = "resource.type=\"k8s_cluster\"
+  protoPayload.request.metadata.annotations.\"alpha.image-policy.k8s.io/break-glass\" != \"\"";
+const BLOCKED: &str = "resource.type=\"k8s_cluster\"
+  protoPayload.response.status=\"Failure\"
+  (protoPayload.response.reason=\"VIOLATES_POLICY\" OR protoPayload.response.reason=\"Forbidden\")";
+
+/// An attestor without a key and the tutorial's policy: nothing is signed here.
+fn guarded() -> Option<Desk> {
+    let desk = Desk::with(&["gcloud"])?;
+    story::cluster(&desk);
+    story::note(&desk);
+    story::attestor(&desk);
+    story::policy(&desk);
+    Some(desk)
+}
+
+fn read(desk: &Desk, filter: &str, options: &str) -> Vec<Value> {
+    let found = desk.ok(&format!("gcloud logging read '{filter}' {options} --format=json"));
+    found.json().as_array().cloned().unwrap_or_default()
+}
+
+fn unattested() -> String {
+    format!("{IMAGES}/unattested-image:latest")
+}
+
+#[test]
+fn what_a_dry_run_would_have_denied_is_a_table() {
+    let Some(desk) = guarded() else { return };
+    desk.ok(
+        "gcloud beta container clusters update my-cluster --zone us-central1-a \
+             --binauthz-evaluation-mode=POLICY_BINDINGS_AND_PROJECT_SINGLETON_POLICY_ENFORCE",
+    );
+    let policy = story::POLICY.replace("ENFORCED_BLOCK_AND_AUDIT_LOG", "DRYRUN_AUDIT_LOG_ONLY");
+    desk.write("dry-run.yaml", &policy);
+    desk.ok("gcloud container binauthz policy import dry-run.yaml");
+    desk.admit(&review::pod("pause", "registry.k8s.io/pause:3.9"))
+        .admitted();
+    assert_eq!(read(&desk, DRY_RUN, "--limit=50"), Vec::<Value>::new());
+    desk.admit(&review::pod("test-unsigned", &unattested()))
+        .admitted();
+    let table = desk.ok(&format!(
+        "gcloud logging read '{DRY_RUN}' --limit=50 \
+         --format=\"table(timestamp, jsonPayload.podName, jsonPayload.imageName)\""
+    ));
+    table
+        .says(&[
+            "TIMESTAMP",
+            "POD_NAME",
+            "IMAGE_NAME",
+            "test-unsigned",
+            &unattested(),
+        ])
+        .never_says("pause");
+    desk.ok("gcloud logging logs list").says(&[
+        "projects/demo/logs/binaryauthorization.googleapis.com%2Fpolicy",
+        "projects/demo/logs/cloudaudit.googleapis.com%2Factivity",
+    ]);
+}
+
+#[test]
+fn what_was_blocked_and_what_broke_the_glass_is_found() {
+    let Some(desk) = guarded() else { return };
+    desk.admit(&review::pod("test-unsigned", &unattested()))
+        .denied(&[]);
+    let why = json!({"alpha.image-policy.k8s.io/break-glass": "Emergency fix for incident INC-1234"});
+    desk.admit(&review::deployment("emergency-fix", &unattested(), &why))
+        .admitted();
+    desk.admit(&review::pod("pause", "registry.k8s.io/pause:3.9"))
+        .admitted();
+
+    let blocked = read(&desk, BLOCKED, "--limit=10");
+    assert_eq!(blocked.len(), 1, "{blocked:#?}");
+    assert_eq!(
+        blocked[0]["protoPayload"]["resourceName"],
+        "core/v1/namespaces/default/pods/test-unsigned"
+    );
+    let opened = read(&desk, OPENED, "");
+    assert_eq!(opened.len(), 1, "{opened:#?}");
+    assert_eq!(
+        opened[0]["protoPayload"]["methodName"],
+        "io.k8s.apps.v1.deployments.create"
+    );
+    let both = "protoPayload.authenticationInfo.principalEmail=\"jane@example.com\" severity>=WARNING";
+    for options in ["--order=asc", "--order=desc", "--freshness=1h", "--limit=2"] {
+        assert_eq!(read(&desk, both, options).len(), 2, "{options}");
+    }
+    assert_eq!(read(&desk, both, "--limit=1").len(), 1);
+    let view = "--bucket=_Default --location=global --view=_AllLogs";
+    assert_eq!(read(&desk, BLOCKED, view).len(), 1);
+    desk.ok("gcloud logging write a/b '{\"step\": \"deployed\"}' --payload-type=json --severity=NOTICE");
+    let written = read(&desk, "jsonPayload.step=\"deployed\"", "");
+    assert_eq!(written[0]["logName"], "projects/demo/logs/a%2Fb", "{written:#?}");
+    desk.ok("gcloud logging logs delete a/b --quiet");
+    assert_eq!(
+        read(&desk, "jsonPayload.step=\"deployed\"", ""),
+        Vec::<Value>::new()
+    );
+    desk.sh("gcloud logging logs delete cloudaudit.googleapis.com/activity --quiet")
+        .refused(&["cannot be deleted"]);
+    desk.sh("gcloud logging read 'severity>=EROR'")
+        .refused(&["expected a severity"]);
+    desk.sh("gcloud logging read 'severity>=ERROR' --organization=1")
+        .refused(&["projects"]);
+}
+
+#[test]
+fn metrics_are_made_changed_and_deleted() {
+    let Some(desk) = Desk::with(&["gcloud"]) else {
+        return;
+    };
+    desk.ok(&format!(
+        "gcloud logging metrics create binauthz-denials --description='Denied by Binary Authorization' \
+         --log-filter='{BLOCKED}'"
+    ));
+    let described = desk
+        .ok("gcloud logging metrics describe binauthz-denials --format=json")
+        .json();
+    assert_eq!(described["filter"], BLOCKED, "{described:#}");
+    assert_eq!(
+        described["metricDescriptor"]["type"],
+        "logging.googleapis.com/user/binauthz-denials"
+    );
+    desk.ok("gcloud logging metrics update binauthz-denials --description='Refused'");
+    let listed = desk.ok("gcloud logging metrics list --format=json").json();
+    assert_eq!(listed[0]["description"], "Refused", "{listed:#}");
+    assert_eq!(listed[0]["filter"], BLOCKED, "{listed:#}");
+    desk.ok("gcloud logging metrics create foo/bar --description=x --log-filter='severity>=ERROR'");
+    desk.ok("gcloud logging metrics describe foo/bar")
+        .says(&["foo/bar"]);
+    desk.sh("gcloud logging metrics create never --description=x --log-filter='severity>=EROR'")
+        .refused(&["column 11"]);
+    for name in ["foo/bar", "binauthz-denials"] {
+        desk.ok(&format!("gcloud logging metrics delete {name} --quiet"));
+    }
+    assert_eq!(
+        desk.ok("gcloud logging metrics list --format=json").json(),
+        json!([])
+    );
+}

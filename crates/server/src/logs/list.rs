@@ -1,0 +1,362 @@
+//! Looks through the journals for entries, a bounded part of them at a time.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use binauthz_core::time::UnixTime;
+use binauthz_wire::logging::{Entry, Query};
+use serde_json::Value;
+
+use super::record::{Kind, glance};
+use super::{ACTIVITY, POLICY, entries_of};
+use crate::audit::{Direction, Journal, Line, Position};
+
+/// What one call reads closely of a journal: 64 MiB are some 40 000 verdicts.
+const CLOSELY: u64 = 64 << 20;
+/// How long one call looks. Lines of another time are passed over at some 1 GB/s.
+const WAIT: Duration = Duration::from_millis(500);
+/// What one page holds; below the 4 MiB that a gRPC client takes, whatever the last entry adds.
+const PAGE_BYTES: usize = 3 << 20;
+/// A record is written soon after its time, and the clock may have been set back a little meanwhile.
+const SLACK_MICROS: i64 = 60_000_000;
+/// Written entries may be of tomorrow, or a month old.
+const EARLY_MICROS: i64 = 86_400_000_000;
+const LATE_MICROS: i64 = 30 * 86_400_000_000;
+
+/// The order of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+/// Where the list of one journal goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: Position,
+    /// Wanted entries of the next line that were given already.
+    pub(crate) given: usize,
+}
+
+/// How far the list of one journal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    Start,
+    Place(Place),
+    End,
+}
+
+/// How far a list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Places {
+    pub(crate) verdicts: At,
+    pub(crate) written: At,
+}
+
+/// Where entries come from: what was decided and done here, and what others wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Journals {
+    pub(crate) verdicts: Journal,
+    pub(crate) written: Journal,
+}
+
+/// A log of which nothing is shown that was received up to a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Deleted {
+    pub(crate) log_name: String,
+    pub(crate) until: UnixTime,
+}
+
+/// Which entries are wanted.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) projects: Vec<String>,
+    pub(crate) query: Query,
+    pub(crate) order: Order,
+    pub(crate) size: usize,
+    pub(crate) from: Places,
+    pub(crate) deleted: Vec<Deleted>,
+}
+
+impl List {
+    /// The next page, and where to go on if there may be more. Within a page the order is that of the times; from page
+    /// to page that of the journals, which is the order of arrival. Blocks on the disk.
+    pub(crate) fn read(&self, journals: &Journals) -> io::Result<(Vec<Value>, Option<Places>)> {
+        let times = self.query.times();
+        if times.from > times.until {
+            return Ok((Vec::new(), None));
+        }
+        let verdicts = self.part(&journals.verdicts, self.from.verdicts, (0, 0))?;
+        let written = self.part(&journals.written, self.from.written, (EARLY_MICROS, LATE_MICROS))?;
+        Ok(self.merge([verdicts, written]))
+    }
+
+    /// What one journal has for the page. `around` is by how much its entries may be earlier and later than their
+    /// arrival says.
+    fn part(&self, journal: &Journal, at: At, (early, late): (i64, i64)) -> io::Result<Part> {
+        let start = match at {
+            At::End => return Ok(Part::default()),
+            At::Start => None,
+            At::Place(place) => Some(place),
+        };
+        let times = self.query.times();
+        let oldest = times.from.as_micros().saturating_sub(early);
+        let near = oldest.saturating_sub(SLACK_MICROS);
+        let from = match start {
+            Some(place) => Some(place.position),
+            None if self.order == Order::OldestFirst && near > i64::MIN => first_near(journal, near)?,
+            None => None,
+        };
+        let mut search = Search {
+            list: self,
+            direction: self.order.direction(),
+            oldest: (near, oldest),
+            newest: times.until.as_micros().saturating_add(late),
+            begun: Instant::now(),
+            looked_at: false,
+            close_bytes: 0,
+            given: start.map_or(0, |place| place.given),
+            part: Part::default(),
+            bytes: 0,
+        };
+        journal.walk((search.direction, from), &mut |line| search.line(line))?;
+        Ok(search.part)
+    }
+
+    /// The first of both, as far as it is known which they are.
+    fn merge(&self, parts: [Part; 2]) -> (Vec<Value>, Option<Places>) {
+        let [verdicts, written] = parts;
+        let mut heads = [verdicts.heads(), written.heads()];
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        while page.len() < self.size && bytes < PAGE_BYTES {
+            let first = match heads.each_ref().map(Heads::time) {
+                [Some(one), Some(other)] if self.order.compare(other, one) == Ordering::Less => 1,
+                [Some(_), _] => 0,
+                [None, Some(_)] => 1,
+                [None, None] => break,
+            };
+            let Some(found) = heads.get_mut(first).and_then(Heads::take) else {
+                // What comes next is not known yet: the rest is for the next page.
+                break;
+            };
+            bytes += found.bytes;
+            page.push((found.time, found.entry));
+        }
+        page.sort_by(|(one, _), (other, _)| self.order.compare(*one, *other));
+        let [verdicts, written] = heads.map(|heads| heads.at());
+        let is_over = verdicts == At::End && written == At::End;
+        let entries = page.into_iter().map(|(_, entry)| entry).collect();
+        (entries, (!is_over).then_some(Places { verdicts, written }))
+    }
+}
+
+impl Order {
+    fn direction(self) -> Direction {
+        match self {
+            Order::NewestFirst => Direction::Backward,
+            Order::OldestFirst => Direction::Forward,
+        }
+    }
+
+    fn compare(self, one: UnixTime, other: UnixTime) -> Ordering {
+        match self {
+            Order::NewestFirst => other.cmp(&one),
+            Order::OldestFirst => one.cmp(&other),
+        }
+    }
+}
+
+/// The segment that the first record of this time, or one before it, is in.
+fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
+    let firsts = journal.firsts(|line| glance(line).filter(|(kind, _)| *kind != Kind::Call))?;
+    let before = firsts
+        .iter()
+        .rev()
+        .find(|(_, (_, first))| first.as_micros() <= time);
+    Ok(before.map(|(segment, _)| Position {
+        segment: *segment,
+        offset: 0,
+    }))
+}
+
+/// An entry that is wanted.
+#[derive(Debug)]
+struct Found {
+    /// When it came.
+    arrival: UnixTime,
+    /// When it happened.
+    time: UnixTime,
+    entry: Value,
+    bytes: usize,
+    /// Where a list goes on with it.
+    place: Place,
+}
+
+/// What one journal has for a page.
+#[derive(Debug, Default)]
+struct Part {
+    found: Vec<Found>,
+    /// Where the search ended before the journal did, and the time it had come to.
+    next: Option<(Place, UnixTime)>,
+}
+
+impl Part {
+    fn heads(self) -> Heads {
+        Heads {
+            found: self.found.into(),
+            next: self.next,
+        }
+    }
+}
+
+/// A part being used up.
+struct Heads {
+    found: VecDeque<Found>,
+    next: Option<(Place, UnixTime)>,
+}
+
+impl Heads {
+    /// The time of what comes next, also where that is not known yet.
+    fn time(&self) -> Option<UnixTime> {
+        let found = self.found.front().map(|found| found.arrival);
+        found.or(self.next.map(|(_, reached)| reached))
+    }
+
+    fn take(&mut self) -> Option<Found> {
+        self.found.pop_front()
+    }
+
+    fn at(&self) -> At {
+        match (self.found.front(), self.next) {
+            (Some(found), _) => At::Place(found.place),
+            (None, Some((place, _))) => At::Place(place),
+            (None, None) => At::End,
+        }
+    }
+}
+
+/// One journal being looked through.
+struct Search<'a> {
+    list: &'a List,
+    direction: Direction,
+    /// Before the first nothing more is wanted, and nothing before the second.
+    oldest: (i64, i64),
+    newest: i64,
+    begun: Instant,
+    looked_at: bool,
+    close_bytes: u64,
+    given: usize,
+    part: Part,
+    bytes: usize,
+}
+
+impl Search<'_> {
+    fn line(&mut self, line: Line<'_>) -> ControlFlow<()> {
+        let Some((kind, arrival)) = glance(line.bytes) else {
+            return ControlFlow::Continue(());
+        };
+        // One line at least, so that whoever goes on gets on.
+        let is_spent = self.close_bytes >= CLOSELY || self.begun.elapsed() >= WAIT;
+        if self.is_full() || (is_spent && self.looked_at) {
+            let place = self.place(&line, 0);
+            self.part.next = Some((place, arrival));
+            return ControlFlow::Break(());
+        }
+        self.looked_at = true;
+        let given = std::mem::take(&mut self.given);
+        let micros = arrival.as_micros();
+        // Calls are recorded late after a crash, so they do not tell that what follows is older.
+        if self.direction == Direction::Backward && kind != Kind::Call && micros < self.oldest.0 {
+            return ControlFlow::Break(());
+        }
+        if micros < self.oldest.1 || micros > self.newest {
+            return ControlFlow::Continue(());
+        }
+        self.close_bytes += line.bytes.len() as u64;
+        let mut wanted = entries_of((kind, arrival), line.bytes, &self.list.projects, |entry| {
+            self.list
+                .wants(&entry, arrival)
+                .then(|| (entry.time(), entry.to_json()))
+        });
+        if self.direction == Direction::Backward {
+            wanted.reverse();
+        }
+        for (index, (time, entry)) in wanted.into_iter().enumerate().skip(given) {
+            let place = self.place(&line, index);
+            if self.is_full() {
+                self.part.next = Some((place, arrival));
+                return ControlFlow::Break(());
+            }
+            let bytes = entry.to_string().len();
+            self.bytes += bytes;
+            self.part.found.push(Found {
+                arrival,
+                time,
+                entry,
+                bytes,
+                place,
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.part.found.len() >= self.list.size || self.bytes >= PAGE_BYTES
+    }
+
+    fn place(&self, line: &Line<'_>, given: usize) -> Place {
+        Place {
+            position: line.resume(self.direction, true),
+            given,
+        }
+    }
+}
+
+impl List {
+    fn wants(&self, entry: &Entry<'_>, arrival: UnixTime) -> bool {
+        !is_deleted(&self.deleted, entry, arrival) && self.query.test(entry)
+    }
+}
+
+fn is_deleted(deleted: &[Deleted], entry: &Entry<'_>, arrival: UnixTime) -> bool {
+    deleted
+        .iter()
+        .any(|log| arrival <= log.until && entry.log_name() == Some(&log.log_name))
+}
+
+/// The logs of the projects that have entries among the newest. Blocks on the disk.
+pub(crate) fn names(
+    journals: &Journals,
+    projects: &[String],
+    deleted: &[Deleted],
+) -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    // Each project has these two in the first journal; in the other there may be any.
+    let own = projects.len() * [ACTIVITY, POLICY].len();
+    for (journal, all) in [(&journals.verdicts, own), (&journals.written, usize::MAX)] {
+        let begun = Instant::now();
+        journal.walk((Direction::Backward, None), &mut |line| {
+            if let Some((kind, arrival)) = glance(line.bytes) {
+                let found = entries_of((kind, arrival), line.bytes, projects, |entry| {
+                    let name = entry.log_name().map(str::to_owned);
+                    name.filter(|_| !is_deleted(deleted, &entry, arrival))
+                });
+                for name in found {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+            }
+            if names.len() >= all || begun.elapsed() >= WAIT {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+    }
+    names.sort_unstable();
+    Ok(names)
+}

@@ -1,0 +1,87 @@
+//! The log entries of Cloud Logging, made from the journal when somebody asks.
+//!
+//! The journal has a record of each verdict and of each call that changed something. An entry is a rendering of one of
+//! them in the shape of Google's audit logs, so that the filters people know find what they expect.
+
+mod calls;
+mod list;
+mod members;
+mod outbox;
+mod record;
+mod request;
+mod verdicts;
+mod written;
+
+pub(crate) use calls::NO_PROJECT;
+pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
+pub(crate) use outbox::record_calls;
+pub(crate) use written::record;
+
+use binauthz_core::time::UnixTime;
+use binauthz_wire::logging::Entry;
+
+use record::Kind;
+
+/// The log of verdicts and of the API's own calls.
+pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
+/// The log of what a policy in dry run would have denied: an entry for each image.
+pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
+
+/// The entries of one line, the first of them first, about one of `projects`. A line that cannot be read has none.
+fn entries_of<T>(
+    (kind, time): (Kind, UnixTime),
+    line: &[u8],
+    projects: &[String],
+    each: impl FnMut(Entry<'_>) -> Option<T>,
+) -> Vec<T> {
+    match kind {
+        Kind::Verdict => serde_json::from_slice::<record::Verdict<'_>>(line)
+            .ok()
+            .filter(|verdict| project_of(&verdict.cluster).is_some_and(|project| is_among(project, projects)))
+            .map(|verdict| {
+                verdicts::render(&verdict, time)
+                    .into_iter()
+                    .filter_map(each)
+                    .collect()
+            })
+            .unwrap_or_default(),
+        Kind::Call => serde_json::from_slice::<record::Call<'_>>(line)
+            .ok()
+            .filter(|call| is_among(calls::project_of(call), projects))
+            .map(|call| {
+                Some(calls::render(&call, time))
+                    .into_iter()
+                    .filter_map(each)
+                    .collect()
+            })
+            .unwrap_or_default(),
+        Kind::Entry => written::read(line)
+            .filter(|entry| {
+                entry
+                    .log_name()
+                    .and_then(project_of)
+                    .is_some_and(|project| is_among(project, projects))
+            })
+            .map(|entry| Some(entry).into_iter().filter_map(each).collect())
+            .unwrap_or_default(),
+    }
+}
+
+fn is_among(project: &str, projects: &[String]) -> bool {
+    projects.iter().any(|wanted| wanted == project)
+}
+
+/// The project of a resource's name: `projects/P/…`, anywhere in it.
+fn project_of(resource: &str) -> Option<&str> {
+    let mut segments = resource.split('/');
+    segments.find(|segment| *segment == "projects")?;
+    segments.next().filter(|project| !project.is_empty())
+}
+
+/// The id of an entry: where its record lies in the log, and which of its record's entries it is.
+fn insert_id(sequence: u64, nth: usize) -> String {
+    match nth {
+        0 => format!("{sequence:016x}"),
+        nth => format!("{sequence:016x}-{nth}"),
+    }
+}

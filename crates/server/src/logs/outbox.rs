@@ -1,0 +1,210 @@
+//! Brings the audit rows of the API into the signed log.
+//!
+//! A row is written in the transaction of its change, so neither is there without the other. From there a job copies it
+//! into the log, once: the newest copy in the log says how far the job has come.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use binauthz_core::time::UnixTime;
+use binauthz_store::{AuditOrder, AuditQuery, AuditRow};
+use binauthz_wire::json::timestamp_out;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::record::{CALL, Call, glance};
+use crate::app::App;
+use crate::audit::{Direction, Journal, MAXIMUM_RECORD, escape};
+use crate::listen::Shutdown;
+
+/// Rows read at a time.
+const ROWS: u32 = 256;
+/// What the log adds to a record.
+const LINK: usize = 256;
+
+/// Copies rows as they come, until the server stops. What is left then is copied at the next start.
+pub(crate) async fn record_calls(app: Arc<App>, mut shutdown: Shutdown) {
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut place = None;
+    loop {
+        tokio::select! {
+            () = shutdown.begun() => return,
+            _ = clock.tick() => {}
+            () = app.calls.notified() => {}
+        }
+        if let Err(why) = copy(&app, &mut place).await {
+            tracing::error!(%why, "calls could not be brought into the signed log");
+            // What the log has is to be looked up again.
+            place = None;
+        }
+    }
+}
+
+/// How far the log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reached {
+    /// The newest row that it has.
+    sequence: Option<i64>,
+    /// Where it has none: rows of before are older than the log.
+    since: i64,
+}
+
+async fn copy(app: &App, place: &mut Option<Reached>) -> Result<(), String> {
+    let mut reached = match *place {
+        Some(reached) => reached,
+        None => {
+            let journal = app.journal.clone();
+            let found = tokio::task::spawn_blocking(move || reached_by(&journal)).await;
+            found
+                .map_err(|why| why.to_string())?
+                .map_err(|why| why.to_string())?
+        }
+    };
+    loop {
+        let query = AuditQuery {
+            order: AuditOrder::OldestFirst,
+            beyond: reached.sequence,
+            limit: ROWS,
+        };
+        let rows = app
+            .store
+            .audit_rows(&query)
+            .await
+            .map_err(|why| why.to_string())?;
+        for row in &rows {
+            if row.time >= reached.since {
+                // One after the other: a row never stands before an older one, nor without it.
+                app.journal
+                    .append(line(row))
+                    .await
+                    .map_err(|why| why.to_string())?;
+            }
+            reached.sequence = Some(row.sequence);
+            *place = Some(reached);
+        }
+        if rows.is_empty() {
+            *place = Some(reached);
+            return Ok(());
+        }
+    }
+}
+
+/// How far the log goes, by what is in it. Blocks on the disk.
+fn reached_by(journal: &Journal) -> io::Result<Reached> {
+    let mut newest = None;
+    journal.walk((Direction::Backward, None), &mut |line| {
+        if !line.bytes.starts_with(CALL) {
+            return ControlFlow::Continue(());
+        }
+        newest = serde_json::from_slice::<Call<'_>>(line.bytes)
+            .ok()
+            .map(|call| call.audit_sequence);
+        match newest {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    })?;
+    // A log of which old segments were removed had rows that it has no longer; they are not copied again.
+    let firsts = journal.firsts(glance)?;
+    let since = match firsts.first() {
+        Some((segment, (_, time))) if *segment > 1 => time.as_micros(),
+        _ => i64::MIN,
+    };
+    Ok(Reached {
+        sequence: newest,
+        since: if newest.is_some() { i64::MIN } else { since },
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    log: &'static str,
+    time: String,
+    audit_sequence: i64,
+    principal: &'a str,
+    method: &'a str,
+    resource: &'a str,
+    code: i32,
+    request_id: &'a str,
+    detail: Map<String, Value>,
+}
+
+/// The row as a record. Where its facts make it too long, they are left out.
+fn line(row: &AuditRow) -> Vec<u8> {
+    let detail: Map<String, Value> = serde_json::from_str(&row.detail).unwrap_or_default();
+    let whole = written(row, detail.clone());
+    if whole.len() + LINK <= MAXIMUM_RECORD {
+        return whole;
+    }
+    let mut kept: Map<String, Value> = detail
+        .into_iter()
+        .filter(|(name, _)| ["permission", "version", "userAgent", "message"].contains(&name.as_str()))
+        .collect();
+    kept.insert("truncated".to_owned(), true.into());
+    written(row, kept)
+}
+
+fn written(row: &AuditRow, detail: Map<String, Value>) -> Vec<u8> {
+    let line = Line {
+        log: "call",
+        time: timestamp_out(UnixTime::from_micros(row.time)),
+        audit_sequence: row.sequence,
+        principal: &row.principal,
+        method: &row.method,
+        resource: &row.resource,
+        code: row.status_code,
+        request_id: &row.request_id,
+        detail,
+    };
+    // Strings, numbers and a map with string keys: nothing to fail on.
+    escape(serde_json::to_vec(&line).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::record::Kind;
+    use super::*;
+
+    fn row(text: &str, fact: &str) -> AuditRow {
+        AuditRow {
+            sequence: 7,
+            time: 1_000_000,
+            principal: "token:ci".to_owned(),
+            method: "binaryauthorization.UpdatePolicy".to_owned(),
+            resource: text.to_owned(),
+            status_code: 3,
+            request_id: "id".to_owned(),
+            detail: json!({"permission": "a.b.c", "message": text, "userAgent": text, "fact": fact})
+                .to_string(),
+        }
+    }
+
+    #[test]
+    fn a_row_is_a_record_that_is_recognised() {
+        let line = line(&row("projects/p/policy", "x"));
+        assert_eq!(glance(&line), Some((Kind::Call, UnixTime::from_seconds(1))));
+        let call: Call<'_> = serde_json::from_slice(&line).unwrap();
+        assert_eq!((call.audit_sequence, call.code), (7, 3));
+        assert_eq!(call.detail["fact"], "x");
+        assert_eq!(call.resource, "projects/p/policy");
+    }
+
+    #[test]
+    fn a_long_row_loses_its_facts_only() {
+        for character in ["x", "\"", "\n", "\u{202e}", "💣"] {
+            let text = character.repeat(512);
+            let line = line(&row(&text, &character.repeat(20_000)));
+            assert!(line.len() + LINK <= MAXIMUM_RECORD, "{}", line.len());
+            let call: Call<'_> = serde_json::from_slice(&line).unwrap();
+            assert_eq!(call.detail["truncated"], true);
+            assert_eq!(call.detail["message"], text.as_str());
+            assert!(!call.detail.contains_key("fact"));
+        }
+    }
+}
