@@ -5,6 +5,7 @@ mod demo;
 mod gcloud_artifacts;
 mod gcloud_binauthz;
 mod gcloud_kms;
+mod gcloud_monitoring;
 mod guide;
 mod own_commands;
 mod python;

@@ -36,6 +36,8 @@ pub(crate) struct App {
     pub(crate) tag_moves: TagMoves,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
+    /// Held from the look at policies and channels to the commit that relies on it.
+    pub(crate) alert_writes: Mutex<()>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) bodies: Semaphore,

@@ -217,6 +217,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         control_counters: ControlCounters::default(),
         tag_moves: control::TagMoves::default(),
         attestor_writes: Mutex::new(()),
+        alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         bodies: Semaphore::new(BODIES),

@@ -39,13 +39,17 @@ pub enum Kind {
     PlatformPolicy,
     /// A project's continuous validation configuration.
     ContinuousValidationConfig,
+    /// An alert policy.
+    AlertPolicy,
+    /// A notification channel; its secrets are a sealed key of the same name.
+    NotificationChannel,
     /// A setting of this installation.
     Setting,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -59,6 +63,8 @@ impl Kind {
         Kind::Service,
         Kind::PlatformPolicy,
         Kind::ContinuousValidationConfig,
+        Kind::AlertPolicy,
+        Kind::NotificationChannel,
         Kind::Setting,
     ];
 
@@ -78,6 +84,8 @@ impl Kind {
             Kind::Service => "service",
             Kind::PlatformPolicy => "platform_policy",
             Kind::ContinuousValidationConfig => "continuous_validation_config",
+            Kind::AlertPolicy => "alert_policy",
+            Kind::NotificationChannel => "notification_channel",
             Kind::Setting => "setting",
         }
     }

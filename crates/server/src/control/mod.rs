@@ -14,6 +14,7 @@ mod image_digests;
 mod images;
 mod kms;
 pub(crate) mod listing;
+mod monitoring;
 mod notes;
 mod occurrences;
 mod operations;

@@ -92,6 +92,7 @@ pub(crate) enum ApiVersion {
     V1Beta1,
     V1Alpha1,
     V1Alpha2,
+    V3,
 }
 
 impl ApiVersion {
@@ -105,6 +106,8 @@ impl ApiVersion {
     pub(crate) const V1_ALPHA2_ONLY: &'static [ApiVersion] = &[ApiVersion::V1Alpha2];
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
+    /// Monitoring has one version, too.
+    pub(crate) const V3_ONLY: &'static [ApiVersion] = &[ApiVersion::V3];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -112,6 +115,7 @@ impl ApiVersion {
             ApiVersion::V1Beta1 => "v1beta1",
             ApiVersion::V1Alpha1 => "v1alpha1",
             ApiVersion::V1Alpha2 => "v1alpha2",
+            ApiVersion::V3 => "v3",
         }
     }
 }
@@ -126,6 +130,7 @@ pub(crate) enum Api {
     CloudKms,
     Container,
     ContainerAnalysis,
+    Monitoring,
     ResourceManager,
     ServiceUsage,
 }
@@ -140,6 +145,7 @@ impl Api {
             Api::CloudKms => "cloudkms",
             Api::Container => "container",
             Api::ContainerAnalysis => "containeranalysis",
+            Api::Monitoring => "monitoring",
             Api::ResourceManager => "cloudresourcemanager",
             Api::ServiceUsage => "serviceusage",
         }
@@ -166,6 +172,7 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
+                super::monitoring::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
                 super::operations::routes(),

@@ -11,6 +11,7 @@ mod grpc;
 mod grpc_errors;
 mod iam;
 mod images;
+mod monitoring;
 mod notes;
 mod policies;
 mod projects;

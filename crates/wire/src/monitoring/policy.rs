@@ -25,6 +25,10 @@ const MAX_LINKS: usize = 3;
 pub const FIELDS: &[&str] = &[
     "displayName",
     "documentation",
+    "documentation.content",
+    "documentation.mimeType",
+    "documentation.subject",
+    "documentation.links",
     "userLabels",
     "conditions",
     "combiner",
@@ -130,9 +134,7 @@ impl AlertPolicy {
         if mask.covers("displayName") {
             policy.display_name = update.display_name;
         }
-        if mask.covers("documentation") {
-            policy.documentation = update.documentation;
-        }
+        policy.documentation = document(mask, update.documentation, policy.documentation);
         if mask.covers("userLabels") {
             policy.user_labels = update.user_labels;
         }
@@ -212,6 +214,26 @@ impl AlertPolicy {
             _ => Ok(self),
         }
     }
+}
+
+/// The documentation after an update, which may name a part of it. There is one MIME type, so an update of it changes
+/// nothing.
+fn document(
+    mask: &FieldMask,
+    update: Option<Documentation>,
+    current: Option<Documentation>,
+) -> Option<Documentation> {
+    let (update, mut documentation) = (update.unwrap_or_default(), current.unwrap_or_default());
+    if mask.covers("documentation.content") {
+        documentation.content = update.content;
+    }
+    if mask.covers("documentation.subject") {
+        documentation.subject = update.subject;
+    }
+    if mask.covers("documentation.links") {
+        documentation.links = update.links;
+    }
+    Some(documentation).filter(|documentation| *documentation != Documentation::default())
 }
 
 /// Reads a policy. Its name and its records mean nothing in a request; the names of its conditions are kept.
