@@ -20,6 +20,7 @@ const MAX_CONDITIONS: usize = 6;
 const MAX_CHANNELS: usize = 16;
 const MAX_DOCUMENTATION: usize = 8 << 10;
 const MAX_LINKS: usize = 3;
+const SHORTEST_AUTO_CLOSE: Duration = Duration::from_secs(30 * 60);
 
 /// The fields of a policy that an update may name.
 pub const FIELDS: &[&str] = &[
@@ -331,10 +332,15 @@ fn take_strategy(object: &mut Object) -> Result<Option<AlertStrategy>, InvalidFi
         .into_iter()
         .map(|element| element.into_enum(PROMPTS))
         .collect::<Result<_, _>>()?;
+    let auto_close = given.take_optional_duration("autoClose")?;
+    if auto_close.is_some_and(|period| period < SHORTEST_AUTO_CLOSE) {
+        let why = format_args!("expected at least `{}`", duration_out(SHORTEST_AUTO_CLOSE));
+        return Err(given.refused("autoClose", why));
+    }
     let strategy = AlertStrategy {
         rate_limit,
         prompts,
-        auto_close: given.take_optional_duration("autoClose")?,
+        auto_close,
     };
     given.finish()?;
     Ok(Some(strategy).filter(|strategy| *strategy != AlertStrategy::default()))

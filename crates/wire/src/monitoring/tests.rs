@@ -341,6 +341,10 @@ mod policies {
                 "`documentation.mimeType`: expected `text/markdown`",
             ),
             (
+                with("alertStrategy", json!({"autoClose": "1799s"})),
+                "`alertStrategy.autoClose`: expected at least `1800s`",
+            ),
+            (
                 with("alertStrategy", json!({"notificationPrompts": [2]})),
                 "`alertStrategy.notificationPrompts[0]` is 2",
             ),
@@ -442,6 +446,10 @@ mod policies {
                     json!([{"perSeriesAligner": "ALIGN_SUM", "alignmentPeriod": "30s"}]),
                 ),
                 "`conditions[0].conditionThreshold.aggregations[0].alignmentPeriod`: expected at least",
+            ),
+            (
+                threshold("aggregations", json!([{}, {}])),
+                "`conditions[0].conditionThreshold.aggregations`: has more than 1 entry",
             ),
             (
                 threshold("aggregations", json!([{"crossSeriesReducer": "REDUCE_SUM"}])),
