@@ -39,6 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
     const POLICY: &str = "/{version}/projects/{project}/alertPolicies/{policy}";
     const CHANNELS: &str = "/{version}/projects/{project}/notificationChannels";
     const CHANNEL: &str = "/{version}/projects/{project}/notificationChannels/{channel}";
+    const TEST: &str = "/{version}/projects/{project}/notificationChannels/{channel}:sendVerificationCode";
     const KINDS: &str = "/{version}/projects/{project}/notificationChannelDescriptors";
     const KIND: &str = "/{version}/projects/{project}/notificationChannelDescriptors/{descriptor}";
     const SNOOZES: &str = "/{version}/projects/{project}/snoozes";
@@ -53,6 +54,7 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Verb::Get, CHANNEL, "GetNotificationChannel", "monitoring.notificationChannels.get", Class::Read, |app, call| Box::pin(channels::read(app, call))),
         row(Verb::Patch, CHANNEL, "UpdateNotificationChannel", "monitoring.notificationChannels.update", Class::Write, |app, call| Box::pin(channels::update(app, call))),
         row(Verb::Delete, CHANNEL, "DeleteNotificationChannel", "monitoring.notificationChannels.delete", Class::Write, |app, call| Box::pin(channels::delete(app, call))),
+        row(Verb::Post, TEST, "SendNotificationChannelVerificationCode", "monitoring.notificationChannels.sendVerificationCode", Class::Write, |app, call| Box::pin(channels::test(app, call))),
         row(Verb::Get, KINDS, "ListNotificationChannelDescriptors", "monitoring.notificationChannelDescriptors.list", Class::Read, |app, call| Box::pin(descriptors::list(app, call))),
         row(Verb::Get, KIND, "GetNotificationChannelDescriptor", "monitoring.notificationChannelDescriptors.get", Class::Read, |app, call| Box::pin(descriptors::read(app, call))),
         row(Verb::Get, SNOOZES, "ListSnoozes", "monitoring.snoozes.list", Class::Read, |app, call| Box::pin(snoozes(app, call))),

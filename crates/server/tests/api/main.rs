@@ -1,5 +1,6 @@
 //! The server through its real ports. One file for each resource.
 
+mod alert_channels;
 mod attestations;
 mod attestors;
 mod calls;

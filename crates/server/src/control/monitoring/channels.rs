@@ -10,6 +10,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Listing, Record, all, by_caller, document, name_of, new_id, policies, require_room, stored};
+use crate::alert::channel::Message;
+use crate::alert::series::Key;
+use crate::alert::{self, Incident, Notice};
 use crate::app::App;
 use crate::control::call::{Call, Reply};
 use crate::control::error::ApiError;
@@ -195,6 +198,57 @@ async fn forgotten(app: &App, name: &str) -> Result<Option<Change>, ApiError> {
     Ok(kept.map(|_| Change::DeleteSealedKey {
         name: name.to_owned(),
     }))
+}
+
+/// Sends a notice that says that it is a test. There is no code in it: whoever sees it arrive knows that the channel works.
+pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let Stored { mut channel, .. } = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    call.body_object()?.finish()?;
+    channel.reveal_secrets(&opened(app, &name).await?)?;
+    let Some(way) = alert::channel::of(&channel, &app.poster) else {
+        let kind = channel.kind.kind;
+        return Err(ApiError::failed_precondition(format!(
+            "`{name}`: notices cannot be sent by `{kind}` yet"
+        )));
+    };
+    let notice = test_notice(&call, &name)?;
+    let message = Message {
+        delivery: &call.request_id,
+        now: call.now,
+        notice: &notice,
+    };
+    match way.send(&message).await {
+        Ok(()) => Ok(Reply::empty()),
+        Err(why) => Err(ApiError::failed_precondition(format!(
+            "`{name}` did not take the test notice: {why}"
+        ))),
+    }
+}
+
+fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
+    let incident = Incident {
+        id: format!("test-{}", call.request_id),
+        policy: String::new(),
+        condition: String::new(),
+        started: call.now,
+        ended: Some(call.now),
+        metric_type: String::new(),
+        about: Key::default(),
+        summary: format!(
+            "this is a test of `{name}`, asked for by `{}`",
+            call.caller.principal()
+        ),
+    };
+    Ok(Notice {
+        incident,
+        project: call.project()?.to_string(),
+        policy_name: "Test".to_owned(),
+        condition_name: "Test".to_owned(),
+        documentation: String::new(),
+        user_labels: Vec::new(),
+        channels: vec![name.to_owned()],
+    })
 }
 
 /// A channel that policies name is deleted only with `force`, and then out of them, too.
