@@ -7,6 +7,7 @@ mod gcloud_artifacts;
 mod gcloud_binauthz;
 mod gcloud_kms;
 mod gcloud_logging;
+mod gcloud_monitoring;
 mod guide;
 mod own_commands;
 mod python;

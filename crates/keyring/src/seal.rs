@@ -52,12 +52,16 @@ impl MasterKey {
     /// [`SealFailed`] when the library fails.
     pub fn seal(&self, version: &str, key: &SoftwareKey) -> Result<Vec<u8>, SealFailed> {
         let document = key.to_pkcs8().map_err(|_| SealFailed)?;
-        // The exact size up front: growing the buffer would leave copies of the key behind.
-        let mut in_out = Zeroizing::new(Vec::with_capacity(document.len() + TAG_BYTES));
-        in_out.extend_from_slice(&document);
+        self.seal_bytes(&document, associated_data(version, key.algorithm()))
+    }
+
+    fn seal_bytes(&self, clear: &[u8], bound_to: Vec<u8>) -> Result<Vec<u8>, SealFailed> {
+        // The exact size up front: growing the buffer would leave copies of the secret behind.
+        let mut in_out = Zeroizing::new(Vec::with_capacity(clear.len() + TAG_BYTES));
+        in_out.extend_from_slice(clear);
         let nonce = self
             .key
-            .seal_in_place_append_tag(Aad::from(associated_data(version, key.algorithm())), &mut *in_out)
+            .seal_in_place_append_tag(Aad::from(bound_to), &mut *in_out)
             .map_err(|Unspecified| SealFailed)?;
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + in_out.len());
         sealed.push(FORMAT);
@@ -79,6 +83,22 @@ impl MasterKey {
         self.open_named(permit.version(), algorithm, sealed)
     }
 
+    /// Seals a secret that is not a private key, such as a password, for the resource whose full name is `name`.
+    ///
+    /// # Errors
+    /// [`SealFailed`] when the library fails.
+    pub fn seal_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, SealFailed> {
+        self.seal_bytes(secret, secret_data(name))
+    }
+
+    /// Opens the secret that was sealed for `name`, and no private key.
+    ///
+    /// # Errors
+    /// [`OpenError`]: not what was sealed under this master key for this name as a secret.
+    pub fn open_secret(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        self.open_bytes(sealed, secret_data(name))
+    }
+
     /// Opens what was sealed under a name: for keys that have no life cycle.
     pub(crate) fn open_named(
         &self,
@@ -86,18 +106,24 @@ impl MasterKey {
         algorithm: KeyAlgorithm,
         sealed: &[u8],
     ) -> Result<SoftwareKey, OpenError> {
+        let document = self.open_bytes(sealed, associated_data(name, algorithm))?;
+        SoftwareKey::from_sealed_pkcs8(algorithm, &document).map_err(|_| OpenError::NotAuthentic)
+    }
+
+    fn open_bytes(&self, sealed: &[u8], bound_to: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (&format, rest) = sealed.split_first().ok_or(OpenError::Format)?;
         if format != FORMAT {
             return Err(OpenError::Format);
         }
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Format)?;
         let mut in_out = Zeroizing::new(ciphertext.to_vec());
-        let aad = Aad::from(associated_data(name, algorithm));
-        let document = self
+        let length = self
             .key
-            .open_in_place(Nonce::from(nonce), aad, &mut in_out)
-            .map_err(|Unspecified| OpenError::NotAuthentic)?;
-        SoftwareKey::from_sealed_pkcs8(algorithm, document).map_err(|_| OpenError::NotAuthentic)
+            .open_in_place(Nonce::from(nonce), Aad::from(bound_to), &mut in_out)
+            .map_err(|Unspecified| OpenError::NotAuthentic)?
+            .len();
+        in_out.truncate(length);
+        Ok(in_out)
     }
 }
 
@@ -113,9 +139,14 @@ fn associated_data(version: &str, algorithm: KeyAlgorithm) -> Vec<u8> {
     [version.as_bytes(), b"\0", algorithm.name().as_bytes()].concat()
 }
 
+/// A word that is no algorithm's name: a secret does not open as a key, nor a key as a secret.
+fn secret_data(name: &str) -> Vec<u8> {
+    [name.as_bytes(), b"\0secret"].concat()
+}
+
 /// The library failed to seal, or had no randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the private key could not be sealed")]
+#[error("the private key or secret could not be sealed")]
 pub struct SealFailed;
 
 /// Why a sealed key does not open.
@@ -234,6 +265,41 @@ mod tests {
                 "cut at {position}"
             );
         }
+    }
+
+    #[test]
+    fn a_secret_opens_under_its_name_and_nowhere_else() {
+        let (master, _, sealed_key) = sealed_key();
+        let sealed = master.seal_secret(NAME, b"hush").unwrap();
+        assert_eq!(*master.open_secret(NAME, &sealed).unwrap(), b"hush");
+        assert!(!sealed.windows(4).any(|window| window == b"hush"));
+        assert_eq!(
+            master.open_secret("other", &sealed).unwrap_err(),
+            OpenError::NotAuthentic
+        );
+        assert_eq!(
+            master.open_secret(NAME, &sealed[1..]).unwrap_err(),
+            OpenError::Format
+        );
+        let other = MasterKey::new(&[8; 32]).unwrap();
+        assert_eq!(
+            other.open_secret(NAME, &sealed).unwrap_err(),
+            OpenError::NotAuthentic
+        );
+        // Neither is taken for the other.
+        assert_eq!(
+            master.open_secret(NAME, &sealed_key).unwrap_err(),
+            OpenError::NotAuthentic
+        );
+        assert_eq!(
+            master.open(&permit(NAME), ALGORITHM, &sealed).unwrap_err(),
+            OpenError::NotAuthentic
+        );
+        assert!(
+            master
+                .seal_secret(NAME, b"")
+                .is_ok_and(|empty| master.open_secret(NAME, &empty).unwrap().is_empty())
+        );
     }
 
     #[test]

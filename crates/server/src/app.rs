@@ -7,6 +7,7 @@ use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
+use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::AdminToken;
 use crate::control::TagMoves;
@@ -40,6 +41,10 @@ pub(crate) struct App {
     pub(crate) calls: Notify,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
+    /// Sends notices.
+    pub(crate) poster: Poster,
+    /// Held from the look at policies and channels to the commit that relies on it.
+    pub(crate) alert_writes: Mutex<()>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) bodies: Semaphore,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+pub mod alert;
 mod app;
 mod audit;
 mod auth;

@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
+use crate::alert::channel::Poster;
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The registry client.
     #[error("cannot set up the registry client: {0}")]
     Registry(String),
+    /// The client that notices are sent with.
+    #[error("cannot set up the client of notification channels: {0}")]
+    Channels(String),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -225,6 +229,8 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),
+        poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
+        alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         bodies: Semaphore::new(BODIES),

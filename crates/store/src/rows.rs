@@ -39,6 +39,10 @@ pub enum Kind {
     PlatformPolicy,
     /// A project's continuous validation configuration.
     ContinuousValidationConfig,
+    /// An alert policy.
+    AlertPolicy,
+    /// A notification channel; its secrets are a sealed key of the same name.
+    NotificationChannel,
     /// A setting of this installation.
     Setting,
     /// A log-based metric.
@@ -49,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -63,6 +67,8 @@ impl Kind {
         Kind::Service,
         Kind::PlatformPolicy,
         Kind::ContinuousValidationConfig,
+        Kind::AlertPolicy,
+        Kind::NotificationChannel,
         Kind::Setting,
         Kind::LogMetric,
         Kind::DeletedLog,
@@ -84,6 +90,8 @@ impl Kind {
             Kind::Service => "service",
             Kind::PlatformPolicy => "platform_policy",
             Kind::ContinuousValidationConfig => "continuous_validation_config",
+            Kind::AlertPolicy => "alert_policy",
+            Kind::NotificationChannel => "notification_channel",
             Kind::Setting => "setting",
             Kind::LogMetric => "log_metric",
             Kind::DeletedLog => "deleted_log",

@@ -45,6 +45,24 @@ impl FieldMask {
         Ok(FieldMask { paths })
     }
 
+    /// As [`FieldMask::parse`], for messages whose parts are updated whole: a path inside of one of `allowed` is refused
+    /// instead of changing more, or less, than it names.
+    pub fn parse_whole(text: &str, allowed: &[&str]) -> Result<FieldMask, InvalidField> {
+        let mask = FieldMask::parse(text, allowed)?;
+        let inside = |path: &&String| !allowed.iter().any(|known| covers(path, known));
+        match mask.paths.iter().find(inside) {
+            None => Ok(mask),
+            Some(path) => {
+                let why = format_args!(
+                    "`{}` cannot be updated alone; expected the field it is in",
+                    path.escape_debug()
+                )
+                .to_string();
+                Err(InvalidField::refused("updateMask", why))
+            }
+        }
+    }
+
     /// True when every field is meant.
     pub fn is_all(&self) -> bool {
         self.paths.is_empty()
@@ -103,6 +121,17 @@ mod tests {
         for text in ["", "*"] {
             assert!(FieldMask::parse(text, ALLOWED).unwrap().covers("labels"));
         }
+    }
+
+    #[test]
+    fn a_part_of_a_part_is_refused_where_parts_are_whole() {
+        let mask = FieldMask::parse_whole("labels,version_template", ALLOWED).unwrap();
+        assert!(mask.covers("versionTemplate.algorithm"));
+        let error = FieldMask::parse_whole("labels.key", ALLOWED)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`labels.key` cannot be updated alone"), "{error}");
+        assert!(FieldMask::parse_whole("", ALLOWED).unwrap().is_all());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) mod listing;
 mod log_entries;
 mod log_metrics;
 mod logging;
+mod monitoring;
 mod notes;
 mod occurrences;
 mod operations;

@@ -95,6 +95,7 @@ pub(crate) enum ApiVersion {
     V1Alpha1,
     V1Alpha2,
     V2,
+    V3,
 }
 
 impl ApiVersion {
@@ -108,6 +109,8 @@ impl ApiVersion {
     pub(crate) const V1_ALPHA2_ONLY: &'static [ApiVersion] = &[ApiVersion::V1Alpha2];
     /// The APIs that have one version.
     pub(crate) const V1_ONLY: &'static [ApiVersion] = &[ApiVersion::V1];
+    /// Monitoring has one version, too.
+    pub(crate) const V3_ONLY: &'static [ApiVersion] = &[ApiVersion::V3];
 
     /// Cloud Logging.
     pub(crate) const V2_ONLY: &'static [ApiVersion] = &[ApiVersion::V2];
@@ -119,6 +122,7 @@ impl ApiVersion {
             ApiVersion::V1Alpha1 => "v1alpha1",
             ApiVersion::V1Alpha2 => "v1alpha2",
             ApiVersion::V2 => "v2",
+            ApiVersion::V3 => "v3",
         }
     }
 }
@@ -134,6 +138,7 @@ pub(crate) enum Api {
     Container,
     ContainerAnalysis,
     Logging,
+    Monitoring,
     ResourceManager,
     ServiceUsage,
 }
@@ -149,6 +154,7 @@ impl Api {
             Api::Container => "container",
             Api::ContainerAnalysis => "containeranalysis",
             Api::Logging => "logging",
+            Api::Monitoring => "monitoring",
             Api::ResourceManager => "cloudresourcemanager",
             Api::ServiceUsage => "serviceusage",
         }
@@ -178,6 +184,7 @@ pub(super) fn table() -> &'static Table {
                 super::log_entries::routes(),
                 super::log_metrics::routes(),
                 super::logging::routes(),
+                super::monitoring::routes(),
                 super::notes::routes(),
                 super::occurrences::routes(),
                 super::operations::routes(),

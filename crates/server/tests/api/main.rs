@@ -1,5 +1,6 @@
 //! The server through its real ports. One file for each resource.
 
+mod alert_channels;
 mod attestations;
 mod attestors;
 mod calls;
@@ -13,6 +14,7 @@ mod iam;
 mod images;
 mod log_metrics;
 mod logging;
+mod monitoring;
 mod notes;
 mod policies;
 mod projects;

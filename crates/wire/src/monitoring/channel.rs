@@ -11,7 +11,13 @@ use crate::json::{InvalidField, Object, Value};
 const MAX_DESCRIPTION: usize = 1024;
 const MAX_VALUE: usize = 2048;
 /// What a secret label is shown as.
-const HIDDEN: &str = "**********";
+pub const HIDDEN: &str = "****";
+/// The other place for secrets: the member of `sensitiveLabels` and the label it stands for.
+const SENSITIVE: &[(&str, &str)] = &[
+    ("authToken", "auth_token"),
+    ("password", "password"),
+    ("serviceKey", "service_key"),
+];
 
 /// The fields of a channel that an update may name.
 pub const FIELDS: &[&str] = &[
@@ -30,7 +36,7 @@ pub struct Descriptor {
     pub kind: &'static str,
     /// Its name for people.
     pub display_name: &'static str,
-    /// The labels its channels have, all of them required.
+    /// The labels its channels have.
     pub labels: &'static [Label],
 }
 
@@ -43,6 +49,8 @@ pub struct Label {
     pub description: &'static str,
     /// Whether it is kept from those who read the channel.
     pub is_secret: bool,
+    /// Whether a channel must have it.
+    pub is_required: bool,
 }
 
 const fn label(key: &'static str, description: &'static str, is_secret: bool) -> Label {
@@ -50,8 +58,16 @@ const fn label(key: &'static str, description: &'static str, is_secret: bool) ->
         key,
         description,
         is_secret,
+        is_required: true,
     }
 }
+
+const SIGNING_SECRET: Label = Label {
+    key: "secret",
+    description: "the secret that what is posted is signed with; made by the server when it is absent",
+    is_secret: true,
+    is_required: false,
+};
 
 /// The kinds there are, named as at Google.
 pub const DESCRIPTORS: &[Descriptor] = &[
@@ -63,7 +79,10 @@ pub const DESCRIPTORS: &[Descriptor] = &[
     Descriptor {
         kind: "webhook_tokenauth",
         display_name: "Webhook with a token in its URL",
-        labels: &[label("url", "where incidents are posted, with its token", false)],
+        labels: &[
+            label("url", "where incidents are posted, with its token", false),
+            SIGNING_SECRET,
+        ],
     },
     Descriptor {
         kind: "webhook_basicauth",
@@ -86,11 +105,6 @@ pub const DESCRIPTORS: &[Descriptor] = &[
             label("channel_name", "the channel messages go to", false),
             label("auth_token", "the token to post with", true),
         ],
-    },
-    Descriptor {
-        kind: "pubsub",
-        display_name: "Pub/Sub",
-        labels: &[label("topic", "the topic messages go to", false)],
     },
 ];
 
@@ -129,6 +143,41 @@ impl NotificationChannel {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Its secret labels, which are hidden from now on.
+    pub fn hide_secrets(&mut self) -> Vec<(String, String)> {
+        let kind = self.kind;
+        let mut secrets = Vec::new();
+        for (key, value) in &mut self.labels {
+            if kind
+                .labels
+                .iter()
+                .any(|label| label.is_secret && label.key == key)
+            {
+                secrets.push((key.clone(), std::mem::replace(value, HIDDEN.to_owned())));
+            }
+        }
+        secrets
+    }
+
+    /// Puts secrets back in the place of those that are hidden; a hidden one that is not among them is refused.
+    pub fn reveal_secrets(&mut self, secrets: &[(String, String)]) -> Result<(), InvalidField> {
+        let kind = self.kind;
+        for (key, value) in &mut self.labels {
+            let is_secret = |label: &Label| label.is_secret && label.key == key;
+            if value != HIDDEN || !kind.labels.iter().any(is_secret) {
+                continue;
+            }
+            let Some((_, secret)) = secrets.iter().find(|(known, _)| known == key) else {
+                let why = format_args!(
+                    "expected the secret itself: `{HIDDEN}` stands for one that is kept already"
+                );
+                return Err(InvalidField::refused(format!("labels[\"{key}\"]"), why));
+            };
+            secret.clone_into(value);
+        }
+        Ok(())
+    }
+
     /// The channel after an update, which may leave out what `mask` does not name. A secret that comes back hidden, as
     /// it was shown, is not changed.
     pub fn updated(&self, value: Value, mask: &FieldMask) -> Result<NotificationChannel, InvalidField> {
@@ -138,6 +187,15 @@ impl NotificationChannel {
                 && let Some(current) = self.label(key)
             {
                 current.clone_into(value);
+            }
+        }
+        // A label that need not be given and is not is kept, too.
+        for label in self.kind.labels.iter().filter(|label| !label.is_required) {
+            if let Some(value) = self.label(label.key)
+                && update.kind == self.kind.kind
+                && !update.labels.iter().any(|(key, _)| key == label.key)
+            {
+                update.labels.push((label.key.to_owned(), value.to_owned()));
             }
         }
         let current = self.clone();
@@ -176,7 +234,8 @@ impl Parts {
         for field in ["name", "verificationStatus", "creationRecord", "mutationRecords"] {
             object.ignore(field);
         }
-        let parts = Parts {
+        let sensitive = object.take_optional_object("sensitiveLabels")?;
+        let mut parts = Parts {
             kind: take_text(&mut object, "type", MAX_NAME)?,
             display_name: take_text(&mut object, "displayName", MAX_NAME)?,
             description: take_text(&mut object, "description", MAX_DESCRIPTION)?,
@@ -185,6 +244,19 @@ impl Parts {
             enabled: object.take_optional_bool("enabled")?.unwrap_or(true),
         };
         object.finish()?;
+        if let Some(mut sensitive) = sensitive {
+            for (field, key) in SENSITIVE {
+                let Some(value) = sensitive.take_optional_string(field)? else {
+                    continue;
+                };
+                if parts.labels.iter().any(|(known, _)| known == key) {
+                    let why = format_args!("is given beside `labels[\"{key}\"]`: expected one of them");
+                    return Err(sensitive.refused(field, why));
+                }
+                parts.labels.push(((*key).to_owned(), value));
+            }
+            sensitive.finish()?;
+        }
         Ok(parts)
     }
 
@@ -207,7 +279,8 @@ impl Parts {
                     let why = format_args!("is longer than {MAX_VALUE} bytes");
                     return Err(InvalidField::refused(path, why));
                 }
-                Some((_, value)) if !value.is_empty() => {}
+                Some((_, value)) if !value.is_empty() => check(label.key, path, value)?,
+                None if !label.is_required => {}
                 _ => return Err(InvalidField::missing(path)),
             }
         }
@@ -225,6 +298,37 @@ impl Parts {
             user_labels: self.user_labels,
             enabled: self.enabled,
         })
+    }
+}
+
+/// What a label's value must look like, as far as it can be told without using it.
+fn check(key: &str, path: String, value: &str) -> Result<(), InvalidField> {
+    let is_plain = !value.chars().any(char::is_control);
+    let (holds, expected) = match key {
+        "url" => (
+            is_plain
+                && !value.contains(' ')
+                && ["https://", "http://"]
+                    .iter()
+                    .any(|scheme| value.starts_with(scheme)),
+            "expected a URL that begins with `https://` or `http://`",
+        ),
+        "email_address" => {
+            let parts = value.split_once('@');
+            let is_whole =
+                parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+            (
+                is_whole && is_plain && !value.contains([' ', ',', '<', '>', ';']),
+                "expected one address such as `oncall@example.com`",
+            )
+        }
+        "username" => (is_plain && !value.contains(':'), "expected a name without `:`"),
+        _ => (is_plain, "expected text without control characters"),
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(InvalidField::refused(path, expected))
     }
 }
 
@@ -263,12 +367,7 @@ pub fn write_channel(
     updates: &[Mutation],
 ) -> serde_json::Value {
     let mut shown = channel.clone();
-    for (key, value) in &mut shown.labels {
-        let is_secret = |label: &Label| label.is_secret && label.key == key;
-        if channel.kind.labels.iter().any(is_secret) {
-            HIDDEN.clone_into(value);
-        }
-    }
+    drop(shown.hide_secrets());
     let mut written = write_stored_channel(&shown);
     if let Some(members) = written.as_object_mut() {
         members.insert("name".to_owned(), json!(name));
@@ -292,6 +391,7 @@ pub fn write_descriptor(project: &str, descriptor: &Descriptor) -> serde_json::V
         "name": format!("projects/{project}/notificationChannelDescriptors/{}", descriptor.kind),
         "type": descriptor.kind,
         "displayName": descriptor.display_name,
+        "description": format!("Notifies by {}.", descriptor.display_name),
         "labels": labels,
     })
 }

@@ -20,11 +20,16 @@ const MAX_CONDITIONS: usize = 6;
 const MAX_CHANNELS: usize = 16;
 const MAX_DOCUMENTATION: usize = 8 << 10;
 const MAX_LINKS: usize = 3;
+const SHORTEST_AUTO_CLOSE: Duration = Duration::from_secs(30 * 60);
 
 /// The fields of a policy that an update may name.
 pub const FIELDS: &[&str] = &[
     "displayName",
     "documentation",
+    "documentation.content",
+    "documentation.mimeType",
+    "documentation.subject",
+    "documentation.links",
     "userLabels",
     "conditions",
     "combiner",
@@ -130,9 +135,7 @@ impl AlertPolicy {
         if mask.covers("displayName") {
             policy.display_name = update.display_name;
         }
-        if mask.covers("documentation") {
-            policy.documentation = update.documentation;
-        }
+        policy.documentation = document(mask, update.documentation, policy.documentation);
         if mask.covers("userLabels") {
             policy.user_labels = update.user_labels;
         }
@@ -212,6 +215,26 @@ impl AlertPolicy {
             _ => Ok(self),
         }
     }
+}
+
+/// The documentation after an update, which may name a part of it. There is one MIME type, so an update of it changes
+/// nothing.
+fn document(
+    mask: &FieldMask,
+    update: Option<Documentation>,
+    current: Option<Documentation>,
+) -> Option<Documentation> {
+    let (update, mut documentation) = (update.unwrap_or_default(), current.unwrap_or_default());
+    if mask.covers("documentation.content") {
+        documentation.content = update.content;
+    }
+    if mask.covers("documentation.subject") {
+        documentation.subject = update.subject;
+    }
+    if mask.covers("documentation.links") {
+        documentation.links = update.links;
+    }
+    Some(documentation).filter(|documentation| *documentation != Documentation::default())
 }
 
 /// Reads a policy. Its name and its records mean nothing in a request; the names of its conditions are kept.
@@ -309,10 +332,15 @@ fn take_strategy(object: &mut Object) -> Result<Option<AlertStrategy>, InvalidFi
         .into_iter()
         .map(|element| element.into_enum(PROMPTS))
         .collect::<Result<_, _>>()?;
+    let auto_close = given.take_optional_duration("autoClose")?;
+    if auto_close.is_some_and(|period| period < SHORTEST_AUTO_CLOSE) {
+        let why = format_args!("expected at least `{}`", duration_out(SHORTEST_AUTO_CLOSE));
+        return Err(given.refused("autoClose", why));
+    }
     let strategy = AlertStrategy {
         rate_limit,
         prompts,
-        auto_close: given.take_optional_duration("autoClose")?,
+        auto_close,
     };
     given.finish()?;
     Ok(Some(strategy).filter(|strategy| *strategy != AlertStrategy::default()))

@@ -341,6 +341,10 @@ mod policies {
                 "`documentation.mimeType`: expected `text/markdown`",
             ),
             (
+                with("alertStrategy", json!({"autoClose": "1799s"})),
+                "`alertStrategy.autoClose`: expected at least `1800s`",
+            ),
+            (
                 with("alertStrategy", json!({"notificationPrompts": [2]})),
                 "`alertStrategy.notificationPrompts[0]` is 2",
             ),
@@ -444,6 +448,10 @@ mod policies {
                 "`conditions[0].conditionThreshold.aggregations[0].alignmentPeriod`: expected at least",
             ),
             (
+                threshold("aggregations", json!([{}, {}])),
+                "`conditions[0].conditionThreshold.aggregations`: has more than 1 entry",
+            ),
+            (
                 threshold("aggregations", json!([{"crossSeriesReducer": "REDUCE_SUM"}])),
                 "`conditions[0].conditionThreshold.aggregations[0].perSeriesAligner`: expected an aligner",
             ),
@@ -519,7 +527,7 @@ mod channels {
         let channel = read_channel(webhook().into()).unwrap();
         assert!(!format!("{channel:?}").contains("hush"));
         let shown = write_channel(NAME, &channel, &by_alice(), &[]);
-        assert_eq!(shown["labels"]["password"], "**********");
+        assert_eq!(shown["labels"]["password"], "****");
         assert_eq!(shown["labels"]["username"], "u");
         let stored = write_stored_channel(&channel);
         assert_eq!(stored["labels"]["password"], "hush");
@@ -536,6 +544,40 @@ mod channels {
             channel.updated(changed.into(), &mask).unwrap().label("password"),
             Some("new")
         );
+    }
+
+    #[test]
+    fn a_hidden_secret_stands_for_one_that_is_kept() {
+        let mut channel = read_channel(webhook().into()).unwrap();
+        let secrets = channel.hide_secrets();
+        assert_eq!(secrets, [("password".to_owned(), "hush".to_owned())]);
+        assert_eq!(channel.label("password"), Some("****"));
+        let error = channel.clone().reveal_secrets(&[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`labels[\"password\"]`: expected the secret itself"),
+            "{error}"
+        );
+        channel.reveal_secrets(&secrets).unwrap();
+        assert_eq!(channel.label("password"), Some("hush"));
+        let value =
+            json!({"type": "slack", "labels": {"channel_name": "#a"}, "sensitiveLabels": {"authToken": "t"}});
+        assert_eq!(read_channel(value.into()).unwrap().label("auth_token"), Some("t"));
+    }
+
+    #[test]
+    fn a_secret_that_need_not_be_given_is_kept() {
+        let with = |labels: Json| json!({"type": "webhook_tokenauth", "labels": labels});
+        let channel = read_channel(with(json!({"url": "https://a", "secret": "s"})).into()).unwrap();
+        let mask = FieldMask::parse("labels", channel::FIELDS).unwrap();
+        let updated = channel
+            .updated(with(json!({"url": "https://b"})).into(), &mask)
+            .unwrap();
+        assert_eq!(
+            (updated.label("url"), updated.label("secret")),
+            (Some("https://b"), Some("s"))
+        );
+        let bare = read_channel(with(json!({"url": "https://a"})).into()).unwrap();
+        assert_eq!(bare.label("secret"), None);
     }
 
     #[test]
@@ -568,6 +610,30 @@ mod channels {
                 "`type`: expected a kind of channel",
             ),
             (
+                json!({"type": "pubsub", "labels": {"topic": "t"}}),
+                "`type`: expected a kind of channel",
+            ),
+            (
+                json!({"type": "email", "labels": {"email_address": "a@b, c@d"}}),
+                "`labels[\"email_address\"]`: expected one address",
+            ),
+            (
+                json!({"type": "email", "labels": {"email_address": "a@b\r\nBcc: c@d"}}),
+                "`labels[\"email_address\"]`: expected one address",
+            ),
+            (
+                json!({"type": "webhook_tokenauth", "labels": {"url": "file:///etc/passwd"}}),
+                "`labels[\"url\"]`: expected a URL",
+            ),
+            (
+                json!({"type": "webhook_tokenauth", "labels": {"url": "https://a", "secret": ""}}),
+                "`labels[\"secret\"]` is required",
+            ),
+            (
+                json!({"type": "pagerduty", "labels": {"service_key": "k"}, "sensitiveLabels": {"serviceKey": "l"}}),
+                "`sensitiveLabels.serviceKey`: is given beside",
+            ),
+            (
                 json!({"type": "email"}),
                 "`labels[\"email_address\"]` is required",
             ),
@@ -576,7 +642,7 @@ mod channels {
                 "`labels[\"email_address\"]` is required",
             ),
             (
-                json!({"type": "email", "labels": {"email_address": "a", "x": "y"}}),
+                json!({"type": "email", "labels": {"email_address": "a@b", "x": "y"}}),
                 "`labels[\"x\"]`: is not a label of a channel of type `email`",
             ),
             (

@@ -11,7 +11,8 @@ use crate::logging::{Extractor, Query};
 
 /// How long a condition may look back: everything younger is kept for it.
 const LONGEST: Duration = Duration::from_secs(86_400);
-const MAX_AGGREGATIONS: usize = 2;
+/// Google's servers take two; what a second one makes of the first is not computed here.
+const MAX_AGGREGATIONS: usize = 1;
 const MAX_GROUPS: usize = 16;
 const MAX_EXTRACTORS: usize = 10;
 
@@ -364,7 +365,7 @@ fn take_trigger(object: &mut Object) -> Result<Trigger, InvalidField> {
 fn take_aggregations(object: &mut Object) -> Result<Vec<Aggregation>, InvalidField> {
     let given = object.take_objects("aggregations")?;
     if given.len() > MAX_AGGREGATIONS {
-        let why = format_args!("has more than {MAX_AGGREGATIONS} entries");
+        let why = format_args!("has more than {MAX_AGGREGATIONS} entry");
         return Err(object.refused("aggregations", why));
     }
     given.into_iter().map(take_aggregation).collect()

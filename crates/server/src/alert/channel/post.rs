@@ -1,0 +1,95 @@
+//! One POST with limits.
+
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+
+use super::SendError;
+
+/// How long one attempt may take, with everything.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How much of an answer is read: those of Slack and PagerDuty have some hundred bytes.
+pub const MAX_ANSWER: usize = 64 << 10;
+
+/// Sends requests over HTTP. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Poster {
+    client: Client,
+}
+
+impl Poster {
+    /// A client that follows nothing, keeps no cookies and uses no proxy that it was not told about.
+    ///
+    /// # Errors
+    /// When the TLS stack cannot be set up.
+    pub fn new() -> Result<Poster, reqwest::Error> {
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .user_agent(concat!("binauthz/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Poster { client })
+    }
+
+    /// A POST of JSON to be dressed up.
+    pub(super) fn json(&self, url: &str, body: String) -> RequestBuilder {
+        self.client
+            .post(url)
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(body)
+    }
+}
+
+/// Sends a request; what was answered, cut to [`MAX_ANSWER`], if it was a success.
+pub(super) async fn send(request: RequestBuilder) -> Result<Vec<u8>, SendError> {
+    let exchange = async {
+        let response = request.send().await.map_err(|error| broken(&error))?;
+        check(response.status())?;
+        Ok(read(response).await)
+    };
+    match tokio::time::timeout(LONGEST_WAIT, exchange).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let seconds = LONGEST_WAIT.as_secs();
+            Err(SendError::Later(format!(
+                "there was no answer within {seconds} s"
+            )))
+        }
+    }
+}
+
+fn broken(error: &reqwest::Error) -> SendError {
+    if error.is_builder() {
+        return SendError::Never("the URL cannot be used".to_owned());
+    }
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection broke"
+    };
+    SendError::Later(what.to_owned())
+}
+
+fn check(status: StatusCode) -> Result<(), SendError> {
+    let why = format!("the answer was {}", status.as_u16());
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        300..=399 => Err(SendError::Never(format!("{why}: redirects are not followed"))),
+        408 | 429 | 500..=599 => Err(SendError::Later(why)),
+        _ => Err(SendError::Never(why)),
+    }
+}
+
+/// The beginning of an answer. That it breaks off does not undo what its status says.
+async fn read(mut response: Response) -> Vec<u8> {
+    let mut answer = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = MAX_ANSWER - answer.len();
+        answer.extend(chunk.iter().take(room));
+        if chunk.len() > room {
+            break;
+        }
+    }
+    answer
+}

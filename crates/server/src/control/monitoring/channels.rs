@@ -1,0 +1,283 @@
+//! Notification channels. Their secrets are sealed apart from the document.
+
+use binauthz_keyring::MasterKey;
+use binauthz_store::{Change, Kind, NewResource};
+use binauthz_wire::field_mask::FieldMask;
+use binauthz_wire::monitoring::channel::{
+    FIELDS, NotificationChannel, read_channel, write_channel, write_stored_channel,
+};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Listing, Record, all, by_caller, document, name_of, new_id, policies, require_room, stored};
+use crate::alert::channel::Message;
+use crate::alert::series::Key;
+use crate::alert::{self, Incident, Notice};
+use crate::app::App;
+use crate::control::call::{Call, Reply};
+use crate::control::error::ApiError;
+
+/// What a list may be filtered and sorted by.
+const LISTED_BY: &[&str] = &["name", "type", "displayName", "description", "enabled"];
+
+/// A channel with its record; what is secret is hidden.
+struct Stored {
+    record: Record,
+    channel: NotificationChannel,
+}
+
+type Secrets = Vec<(String, String)>;
+
+fn parse(mut record: Record) -> Result<Stored, ApiError> {
+    let content = std::mem::replace(&mut record.content, binauthz_wire::json::Value::Null);
+    Ok(Stored {
+        channel: read_channel(content)?,
+        record,
+    })
+}
+
+pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let parent = format!("projects/{}", call.project()?);
+    let mut channel = read_channel(call.take_body())?;
+    channel.reveal_secrets(&[])?;
+    let made = make_secret(&mut channel, &call)?;
+    let name = format!("{parent}/notificationChannels/{}", new_id(&call));
+    let secrets = channel.hide_secrets();
+    let _turn = app.alert_writes.lock().await;
+    require_room(app, Kind::NotificationChannel, &parent, "notification channels").await?;
+    let caller = by_caller(&call);
+    let mut changes = vec![Change::Insert(NewResource {
+        kind: Kind::NotificationChannel,
+        name: name.clone(),
+        parent,
+        document: document(&write_stored_channel(&channel), &caller.by, &caller.by),
+    })];
+    changes.extend(sealed(&app.master_key, &name, &secrets, &call)?);
+    call.commit(app, changes).await?;
+    let mut reply = write_channel(&name, &channel, &caller, &[]);
+    if let Some(secret) = made {
+        // Shown this once: whoever verifies signatures needs it, and nobody else has it.
+        reply["labels"]["secret"] = json!(*secret);
+    }
+    Ok(Reply::json(reply))
+}
+
+/// A webhook's signing secret, where none was given.
+fn make_secret(
+    channel: &mut NotificationChannel,
+    call: &Call,
+) -> Result<Option<Zeroizing<String>>, ApiError> {
+    let wants = |key: &str| channel.kind.labels.iter().any(|label| label.key == key);
+    if !wants("secret") || channel.label("secret").is_some() {
+        return Ok(None);
+    }
+    let bytes = MasterKey::random_bytes().map_err(|error| {
+        tracing::error!(%error, "no randomness for the secret of a channel");
+        ApiError::internal(&call.request_id)
+    })?;
+    let secret = Zeroizing::new(hex::encode(*bytes));
+    channel.labels.push(("secret".to_owned(), secret.to_string()));
+    Ok(Some(secret))
+}
+
+/// The change that keeps the secrets of a channel, which replaces those kept before.
+fn sealed(
+    master: &MasterKey,
+    name: &str,
+    secrets: &Secrets,
+    call: &Call,
+) -> Result<Option<Change>, ApiError> {
+    if secrets.is_empty() {
+        return Ok(None);
+    }
+    let clear = Zeroizing::new(json!(secrets).to_string());
+    let sealed = master.seal_secret(name, clear.as_bytes()).map_err(|error| {
+        tracing::error!(%error, name, "the secrets of a channel are not sealed");
+        ApiError::internal(&call.request_id)
+    })?;
+    Ok(Some(Change::PutSealedKey {
+        name: name.to_owned(),
+        sealed,
+    }))
+}
+
+/// The secrets that are kept for a channel; none if there are none.
+async fn opened(app: &App, name: &str) -> Result<Secrets, ApiError> {
+    let Some(sealed) = app.store.sealed_key(name).await? else {
+        return Ok(Secrets::new());
+    };
+    let clear = app
+        .master_key
+        .open_secret(name, &sealed)
+        .map_err(|error| ApiError::failed_precondition(format!("the secrets of `{name}`: {error}")))?;
+    serde_json::from_slice(&clear).map_err(|_| {
+        ApiError::failed_precondition(format!("the secrets of `{name}` are not in a known format"))
+    })
+}
+
+pub(super) async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let stored = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    Ok(Reply::json(written(&stored)))
+}
+
+fn written(stored: &Stored) -> serde_json::Value {
+    let record = &stored.record;
+    let updates = if record.row.updated == record.row.created {
+        Vec::new()
+    } else {
+        vec![record.updated()]
+    };
+    write_channel(&record.row.name, &stored.channel, &record.created(), &updates)
+}
+
+pub(super) async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let listing = Listing {
+        collection: "notificationChannels",
+        kind: Kind::NotificationChannel,
+        fields: LISTED_BY,
+        parse,
+        value,
+        write: written,
+    };
+    super::list(app, &call, listing).await
+}
+
+fn value(stored: &Stored, field: &str) -> String {
+    let channel = &stored.channel;
+    match field {
+        "type" => channel.kind.kind.to_owned(),
+        "displayName" => channel.display_name.clone(),
+        "description" => channel.description.clone(),
+        "enabled" => channel.enabled.to_string(),
+        _ => stored.record.row.name.clone(),
+    }
+}
+
+pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
+    let body = call.take_body();
+    let _turn = app.alert_writes.lock().await;
+    let Stored { record, channel } = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    let kept = opened(app, &name).await?;
+    let before = channel.kind;
+    let mut channel = channel.updated(body, &mask)?;
+    // The password of one kind of channel is not handed to another.
+    let kept = if channel.kind == before {
+        kept
+    } else {
+        Secrets::new()
+    };
+    channel.reveal_secrets(&kept)?;
+    make_secret(&mut channel, &call)?;
+    let secrets = channel.hide_secrets();
+    let caller = by_caller(&call);
+    let mut changes = vec![Change::Replace {
+        kind: Kind::NotificationChannel,
+        name: name.clone(),
+        document: document(&write_stored_channel(&channel), &record.created_by, &caller.by),
+        expect: Some(record.row.revision),
+    }];
+    match sealed(&app.master_key, &name, &secrets, &call)? {
+        Some(change) => changes.push(change),
+        None => changes.extend(forgotten(app, &name).await?),
+    }
+    call.commit(app, changes).await?;
+    Ok(Reply::json(write_channel(
+        &name,
+        &channel,
+        &record.created(),
+        &[caller],
+    )))
+}
+
+/// The change that forgets the secrets of a channel, if it has any.
+async fn forgotten(app: &App, name: &str) -> Result<Option<Change>, ApiError> {
+    let kept = app.store.sealed_key(name).await?;
+    Ok(kept.map(|_| Change::DeleteSealedKey {
+        name: name.to_owned(),
+    }))
+}
+
+/// Sends a notice that says that it is a test. There is no code in it: whoever sees it arrive knows that the channel works.
+pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let Stored { mut channel, .. } = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    call.body_object()?.finish()?;
+    channel.reveal_secrets(&opened(app, &name).await?)?;
+    let Some(way) = alert::channel::of(&channel, &app.poster) else {
+        let kind = channel.kind.kind;
+        return Err(ApiError::failed_precondition(format!(
+            "`{name}`: notices cannot be sent by `{kind}` yet"
+        )));
+    };
+    let notice = test_notice(&call, &name)?;
+    let message = Message {
+        delivery: &call.request_id,
+        now: call.now,
+        notice: &notice,
+    };
+    match way.send(&message).await {
+        Ok(()) => Ok(Reply::empty()),
+        Err(why) => Err(ApiError::failed_precondition(format!(
+            "`{name}` did not take the test notice: {why}"
+        ))),
+    }
+}
+
+fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
+    let incident = Incident {
+        id: format!("test-{}", call.request_id),
+        policy: String::new(),
+        condition: String::new(),
+        started: call.now,
+        ended: Some(call.now),
+        metric_type: String::new(),
+        about: Key::default(),
+        summary: format!(
+            "this is a test of `{name}`, asked for by `{}`",
+            call.caller.principal()
+        ),
+    };
+    Ok(Notice {
+        incident,
+        project: call.project()?.to_string(),
+        policy_name: "Test".to_owned(),
+        condition_name: "Test".to_owned(),
+        documentation: String::new(),
+        user_labels: Vec::new(),
+        channels: vec![name.to_owned()],
+    })
+}
+
+/// A channel that policies name is deleted only with `force`, and then out of them, too.
+pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let parent = format!("projects/{}", call.project()?);
+    let force = call.query.boolean("force")?;
+    let caller = by_caller(&call);
+    let _turn = app.alert_writes.lock().await;
+    let mut changes = vec![Change::Delete {
+        kind: Kind::NotificationChannel,
+        name: name.clone(),
+        expect: None,
+    }];
+    changes.extend(forgotten(app, &name).await?);
+    for row in all(app, Kind::AlertPolicy, &parent).await? {
+        let policies::Stored { record, mut policy } = policies::parse(Record::read(row)?)?;
+        if !policy.notification_channels.contains(&name) {
+            continue;
+        }
+        if !force {
+            return Err(ApiError::failed_precondition(format!(
+                "`{name}` is told by `{}`: take it out of the policy first, or delete with `force=true`",
+                record.row.name
+            )));
+        }
+        policy.notification_channels.retain(|channel| *channel != name);
+        changes.push(policies::replacement(&record, &policy, &caller.by));
+    }
+    call.commit(app, changes).await?;
+    Ok(Reply::empty())
+}

@@ -1,0 +1,153 @@
+//! Alert policies.
+
+use binauthz_store::{Change, Kind, NewResource};
+use binauthz_wire::field_mask::FieldMask;
+use binauthz_wire::monitoring::policy::{
+    AlertPolicy, FIELDS, read_policy, write_policy, write_stored_policy,
+};
+
+use super::{Listing, Record, by_caller, document, name_of, new_id, require_room, stored};
+use crate::app::App;
+use crate::control::call::{Call, Reply};
+use crate::control::error::ApiError;
+
+/// What a list may be filtered and sorted by.
+const LISTED_BY: &[&str] = &[
+    "name",
+    "displayName",
+    "enabled",
+    "documentation.content",
+    "documentation.subject",
+];
+
+/// A policy with its record.
+pub(super) struct Stored {
+    pub(super) record: Record,
+    pub(super) policy: AlertPolicy,
+}
+
+pub(super) fn parse(mut record: Record) -> Result<Stored, ApiError> {
+    let content = std::mem::replace(&mut record.content, binauthz_wire::json::Value::Null);
+    Ok(Stored {
+        policy: read_policy(content)?,
+        record,
+    })
+}
+
+pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let parent = format!("projects/{}", call.project()?);
+    let mut policy = read_policy(call.take_body())?;
+    let name = format!("{parent}/alertPolicies/{}", new_id(&call));
+    policy.name_conditions(&name);
+    let _turn = app.alert_writes.lock().await;
+    require_room(app, Kind::AlertPolicy, &parent, "alert policies").await?;
+    let caller = by_caller(&call);
+    let mut changes = vec![Change::Insert(NewResource {
+        kind: Kind::AlertPolicy,
+        name: name.clone(),
+        parent: parent.clone(),
+        document: document(&write_stored_policy(&policy), &caller.by, &caller.by),
+    })];
+    changes.extend(channels_exist(app, &parent, &policy).await?);
+    call.commit(app, changes).await?;
+    Ok(Reply::json(write_policy(&name, &policy, &caller, &caller)))
+}
+
+/// Whoever is told must be there, now and by the time of the commit.
+async fn channels_exist(app: &App, parent: &str, policy: &AlertPolicy) -> Result<Vec<Change>, ApiError> {
+    let mut changes = Vec::with_capacity(policy.notification_channels.len());
+    for (index, name) in policy.notification_channels.iter().enumerate() {
+        if !name.starts_with(&format!("{parent}/notificationChannels/")) {
+            return Err(ApiError::invalid_argument(format!(
+                "`notificationChannels[{index}]`: expected `{parent}/notificationChannels/ID`"
+            )));
+        }
+        let kind = Kind::NotificationChannel;
+        if app.store.resource(kind, name).await?.is_none() {
+            return Err(ApiError::not_found(format!(
+                "`notificationChannels[{index}]`: `{name}` was not found: create it first, with `gcloud alpha monitoring \
+                 channels create` or a POST to `/v3/{parent}/notificationChannels`"
+            )));
+        }
+        changes.push(Change::Require {
+            kind,
+            name: name.clone(),
+            expect: None,
+        });
+    }
+    Ok(changes)
+}
+
+pub(super) async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "alertPolicies", "policy")?;
+    let stored = parse(stored(app, Kind::AlertPolicy, &name).await?)?;
+    Ok(Reply::json(written(&stored)))
+}
+
+fn written(stored: &Stored) -> serde_json::Value {
+    let (record, policy) = (&stored.record, &stored.policy);
+    write_policy(&record.row.name, policy, &record.created(), &record.updated())
+}
+
+pub(super) async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let listing = Listing {
+        collection: "alertPolicies",
+        kind: Kind::AlertPolicy,
+        fields: LISTED_BY,
+        parse,
+        value,
+        write: written,
+    };
+    super::list(app, &call, listing).await
+}
+
+fn value(stored: &Stored, field: &str) -> String {
+    let documentation = stored.policy.documentation.as_ref();
+    match field {
+        "displayName" => stored.policy.display_name.clone(),
+        "enabled" => stored.policy.enabled.to_string(),
+        "documentation.content" => documentation.map_or_else(String::new, |text| text.content.clone()),
+        "documentation.subject" => documentation.map_or_else(String::new, |text| text.subject.clone()),
+        _ => stored.record.row.name.clone(),
+    }
+}
+
+pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "alertPolicies", "policy")?;
+    let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
+    let body = call.take_body();
+    let _turn = app.alert_writes.lock().await;
+    let Stored { record, policy } = parse(stored(app, Kind::AlertPolicy, &name).await?)?;
+    let mut policy = policy.updated(body, &mask)?;
+    policy.name_conditions(&name);
+    let caller = by_caller(&call);
+    let mut changes = vec![replacement(&record, &policy, &caller.by)];
+    changes.extend(channels_exist(app, &record.row.parent, &policy).await?);
+    call.commit(app, changes).await?;
+    Ok(Reply::json(write_policy(
+        &name,
+        &policy,
+        &record.created(),
+        &caller,
+    )))
+}
+
+/// The change from a stored policy to another.
+pub(super) fn replacement(record: &Record, policy: &AlertPolicy, updated_by: &str) -> Change {
+    Change::Replace {
+        kind: Kind::AlertPolicy,
+        name: record.row.name.clone(),
+        document: document(&write_stored_policy(policy), &record.created_by, updated_by),
+        expect: Some(record.row.revision),
+    }
+}
+
+pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let delete = Change::Delete {
+        kind: Kind::AlertPolicy,
+        name: name_of(&call, "alertPolicies", "policy")?,
+        expect: None,
+    };
+    call.commit(app, vec![delete]).await?;
+    Ok(Reply::empty())
+}
