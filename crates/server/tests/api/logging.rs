@@ -315,7 +315,12 @@ async fn a_question_that_cannot_be_meant_is_refused() {
             .await
             .refused(status, message);
     }
-    // A token is good for its own list only.
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_own_list_only() {
+    let court = Court::new().await;
+    let names = json!(["projects/p"]);
     court.pod(&["r.example/app:v1"]).await;
     court.pod(&["r.example/app:v1"]).await;
     let request = |filter: &str, token: &Value| json!({"resourceNames": names, "filter": filter, "pageSize": 1, "pageToken": token});
