@@ -318,7 +318,7 @@ async fn a_question_that_cannot_be_meant_is_refused() {
 }
 
 #[tokio::test]
-async fn a_page_token_is_good_for_its_own_list_only() {
+async fn a_token_is_good_for_its_own_list_only() {
     let court = Court::new().await;
     let names = json!(["projects/p"]);
     court.pod(&["r.example/app:v1"]).await;
