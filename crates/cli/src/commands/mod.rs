@@ -2,6 +2,7 @@
 
 pub(crate) mod attestations;
 pub(crate) mod attestors;
+pub(crate) mod channels;
 pub(crate) mod clusters;
 pub(crate) mod completion;
 pub(crate) mod decide;
