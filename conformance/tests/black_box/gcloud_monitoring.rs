@@ -44,7 +44,7 @@ fn the_policy_of_the_tutorial() {
         "{POLICIES} update {name} --no-enabled --display-name=Renamed"
     ));
     desk.ok(&format!(
-        "{POLICIES} update {name} --user-labels=a=b --documentation='What to do'"
+        "{POLICIES} update {name} --update-user-labels=a=b --documentation='What to do'"
     ));
     desk.ok(&format!("{POLICIES} describe {name}")).says(&[
         "enabled: false",
@@ -76,7 +76,7 @@ fn a_policy_with_a_channel_that_is_not_there_is_refused() {
         "{POLICIES} create --display-name=x --condition-filter='{FILTER}' --if='> 0' --duration=0s \
          --notification-channels=YOUR_NOTIFICATION_CHANNEL"
     ))
-    .refused(&["NOT_FOUND", "create it first"]);
+    .refused(&["INVALID_ARGUMENT", "create it first"]);
     desk.sh(&format!(
         "{POLICIES} create --display-name=x --condition-filter='resource.type=\"k8s_cluster\"' --if='> 0' --duration=0s"
     ))
@@ -121,18 +121,26 @@ fn conditions_are_added_changed_and_taken_out() {
         "{POLICIES} conditions create {name} --condition-display-name=Silence --condition-filter='{FILTER}' \
          --if=absent --duration=300s"
     ));
-    desk.ok(&format!("{POLICIES} conditions describe {name}/conditions/2"))
-        .says(&["Silence", "conditionAbsent", "duration: 300s"]);
+    desk.ok(&format!(
+        "{POLICIES} conditions describe {name}/conditions/2 --format=yaml"
+    ))
+    .says(&["Silence", "conditionAbsent", "duration: 300s"]);
     desk.ok(&format!(
         "{POLICIES} conditions update {name}/conditions/1 --if='> 5' --trigger-count=2"
     ));
-    desk.ok(&format!("{POLICIES} conditions describe {name}/conditions/1"))
-        .says(&["thresholdValue: 5.0", "count: 2"]);
+    desk.ok(&format!(
+        "{POLICIES} conditions describe {name}/conditions/1 --format=yaml"
+    ))
+    .says(&["thresholdValue: 5.0", "count: 2"]);
     desk.ok(&format!("{POLICIES} conditions delete {name}/conditions/1"));
-    desk.ok(&format!("{POLICIES} conditions describe {name}/conditions/2"))
-        .says(&["Silence"]);
-    desk.sh(&format!("{POLICIES} conditions describe {name}/conditions/1"))
-        .refused(&["conditions/1"]);
+    desk.ok(&format!(
+        "{POLICIES} conditions describe {name}/conditions/2 --format=yaml"
+    ))
+    .says(&["Silence"]);
+    desk.sh(&format!(
+        "{POLICIES} conditions describe {name}/conditions/1 --format=yaml"
+    ))
+    .refused(&["conditions/1"]);
     desk.sh(&format!("{POLICIES} conditions delete {name}/conditions/2"))
         .refused(&["INVALID_ARGUMENT", "at least one condition"]);
 }

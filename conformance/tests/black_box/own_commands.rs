@@ -158,3 +158,36 @@ fn what_env_prints_is_enough_for_gcloud() {
                 gcloud container binauthz policy export";
     desk.ok(line).says(&["ALWAYS_ALLOW"]);
 }
+
+#[test]
+fn notification_channels() {
+    let Some(mut desk) = Desk::with(&[]) else {
+        return;
+    };
+    at_home(&mut desk);
+    let create = "binauthz channels create --type=webhook_tokenauth";
+    desk.ok(&format!(
+        "{create} --label=url=http://127.0.0.1:1/hook --display-name=Hook"
+    ))
+    .says(&[
+        "Created channel [projects/demo/notificationChannels/",
+        "not shown again",
+    ]);
+    desk.write("secret.txt", "hush\n");
+    desk.ok(&format!(
+        "{create} --label=url=http://127.0.0.1:1/hook --label-file=secret=secret.txt"
+    ))
+    .never_says("shown again")
+    .never_says("hush");
+    let id = desk.ok("binauthz channels list --format='value(name.basename())' | head -1");
+    desk.ok("binauthz channels list")
+        .says(&["webhook_tokenauth", "Hook"]);
+    // Nobody listens there.
+    desk.sh(&format!("binauthz channels verify {}", id.text()))
+        .refused(&["did not take the test notice", "cannot connect"]);
+    desk.sh("binauthz channels verify 1").refused(&["was not found"]);
+    desk.sh("binauthz channels verify projects/demo/attestors/a")
+        .refused(&["names no channel"]);
+    desk.sh(&format!("{create} --label=url")).refused(&["KEY=VALUE"]);
+    desk.sh(create).refused(&["labels", "is required"]);
+}

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, clusters, completion, decide, images, keyrings, keys, locations,
-        logs, notes, payload, policy, projects, services, snapshot, tokens,
+        attestations, attestors, audit, channels, clusters, completion, decide, images, keyrings, keys,
+        locations, logs, notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -156,6 +156,12 @@ pub enum Command {
         after_help = "Examples:\n  binauthz notes create image-signing-note"
     )]
     Notes(notes::Command),
+    /// Notification channels: whom alerts are told to
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz channels list\n  binauthz channels verify 1795422057999679123"
+    )]
+    Channels(channels::Command),
     /// Clusters that may ask for verdicts
     #[command(
         subcommand,

@@ -89,6 +89,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Keyrings(command) => command.run(settings).await,
         Command::Keys(command) => command.run(settings).await,
         Command::Locations(command) => command.run(settings).await,
+        Command::Channels(command) => command.run(settings).await,
         Command::Notes(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,

@@ -329,7 +329,7 @@ async fn update(flags: &UpdateFlags, settings: &Settings) -> Result<Exit, Failur
 }
 
 /// `KEY=VALUE`; the server knows what a label may be.
-fn label(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn label(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE"),

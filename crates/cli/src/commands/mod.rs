@@ -4,6 +4,7 @@ pub(crate) mod attestations;
 pub(crate) mod attestors;
 pub(crate) mod audit;
 mod cef;
+pub(crate) mod channels;
 pub(crate) mod clusters;
 pub(crate) mod completion;
 pub(crate) mod decide;

@@ -6,6 +6,7 @@
 pub mod channel;
 mod clock;
 pub mod condition;
+pub mod delivery;
 pub mod engine;
 pub mod incident;
 pub mod series;

@@ -119,9 +119,16 @@ async fn policies_that_are_refused() {
         "notificationChannels",
         json!(["projects/p/notificationChannels/1"]),
     );
-    desk.post(POLICIES, absent.clone())
+    desk.post(POLICIES, absent)
         .await
-        .refused("NOT_FOUND", "create it first");
+        .refused("INVALID_ARGUMENT", "create it first");
+}
+
+#[tokio::test]
+async fn updates_that_are_refused() {
+    let desk = Desk::new().await;
+    let mut absent = policy("x");
+    absent["notificationChannels"] = json!(["projects/p/notificationChannels/1"]);
     let path = path_of(&created(&desk, POLICIES, policy("x")).await);
     for (mask, body, status, message) in [
         (
@@ -142,7 +149,12 @@ async fn policies_that_are_refused() {
             "INVALID_ARGUMENT",
             "cannot be updated alone",
         ),
-        ("notification_channels", absent, "NOT_FOUND", "create it first"),
+        (
+            "notification_channels",
+            absent,
+            "INVALID_ARGUMENT",
+            "create it first",
+        ),
     ] {
         desk.patch(&format!("{path}?updateMask={mask}"), body)
             .await
@@ -201,6 +213,7 @@ async fn policies_are_listed_sorted_and_filtered() {
     for (query, expected) in [
         ("orderBy=display_name", vec!["a", "b", "b", "c"]),
         ("orderBy=displayName%20desc", vec!["c", "b", "b", "a"]),
+        ("orderBy=-display_name", vec!["c", "b", "b", "a"]),
         ("filter=display_name%3D%22b%22", vec!["b", "b"]),
         (
             "filter=displayName!%3D%22b%22&orderBy=displayName",

@@ -1,4 +1,4 @@
-//! `orderBy`: `display_name, type desc`.
+//! `orderBy`: `display_name, type desc`, or `-type`.
 
 use std::cmp::Ordering;
 
@@ -13,12 +13,14 @@ impl Order {
     pub(super) fn parse(text: &str, fields: &[&'static str]) -> Result<Order, InvalidField> {
         let mut order = Vec::new();
         for part in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
+            // `gcloud` writes `-` in front where the API's own form has `desc` behind.
+            let (part, turns) = part.strip_prefix('-').map_or((part, false), |part| (part, true));
             let (given, direction) = part.split_once(' ').unwrap_or((part, "asc"));
             let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
             let field = fields.iter().find(|field| plain(field) == plain(given));
             let descends = match direction.trim() {
-                "asc" => Some(false),
-                "desc" => Some(true),
+                "asc" => Some(turns),
+                "desc" if !turns => Some(true),
                 _ => None,
             };
             let (Some(field), Some(descends)) = (field, descends) else {
@@ -92,6 +94,8 @@ mod tests {
             ("displayName desc", "132"),
             ("display_name desc, name desc", "312"),
             ("display_name  asc", "213"),
+            ("-display_name", "132"),
+            ("-display_name,-name", "312"),
         ] {
             assert_eq!(sorted(text), expected, "{text}");
         }
@@ -99,7 +103,17 @@ mod tests {
 
     #[test]
     fn what_is_no_order_is_refused() {
-        for text in ["frob", "name up", "name,", ",", "name desc desc", "displayName;"] {
+        for text in [
+            "frob",
+            "name up",
+            "name,",
+            ",",
+            "name desc desc",
+            "-name desc",
+            "--name",
+            "-",
+            "displayName;",
+        ] {
             let error = Order::parse(text, FIELDS).unwrap_err().to_string();
             assert!(error.starts_with("`orderBy`: `"), "{error}");
         }

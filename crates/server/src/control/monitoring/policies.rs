@@ -64,7 +64,8 @@ async fn channels_exist(app: &App, parent: &str, policy: &AlertPolicy) -> Result
         }
         let kind = Kind::NotificationChannel;
         if app.store.resource(kind, name).await?.is_none() {
-            return Err(ApiError::not_found(format!(
+            // Not "not found": `gcloud` would say that of the project.
+            return Err(ApiError::invalid_argument(format!(
                 "`notificationChannels[{index}]`: `{name}` was not found: create it first, with `gcloud alpha monitoring \
                  channels create` or a POST to `/v3/{parent}/notificationChannels`"
             )));
