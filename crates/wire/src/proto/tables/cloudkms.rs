@@ -119,6 +119,7 @@ GetPublicKeyRequest { 1 name string; 2 publicKeyFormat PublicKey.PublicKeyFormat
 AsymmetricSignRequest {
   1 name string; 3 digest Digest; 4 digestCrc32c Int64Value; 6 data bytes; 7 dataCrc32c Int64Value;
 }
+LocationMetadata { 1 hsmAvailable bool; 2 ekmAvailable bool; }
 Digest { 1 sha256 bytes|digest; 2 sha384 bytes|digest; 3 sha512 bytes|digest; }
 AsymmetricSignResponse {
   1 signature bytes;

@@ -40,7 +40,7 @@ pub(super) const LOCATION: Package = Package {
 ListLocationsRequest { 1 name string; 2 filter string; 3 pageSize int32; 4 pageToken string; }
 ListLocationsResponse { 1 locations Location*; 2 nextPageToken string; }
 GetLocationRequest { 1 name string; }
-Location { 1 name string; 4 locationId string; 5 displayName string; 2 labels map<string>; 3 metadata opaque; }
+Location { 1 name string; 4 locationId string; 5 displayName string; 2 labels map<string>; 3 metadata Any; }
 ",
 };
 
