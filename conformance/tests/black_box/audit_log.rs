@@ -34,8 +34,8 @@ fn a_log_verifies_until_somebody_touches_it() {
         .says(&["CEF:0|binauthz|", "|image denied|7|"]);
     let attacks = [
         (
-            "sed -i '3s/DENY/DENZ/' copy/segment-0000000001.jsonl",
-            "line 3: record 2 was changed",
+            "sed -i '0,/DENY/s//DENZ/' copy/segment-0000000001.jsonl",
+            "was changed",
         ),
         (
             "sed -i '3d' copy/segment-0000000001.jsonl",

@@ -167,7 +167,7 @@ impl ExportFlags {
         for path in segments(&self.folder)? {
             let bytes = read(&path)?;
             let mut text = Vec::with_capacity(bytes.len());
-            for line in lines(&bytes).filter(|line| !line.starts_with(b"{\"log\":")) {
+            for line in lines(&bytes).filter(|line| !is_about_the_log(line)) {
                 match self.form {
                     Form::Jsonl => text.extend_from_slice(line),
                     Form::Cef => {
@@ -186,6 +186,11 @@ impl ExportFlags {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Whether a line says something of the log only.
+fn is_about_the_log(line: &[u8]) -> bool {
+    line.starts_with(b"{\"log\":\"segment\"") || line.starts_with(b"{\"log\":\"checkpoint\"")
 }
 
 /// The log's files, oldest first: their names sort as their numbers.

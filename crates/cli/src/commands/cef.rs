@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-/// One verdict as one line.
+/// One record as one line.
 pub(super) fn line(record: &Value) -> String {
+    if record["log"] == "call" {
+        return call(record);
+    }
     let text = |field: &str| record[field].as_str().unwrap_or_default();
     let images: Vec<&str> = record["images"]
         .as_array()
@@ -17,11 +20,6 @@ pub(super) fn line(record: &Value) -> String {
         (_, "DRY_RUN", Some(false)) => ("image would be denied", 5),
         _ => ("image admitted", 1),
     };
-    let mut line = format!(
-        "CEF:0|binauthz|binauthz|{}|{}|{name}|{severity}|",
-        env!("CARGO_PKG_VERSION"),
-        header(text("reason"))
-    );
     let pairs = [
         ("rt", text("time")),
         ("externalId", text("id")),
@@ -39,13 +37,37 @@ pub(super) fn line(record: &Value) -> String {
         ("cs3Label", "images"),
         ("cs3", &images.join(" ")),
     ];
+    assemble((text("reason"), name, severity), &pairs)
+}
+
+/// A call of the API.
+fn call(record: &Value) -> String {
+    let text = |field: &str| record[field].as_str().unwrap_or_default();
+    let failed = record["code"].as_i64().is_some_and(|code| code != 0);
+    let pairs = [
+        ("rt", text("time")),
+        ("externalId", text("requestId")),
+        ("outcome", if failed { "failure" } else { "success" }),
+        ("suser", text("principal")),
+        ("cs2Label", "resource"),
+        ("cs2", text("resource")),
+    ];
+    let severity = if failed { 5 } else { 3 };
+    assemble((text("method"), "API call", severity), &pairs)
+}
+
+fn assemble((id, name, severity): (&str, &str, u8), pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| format!("{key}={}", extension(value)))
         .collect();
-    line.push_str(&pairs.join(" "));
-    line
+    format!(
+        "CEF:0|binauthz|binauthz|{}|{}|{name}|{severity}|{}",
+        env!("CARGO_PKG_VERSION"),
+        header(id),
+        pairs.join(" ")
+    )
 }
 
 fn header(text: &str) -> String {
@@ -84,6 +106,25 @@ mod tests {
                  suser=a\\=b\\\\c msg=line\\nforged CEF:0|x cs1Label=cluster cs1=c cs2Label=object cs2=n/Pod/p \
                  cs3Label=images cs3=r.test/a r.test/b "
             )
+        );
+    }
+
+    #[test]
+    fn a_call_says_who_did_what_and_how_it_ended() {
+        let call = |code: i64| {
+            line(
+                &json!({ "log": "call", "principal": "admin", "method": "kms.Sign", "resource": "projects/p", "code": code }),
+            )
+        };
+        assert!(
+            call(0).contains("|kms.Sign|API call|3|outcome=success suser=admin"),
+            "{}",
+            call(0)
+        );
+        assert!(
+            call(7).contains("|kms.Sign|API call|5|outcome=failure"),
+            "{}",
+            call(7)
         );
     }
 
