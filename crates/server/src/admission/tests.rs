@@ -357,6 +357,16 @@ async fn no_time_left_is_a_denial() {
     }
 }
 
+/// Verdicts on record that came to nothing for want of time.
+fn deadlines_of(running: &Running) -> usize {
+    let all = crate::audit::Tail::newest(100);
+    let page = running
+        .app
+        .journal
+        .tail(&all, |row| row.record["reason"] == "DEADLINE");
+    page.unwrap().rows.len()
+}
+
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_a_denial_before_the_api_server_gives_up() {
     let running = start(|app| app.store = Store::stalled()).await;
@@ -376,6 +386,7 @@ async fn a_store_that_does_not_answer_is_a_denial_before_the_api_server_gives_up
     scale["request"]["kind"] = json!({ "group": "autoscaling", "version": "v1", "kind": "Scale" });
     scale["request"]["subResource"] = "scale".into();
     let opened = review(json!({ "image-policy.k8s.io/break-glass": "true" }));
+    let mut judged = 0;
     for (review, allowed) in [(review(json!({})), false), (scale, false), (opened, true)] {
         for timeout in [1, 2] {
             let asked = Instant::now();
@@ -386,12 +397,14 @@ async fn a_store_that_does_not_answer_is_a_denial_before_the_api_server_gives_up
                 "{timeout}"
             );
             assert_eq!(reply["response"]["allowed"], allowed, "{reply}");
-            let newest = running
-                .app
-                .journal
-                .tail(&crate::audit::Tail::newest(1), |_| true)
-                .unwrap();
-            assert_eq!(newest.rows[0].record["reason"], "DEADLINE");
+            judged += 1;
+            // A busy disk may take longer than the little time that was left; the record comes all the same.
+            let recorded = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+                while deadlines_of(&running) < judged {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            });
+            recorded.await.unwrap();
         }
     }
 }
