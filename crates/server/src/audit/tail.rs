@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::segment;
+use super::walk::{Direction, walk};
 
 /// Where a record is; opaque to callers except as the place to go on from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,43 +64,33 @@ pub(super) fn read(
     query: &Tail,
     mut wanted: impl FnMut(&Row) -> bool,
 ) -> io::Result<Page> {
-    let before = query.before.map_or(end, |before| before.min(end));
     let mut rows = Vec::new();
     let mut budget = query.scan_bytes;
     let mut last = query.before;
-    for number in segment::numbers(folder)?.into_iter().rev() {
-        if number > before.segment {
-            continue;
+    let mut more = false;
+    walk(folder, end, (Direction::Backward, query.before), &mut |line| {
+        if budget == 0 || rows.len() == query.limit {
+            more = true;
+            return ControlFlow::Break(());
         }
-        let end = (number == before.segment).then_some(before.offset);
-        let file = match File::open(segment::path(folder, number)) {
-            Ok(file) => file,
-            // Removed by rotation between listing and opening.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let mut lines = Backwards::new(file, end)?;
-        while let Some((offset, line)) = lines.previous()? {
-            let position = Position {
-                segment: number,
-                offset,
-            };
-            if budget == 0 || rows.len() == query.limit {
-                return Ok(Page { rows, next: last });
-            }
-            last = Some(position);
-            budget = budget.saturating_sub(line.len() as u64 + 1);
-            // A line that is being written, or was damaged, is nobody's record.
-            let Ok(record) = serde_json::from_slice(&line) else {
-                continue;
-            };
+        last = Some(Position {
+            segment: line.segment,
+            offset: line.start,
+        });
+        budget = budget.saturating_sub(line.bytes.len() as u64 + 1);
+        // A line that was damaged is nobody's record.
+        if let Ok(record) = serde_json::from_slice(line.bytes) {
             let row = Row { record };
             if wanted(&row) {
                 rows.push(row);
             }
         }
-    }
-    Ok(Page { rows, next: None })
+        ControlFlow::Continue(())
+    })?;
+    Ok(Page {
+        rows,
+        next: last.filter(|_| more),
+    })
 }
 
 /// The lines of a file from its end.
