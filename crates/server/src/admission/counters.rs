@@ -181,8 +181,14 @@ mod tests {
     #[test]
     fn counts_by_reason_effect_and_outcome() {
         let counters = Counters::new();
-        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_millis(3));
-        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_secs(60));
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, None), false),
+            Duration::from_millis(3),
+        );
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, None), false),
+            Duration::from_secs(60),
+        );
         let expected = VerdictCount {
             reason: "DEADLINE",
             effect: "ENFORCED",
@@ -198,8 +204,11 @@ mod tests {
     fn advice_is_no_denial_and_what_passes_anyway_is_no_advice() {
         let counters = Counters::new();
         let opened = BreakGlass::read(Some("true"), None);
-        counters.verdict(&refuse(Reason::Deadline, None), true, Duration::ZERO);
-        counters.verdict(&refuse(Reason::Deadline, opened.as_ref()), true, Duration::ZERO);
+        counters.verdict(Counted::of(&refuse(Reason::Deadline, None), true), Duration::ZERO);
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, opened.as_ref()), true),
+            Duration::ZERO,
+        );
         let counted: Vec<_> = counters
             .verdicts()
             .iter()

@@ -281,13 +281,12 @@ mod tests {
             label: Some(text()),
             annotation: Some(text()),
         };
-        About {
-            doors: Some(Box::new(Doors {
-                own: door(),
-                template: door(),
-            })),
-            ..About::of_texts([filler; Text::COUNT])
-        }
+        let mut about = About::of_texts([filler; Text::COUNT]);
+        about.doors = Some(Box::new(Doors {
+            own: door(),
+            template: door(),
+        }));
+        about
     }
 
     fn rendered(filler: &str) -> (Vec<u8>, serde_json::Value) {
@@ -337,16 +336,14 @@ mod tests {
     #[test]
     fn what_is_not_written_at_a_door_is_not_recorded() {
         let decision = refuse(Reason::Unreviewable("why".to_owned()), None);
-        let about = About {
-            doors: Some(Box::new(Doors {
-                own: Door::default(),
-                template: Door {
-                    label: Some(String::new()),
-                    annotation: None,
-                },
-            })),
-            ..About::default()
-        };
+        let mut about = About::default();
+        about.doors = Some(Box::new(Doors {
+            own: Door::default(),
+            template: Door {
+                label: Some(String::new()),
+                annotation: None,
+            },
+        }));
         let record = |about: &About| {
             let entry = Entry {
                 about,

@@ -440,7 +440,7 @@ async fn a_record_that_takes_too_long_is_none() {
         let judged: Judged = refuse(Reason::Internal, door).into();
         let about = (&Recipient::ImageReview, &About::default());
         let answer = record(&running.app, about, judged, &long_ago).await.into_answer();
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
         assert_eq!(answer["status"]["allowed"], admitted);
     }
 }
