@@ -96,6 +96,20 @@ pub enum Change {
     },
     /// A new token; fails when its id or its hash is taken.
     InsertToken(TokenRow),
+    /// Send a dead letter again.
+    RetryDeadLetter {
+        /// The project it is of.
+        project: String,
+        /// The delivery's id.
+        id: String,
+    },
+    /// Forget a dead letter.
+    DeleteDeadLetter {
+        /// The project it is of.
+        project: String,
+        /// The delivery's id.
+        id: String,
+    },
     /// End a token. A second revocation keeps the first time.
     RevokeToken {
         /// The token's id.

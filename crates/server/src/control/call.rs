@@ -149,7 +149,9 @@ fn changed_name(change: &Change) -> Option<&str> {
             Some(name)
         }
         Change::InsertOccurrence(row) | Change::ReplaceOccurrence(row) => Some(&row.name),
-        Change::RevokeToken { id } => Some(id),
+        Change::RevokeToken { id }
+        | Change::RetryDeadLetter { id, .. }
+        | Change::DeleteDeadLetter { id, .. } => Some(id),
         Change::InsertToken(row) => Some(&row.id),
         Change::Clear { .. }
         | Change::Require { .. }
