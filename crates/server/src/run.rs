@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
+use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
@@ -135,6 +136,8 @@ impl Server {
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         let settings = &app.settings;
+        // Before anybody can ask for anything: what comes from now on is watched.
+        let ends = alert::ends(&app);
         let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, own_tls).await?;
@@ -148,6 +151,8 @@ impl Server {
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(alert::watch(Arc::clone(&app), ends, shutdown.clone()));
+        tokio::spawn(alert::deliver(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
@@ -230,6 +235,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
+        alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),

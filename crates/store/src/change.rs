@@ -116,3 +116,16 @@ pub enum Change {
         id: String,
     },
 }
+
+impl Change {
+    /// The kind of the resource that it writes, if it writes one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Change::Insert(resource) | Change::Put { resource, .. } => Some(resource.kind),
+            Change::Replace { kind, .. } | Change::Delete { kind, .. } | Change::Clear { kind, .. } => {
+                Some(*kind)
+            }
+            _ => None,
+        }
+    }
+}
