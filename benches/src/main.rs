@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
+//! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! ```
 //!
@@ -17,6 +18,7 @@
 )]
 
 mod admission;
+mod alert_delay;
 mod bare;
 mod cold;
 mod inputs;
@@ -43,10 +45,11 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["admission"] => run(admission::measure()),
         ["cold"] => run(cold::measure()),
+        ["alert-delay"] => run(alert_delay::measure()),
         ["start"] => run(start::measure()),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, cold, start".into()),
+        _ => Err("expected one of: admission, alert-delay, cold, start".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
