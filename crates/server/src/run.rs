@@ -32,6 +32,9 @@ use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::{control, health, logs};
 
+/// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -89,6 +92,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
+    jobs: [JoinHandle<()>; 5],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -149,11 +153,7 @@ impl Server {
         say_what_is_enforced(&app).await;
         say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
-        tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(alert::watch(Arc::clone(&app), ends, shutdown.clone()));
-        tokio::spawn(alert::deliver(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
+        let jobs = start_jobs(&app, ends, &shutdown);
         let ports = [
             open(
                 &app,
@@ -184,6 +184,7 @@ impl Server {
             folder,
             trigger,
             ports,
+            jobs,
             _lock: lock,
         })
     }
@@ -204,6 +205,16 @@ impl Server {
             if let Err(error) = port.await {
                 tracing::error!(%error, "a listener did not end well");
             }
+        }
+        let ended = async {
+            for job in self.jobs {
+                if let Err(error) = job.await {
+                    tracing::error!(%error, "a job did not end well");
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_ROUND, ended).await.is_err() {
+            tracing::error!("a job did not end in time");
         }
     }
 }
@@ -243,6 +254,17 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         clock: system_clock,
         settings,
     })
+}
+
+/// What happens though nobody asks for it, until the shutdown.
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 5] {
+    [
+        tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
+        tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
+    ]
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

@@ -156,17 +156,19 @@ impl Queue {
 /// An attempt whose defects end it and nothing else: its notice is tried again, much later.
 async fn outlived(app: Arc<App>, delivery: Delivery) -> (String, Option<Delivery>) {
     let (id, mut later) = (delivery.id.clone(), delivery.clone());
-    let made = tokio::spawn({
+    // A set, so that it ends with whoever waits for it.
+    let mut made = JoinSet::new();
+    made.spawn({
         let app = Arc::clone(&app);
         async move { attempt(&app, delivery).await }
     });
-    let next = made.await.unwrap_or_else(|why| {
-        tracing::error!(%why, delivery = id, "an attempt to deliver a notice did not finish");
-        let due = (app.clock)().as_micros().saturating_add(micros(MOST_WAIT));
-        later.due = UnixTime::from_micros(due);
-        Some(later)
-    });
-    (id, next)
+    if let Some(Ok(next)) = made.join_next().await {
+        return (id, next);
+    }
+    tracing::error!(delivery = id, "an attempt to deliver a notice did not finish");
+    let due = (app.clock)().as_micros().saturating_add(micros(MOST_WAIT));
+    later.due = UnixTime::from_micros(due);
+    (id, Some(later))
 }
 
 /// Makes one attempt and writes down what follows; the delivery as it goes on, if it does.

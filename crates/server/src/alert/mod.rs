@@ -21,7 +21,7 @@ mod watched;
 pub(crate) use deliver::deliver;
 pub use engine::{Engine, Watched};
 pub use incident::{Incident, Notice, State};
-pub(crate) use watch::{ends, watch};
+pub(crate) use watch::{Ends, ends, watch};
 
 use tokio::sync::Notify;
 

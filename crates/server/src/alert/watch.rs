@@ -44,16 +44,14 @@ pub(crate) fn ends(app: &App) -> Ends {
 /// Watches until the server stops.
 pub(crate) async fn watch(app: Arc<App>, ends: Ends, mut shutdown: Shutdown) {
     loop {
-        let watched = async {
-            let mut watcher = Watcher::begin(&app, ends).await?;
-            watcher.run().await
+        let begun = Watcher::begin(&app, ends, shutdown.clone()).await;
+        let watched = match begun {
+            Ok(mut watcher) => watcher.run().await,
+            Err(why) => Err(why),
         };
-        tokio::select! {
-            () = shutdown.begun() => return,
-            why = watched => match why {
-                Ok(never) => match never {},
-                Err(why) => tracing::error!(why, "the log is not watched for alerts: another attempt follows"),
-            },
+        match watched {
+            Ok(()) => return,
+            Err(why) => tracing::error!(why, "the log is not watched for alerts: another attempt follows"),
         }
         tokio::select! {
             () = shutdown.begun() => return,
@@ -108,7 +106,7 @@ struct Sight {
     wants: Wants,
     follower: Follower,
     clock: fn() -> UnixTime,
-    /// The time that the log has come to.
+    /// Whatever was recorded before this time was seen.
     time: UnixTime,
 }
 
@@ -164,13 +162,12 @@ struct Watcher {
     polled_at: Instant,
     /// The newest row of the audit log when policies were last read.
     read_at: Option<i64>,
+    shutdown: Shutdown,
 }
-
-enum Never {}
 
 impl Watcher {
     /// Goes on where an earlier process was.
-    async fn begin(app: &Arc<App>, ends: Ends) -> Result<Watcher, String> {
+    async fn begin(app: &Arc<App>, ends: Ends, shutdown: Shutdown) -> Result<Watcher, String> {
         let text = |why: &dyn std::fmt::Display| why.to_string();
         let now = (app.clock)();
         let kept = app.store.alert_cursor().await.map_err(|why| text(&why))?;
@@ -222,6 +219,7 @@ impl Watcher {
             ticked_at: Instant::now(),
             polled_at: Instant::now(),
             read_at,
+            shutdown,
         };
         watcher.take_up(&mut sight, (time, now)).await?;
         watcher.sight = Some(sight);
@@ -268,19 +266,26 @@ impl Watcher {
         Ok(())
     }
 
-    /// Round after round, until something fails that a fresh beginning may mend.
-    async fn run(&mut self) -> Result<Never, String> {
+    /// Round after round, until the server stops, or something fails that a fresh beginning may mend. A round is never
+    /// left in the middle: when this is over, nobody reads the log any more.
+    async fn run(&mut self) -> Result<(), String> {
         let mut is_behind = true;
         loop {
             let pause = if is_behind { Duration::ZERO } else { ROUND };
             let is_changed = tokio::select! {
+                () = self.shutdown.begun() => return Ok(()),
                 () = self.app.alerts.changed.notified() => true,
                 () = tokio::time::sleep(pause) => false,
             };
             if is_changed || self.polled_at.elapsed() >= POLL {
                 self.reload(is_changed).await?;
             }
+            let before = (self.app.clock)();
             is_behind = self.look().await?;
+            if !is_behind {
+                let sight = self.sight()?;
+                sight.time = sight.time.max(before);
+            }
             if !is_behind && self.ticked_at.elapsed() >= TICK {
                 self.ticked_at = Instant::now();
                 let now = (self.app.clock)();
@@ -310,7 +315,8 @@ impl Watcher {
             Ok((sight, notices))
         })
         .await?;
-        let is_behind = sight.follower.is_behind();
+        // What came since then is for the next round: under load there is always something.
+        let is_behind = !sight.follower.is_done();
         self.sight = Some(sight);
         self.tell(notices, (self.app.clock)());
         Ok(is_behind)
@@ -410,7 +416,10 @@ impl Watcher {
                 Ok(()) => break,
                 Err(why) => tracing::error!(%why, "alerts cannot be written: another attempt follows"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::select! {
+                () = self.shutdown.begun() => return Err("the server stops".to_owned()),
+                () = tokio::time::sleep(RETRY) => {}
+            }
         }
         if is_due {
             self.app.alerts.due.notify_one();
@@ -477,4 +486,70 @@ fn deliveries(notice: &Notice, now: UnixTime) -> Vec<DeliveryRow> {
         reason: String::new(),
     };
     notice.channels.iter().map(delivery).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use binauthz_keyring::MasterKey;
+
+    use super::*;
+    use crate::audit::JournalSettings;
+
+    #[tokio::test]
+    async fn a_place_is_one_of_the_log_it_was_taken_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let master = MasterKey::new(&[7; MasterKey::BYTES]).unwrap();
+        let open = |name: &str| {
+            Journal::open(&folder.path().join(name), JournalSettings::default(), &master).unwrap()
+        };
+        let (journal, other) = (open("one"), open("other"));
+        for journal in [&journal, &other] {
+            journal.append(b"{\"n\":1}".to_vec()).await.unwrap();
+        }
+        let end = journal.end();
+        let mark = Mark::new(&journal, end);
+        assert_eq!(mark.place(&journal), end);
+        // Another log in its place is watched as a whole, and so is one that is shorter than what was seen of it.
+        assert_eq!(mark.place(&other), Position::default());
+        let beyond = Position {
+            offset: end.offset + 1,
+            ..end
+        };
+        assert_eq!(Mark::new(&journal, beyond).place(&journal), Position::default());
+    }
+
+    #[test]
+    fn an_incident_is_kept_without_whom_to_tell_and_told_to_each_channel() {
+        let at = UnixTime::from_seconds(7);
+        let notice = Notice {
+            incident: super::super::Incident {
+                id: "i".into(),
+                policy: "projects/p/alertPolicies/1".into(),
+                condition: "projects/p/alertPolicies/1/conditions/1".into(),
+                started: at,
+                renewed: at,
+                notified: at,
+                ended: None,
+                metric_type: String::new(),
+                about: super::super::series::Key::default(),
+                summary: "s".into(),
+            },
+            project: "p".into(),
+            policy_name: "P".into(),
+            condition_name: "C".into(),
+            documentation: "look".into(),
+            user_labels: vec![("a".into(), "b".into())],
+            channels: vec!["one".into(), "other".into()],
+            is_wanted: true,
+        };
+        let row = row(&notice);
+        let kept: Notice = serde_json::from_str(&row.document).unwrap();
+        assert_eq!((&kept.incident, kept.channels.len()), (&notice.incident, 0));
+        assert_eq!(kept.policy_name, "P");
+        let rows = deliveries(&notice, at);
+        assert_eq!(rows.len(), 2);
+        assert_ne!(rows[0].id, rows[1].id);
+        let told: Notice = serde_json::from_str(&rows[1].document).unwrap();
+        assert_eq!((rows[1].channel.as_str(), told), ("other", notice));
+    }
 }
