@@ -5,6 +5,7 @@
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
 //! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
@@ -22,6 +23,7 @@ mod alert_delay;
 mod bare;
 mod cold;
 mod inputs;
+mod instructions;
 mod load;
 mod process;
 mod start;
@@ -47,9 +49,11 @@ fn main() -> ExitCode {
         ["cold"] => run(cold::measure()),
         ["alert-delay"] => run(alert_delay::measure()),
         ["start"] => run(start::measure()),
+        ["instructions"] => run(instructions::measure(None)),
+        ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, alert-delay, cold, start".into()),
+        _ => Err("expected one of: admission, alert-delay, cold, start, instructions".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

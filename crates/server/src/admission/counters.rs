@@ -36,6 +36,28 @@ pub(crate) struct VerdictCount {
     pub(crate) count: u64,
 }
 
+/// As what a verdict is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted(usize);
+
+impl Counted {
+    /// A verdict as `advice` or as what it says.
+    pub(super) fn of(decision: &Decision, advice: bool) -> Self {
+        let code = decision.reason_code();
+        let reason = Reason::CODES
+            .iter()
+            .position(|known| *known == code)
+            .unwrap_or(REASONS - 1);
+        let (effect, admitted) = match decision.effect() {
+            _ if advice && !decision.admitted() => (3, true),
+            Effect::Enforced => (0, decision.admitted()),
+            Effect::DryRun => (1, decision.admitted()),
+            Effect::BrokenGlass { .. } => (2, decision.admitted()),
+        };
+        Self((reason * EFFECTS.len() + effect) * 2 + usize::from(admitted))
+    }
+}
+
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
@@ -53,21 +75,9 @@ impl Counters {
         }
     }
 
-    /// Counts a verdict, as `advice` or as what it says.
-    pub(super) fn verdict(&self, decision: &Decision, advice: bool, latency: Duration) {
-        let code = decision.reason_code();
-        let reason = Reason::CODES
-            .iter()
-            .position(|known| *known == code)
-            .unwrap_or(REASONS - 1);
-        let (effect, admitted) = match decision.effect() {
-            _ if advice && !decision.admitted() => (3, true),
-            Effect::Enforced => (0, decision.admitted()),
-            Effect::DryRun => (1, decision.admitted()),
-            Effect::BrokenGlass { .. } => (2, decision.admitted()),
-        };
-        let cell = (reason * EFFECTS.len() + effect) * 2 + usize::from(admitted);
-        if let Some(counter) = self.verdicts.get(cell) {
+    /// Counts a verdict.
+    pub(super) fn verdict(&self, counted: Counted, latency: Duration) {
+        if let Some(counter) = self.verdicts.get(counted.0) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let seconds = latency.as_secs_f64();

@@ -95,12 +95,17 @@ fn cluster_project(line: &[u8]) -> Option<&str> {
 /// Whether a verdict admitted what conforms, and no glass was broken. Within a text of a record every `"` has a `\`
 /// before it, so no text can look like these members.
 fn is_plain(line: &[u8]) -> bool {
-    const ADMITTED: &[u8] = br#","verdict":"ALLOW","conforms":true,"reason":""#;
+    const ADMITTED: &[u8] = br#","verdict":"ALLOW","conforms":true"#;
+    const REASON: &[u8] = br#","reason":""#;
     const EFFECTS: [&[u8]; 2] = [br#","effect":"ENFORCED""#, br#","effect":"DRY_RUN""#];
     let effect = || {
         let rest = line.get(find(line, ADMITTED)? + ADMITTED.len()..)?;
-        let end = rest.iter().position(|byte| *byte == b'"')?;
-        rest.get(end + 1..)
+        // Earlier servers wrote the reason between the two.
+        let Some(reason) = rest.strip_prefix(REASON) else {
+            return Some(rest);
+        };
+        let end = reason.iter().position(|byte| *byte == b'"')?;
+        reason.get(end + 1..)
     };
     effect().is_some_and(|rest| EFFECTS.iter().any(|effect| rest.starts_with(effect)))
 }
@@ -146,13 +151,38 @@ mod tests {
     use super::super::{entries_of, record};
     use super::*;
 
+    /// As this server writes it.
     fn line(verdict: &str, effect: &str, name: &str) -> Vec<u8> {
-        let denied = verdict.starts_with("\"DENY\"");
-        let image = if denied { "NO_ATTESTATION" } else { "ATTESTED" };
         format!(
-            r#"{{"time":"2026-11-23T08:18:25.234686Z","id":"x","cluster":"projects/p/locations/l/clusters/c","dialect":"AdmissionReview","uid":"u","operation":"CREATE","group":"","version":"v1","kind":"Pod","subResource":"","namespace":"n","name":"{name}","user":"alice","dryRun":false,"latencyMicros":120,"verdict":{verdict},"reason":"ATTESTED","effect":"{effect}","message":"","attestors":{{}},"images":[{{"field":"spec.containers[0]","image":"i@sha256:0","verdict":"ALLOW","reasons":[{{"code":"{image}","message":"m"}}]}}],"seq":7}}"#
+            r#"{{"time":"2026-11-23T08:18:25.234686Z","verdict":{verdict},"effect":"{effect}","dryRun":false,"reason":"ATTESTED","id":"x","dialect":"AdmissionReview",{},"latencyMicros":120,"message":"","attestors":{{}},{}}}"#,
+            about(name),
+            images(verdict)
         )
         .into_bytes()
+    }
+
+    /// As earlier servers did.
+    fn old_line(verdict: &str, effect: &str, name: &str) -> Vec<u8> {
+        format!(
+            r#"{{"time":"2026-11-23T08:18:25.234686Z","id":"x",{},"dryRun":false,"latencyMicros":120,"verdict":{verdict},"reason":"ATTESTED","effect":"{effect}","message":"","attestors":{{}},{}}}"#,
+            about(name),
+            images(verdict)
+        )
+        .into_bytes()
+    }
+
+    fn about(name: &str) -> String {
+        format!(
+            r#""cluster":"projects/p/locations/l/clusters/c","uid":"u","operation":"CREATE","group":"","version":"v1","kind":"Pod","subResource":"","namespace":"n","name":"{name}","user":"alice""#
+        )
+    }
+
+    fn images(verdict: &str) -> String {
+        let denied = verdict.starts_with("\"DENY\"");
+        let code = if denied { "NO_ATTESTATIONS" } else { "ATTESTED" };
+        format!(
+            r#""images":[{{"field":"spec.containers[0]","image":"i@sha256:0","verdict":"ALLOW","reasons":[{{"code":"{code}","message":"m"}}]}}],"seq":7"#
+        )
     }
 
     const ALLOW: &str = r#""ALLOW","conforms":true"#;
@@ -177,13 +207,15 @@ mod tests {
             (
                 DENY,
                 "ENFORCED",
-                r#"x\",\"verdict\":\"ALLOW\",\"conforms\":true,\"reason\":\"A\",\"effect\":\"ENFORCED\""#,
+                r#"x\",\"verdict\":\"ALLOW\",\"conforms\":true,\"effect\":\"ENFORCED\""#,
                 false,
             ),
         ] {
-            let line = line(verdict, effect, name);
-            assert!(serde_json::from_slice::<serde_json::Value>(&line).is_ok());
-            assert_eq!(is_plain(&line), plain, "{verdict} {effect} {name}");
+            for line in [line(verdict, effect, name), old_line(verdict, effect, name)] {
+                assert!(serde_json::from_slice::<serde_json::Value>(&line).is_ok());
+                assert_eq!(is_plain(&line), plain, "{verdict} {effect} {name}");
+                assert_eq!(cluster_project(&line), Some("p"));
+            }
         }
         assert!(!is_plain(b"{}"));
     }
