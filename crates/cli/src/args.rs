@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, channels, clusters, completion, decide, images, keyrings, keys,
-        locations, logs, notes, payload, policy, projects, services, snapshot, tokens,
+        attestations, attestors, audit, channels, clusters, completion, decide, images, incidents, keyrings,
+        keys, locations, logs, notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -162,6 +162,9 @@ pub enum Command {
         after_help = "Examples:\n  binauthz channels list\n  binauthz channels verify 1795422057999679123"
     )]
     Channels(channels::Command),
+    /// Incidents: what alert policies found
+    #[command(subcommand, after_help = "Examples:\n  binauthz incidents list --state=open")]
+    Incidents(incidents::Command),
     /// Clusters that may ask for verdicts
     #[command(
         subcommand,
@@ -379,6 +382,12 @@ mod tests {
         "locations list",
         "logs list --limit 5",
         "logs list --verdict=deny --namespace=prod --image=app --since=24h --effect=dry-run --reason=NOT_PINNED",
+        "incidents list --state=open --limit=5",
+        "incidents describe 0198",
+        "channels verify 1",
+        "channels dead-letters list --filter=reason:404",
+        "channels dead-letters retry 0198",
+        "channels dead-letters delete projects/p/deadLetters/0198",
         "tokens create ci --role admin --ttl=90d",
         "projects create demo",
         "env --data-dir d",
@@ -413,6 +422,8 @@ mod tests {
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",
         "tokens create ci --role admin --ttl=90",
+        "incidents list --state=maybe",
+        "channels dead-letters retry",
         "logs list --verdict=maybe",
         "logs list --since=yesterday",
         "decide",

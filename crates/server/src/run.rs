@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
+use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
@@ -30,6 +31,9 @@ use crate::listen::{
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::{control, health, logs};
+
+/// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
+const LAST_ROUND: Duration = Duration::from_secs(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
+    jobs: [JoinHandle<()>; 5],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -135,6 +140,8 @@ impl Server {
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         let settings = &app.settings;
+        // Before anybody can ask for anything: what comes from now on is watched.
+        let ends = alert::ends(&app);
         let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, own_tls).await?;
@@ -146,9 +153,7 @@ impl Server {
         say_what_is_enforced(&app).await;
         say_who_may_ask(settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
-        tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
+        let jobs = start_jobs(&app, ends, &shutdown);
         let ports = [
             open(
                 &app,
@@ -179,6 +184,7 @@ impl Server {
             folder,
             trigger,
             ports,
+            jobs,
             _lock: lock,
         })
     }
@@ -199,6 +205,16 @@ impl Server {
             if let Err(error) = port.await {
                 tracing::error!(%error, "a listener did not end well");
             }
+        }
+        let ended = async {
+            for job in self.jobs {
+                if let Err(error) = job.await {
+                    tracing::error!(%error, "a job did not end well");
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_ROUND, ended).await.is_err() {
+            tracing::error!("a job did not end in time");
         }
     }
 }
@@ -230,6 +246,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
+        alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
@@ -237,6 +254,17 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         clock: system_clock,
         settings,
     })
+}
+
+/// What happens though nobody asks for it, until the shutdown.
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 5] {
+    [
+        tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
+        tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
+    ]
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

@@ -243,6 +243,11 @@ impl Journal {
         walk::firsts(&self.folder, wanted)
     }
 
+    /// Where the records that are on disk end. Does not look at the disk.
+    pub(crate) fn end(&self) -> Position {
+        self.progress.end()
+    }
+
     /// How often the disk was synced; many records share one sync.
     #[must_use]
     pub(crate) fn syncs(&self) -> u64 {

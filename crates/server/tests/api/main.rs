@@ -1,6 +1,7 @@
 //! The server through its real ports. One file for each resource.
 
 mod alert_channels;
+mod alerts;
 mod attestations;
 mod attestors;
 mod calls;
@@ -18,6 +19,7 @@ mod monitoring;
 mod notes;
 mod policies;
 mod projects;
+mod receiver;
 mod routes;
 mod services;
 mod start;
