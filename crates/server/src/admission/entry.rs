@@ -530,6 +530,46 @@ mod tests {
         assert_eq!(value["serviceAccount"], "INC-1");
     }
 
+    /// Whoever searches tells records apart by their fixed places.
+    #[test]
+    fn a_record_has_its_shape() {
+        use crate::logs::shape::{Effect, Form, Shape, Verdict};
+
+        let opened = BreakGlass::read(None, Some("INC-1"));
+        for (dry_run, advice, opened, filler) in [
+            (false, false, None, "x"),
+            (true, false, opened.as_ref(), "\",\"dryRun\":"),
+            (false, true, opened.as_ref(), "é\n"),
+        ] {
+            let decision = refuse(Reason::Unreviewable("why".to_owned()), opened);
+            let about = About {
+                dry_run,
+                advice,
+                ..about(filler)
+            };
+            let entry = Entry {
+                about: &about,
+                decision: &decision,
+                standing: None,
+                time: UnixTime::from_seconds(0),
+                latency_micros: 1,
+            };
+            let expected = Verdict {
+                effect: match opened {
+                    Some(_) => Effect::BreakGlass,
+                    None => Effect::Enforced,
+                },
+                denies: !decision.admitted(),
+                conforms: decision.conforms(),
+                advice,
+                dry_run,
+                door: true,
+            };
+            let shape = Shape::of(&entry.render());
+            assert_eq!(shape.map(Shape::form), Some(Form::Verdict(expected)), "{filler}");
+        }
+    }
+
     #[test]
     fn what_is_not_written_at_a_door_is_not_recorded() {
         let decision = refuse(Reason::Unreviewable("why".to_owned()), None);

@@ -11,6 +11,7 @@ use binauthz_wire::logging::{Entry, Query};
 use serde_json::Value;
 
 use super::record::{Kind, glance};
+use super::shape::{Shape, Wanted};
 use super::{ACTIVITY, POLICY, entries_of};
 use crate::audit::{Direction, Journal, Line, Position};
 
@@ -89,14 +90,21 @@ impl List {
         if times.from > times.until {
             return Ok((Vec::new(), None));
         }
-        let verdicts = self.part(&journals.verdicts, self.from.verdicts, (0, 0))?;
-        let written = self.part(&journals.written, self.from.written, (EARLY_MICROS, LATE_MICROS))?;
+        let wanted = Wanted::new(&[&self.query]);
+        let verdicts = self.part((&journals.verdicts, wanted), self.from.verdicts, (0, 0))?;
+        let around = (EARLY_MICROS, LATE_MICROS);
+        let written = self.part((&journals.written, wanted), self.from.written, around)?;
         Ok(self.merge([verdicts, written]))
     }
 
     /// What one journal has for the page. `around` is by how much its entries may be earlier and later than their
     /// arrival says.
-    fn part(&self, journal: &Journal, at: At, (early, late): (i64, i64)) -> io::Result<Part> {
+    fn part(
+        &self,
+        (journal, wanted): (&Journal, Wanted),
+        at: At,
+        (early, late): (i64, i64),
+    ) -> io::Result<Part> {
         let start = match at {
             At::End => return Ok(Part::default()),
             At::Start => None,
@@ -112,6 +120,7 @@ impl List {
         };
         let mut search = Search {
             list: self,
+            wanted,
             direction: self.order.direction(),
             oldest: (near, oldest),
             newest: times.until.as_micros().saturating_add(late),
@@ -241,6 +250,7 @@ impl Heads {
 /// One journal being looked through.
 struct Search<'a> {
     list: &'a List,
+    wanted: Wanted,
     direction: Direction,
     /// Before the first nothing more is wanted, and nothing before the second.
     oldest: (i64, i64),
@@ -273,6 +283,9 @@ impl Search<'_> {
             return ControlFlow::Break(());
         }
         if micros < self.oldest.1 || micros > self.newest {
+            return ControlFlow::Continue(());
+        }
+        if Shape::of(line.bytes).is_some_and(|shape| !self.wanted.can_match(shape)) {
             return ControlFlow::Continue(());
         }
         self.close_bytes += line.bytes.len() as u64;

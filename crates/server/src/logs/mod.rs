@@ -9,6 +9,8 @@ mod members;
 mod outbox;
 mod record;
 mod request;
+pub(crate) mod shape;
+mod veiled;
 mod verdicts;
 mod written;
 
