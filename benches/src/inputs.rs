@@ -156,14 +156,15 @@ pub(crate) async fn attest(server: &Server, signer: &Signer, numbers: std::ops::
     Ok(())
 }
 
-struct Api {
+/// The management API.
+pub(crate) struct Api {
     client: reqwest::Client,
     url: String,
     token: String,
 }
 
 impl Api {
-    fn of(server: &Server) -> Outcome<Self> {
+    pub(crate) fn of(server: &Server) -> Outcome<Self> {
         Ok(Self {
             client: reqwest::Client::new(),
             url: server.url("api")?,
@@ -171,7 +172,16 @@ impl Api {
         })
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
+        self.call(method, path, body).await.map(drop)
+    }
+
+    /// What a POST is answered.
+    pub(crate) async fn ask(&self, path: &str, body: &Value) -> Outcome<Value> {
+        Ok(serde_json::from_str(&self.call("POST", path, body).await?)?)
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Outcome<String> {
         let url = format!("{}{path}", self.url);
         let request = self
             .client
@@ -179,9 +189,10 @@ impl Api {
             .bearer_auth(&self.token)
             .json(body);
         let answer = request.send().await?;
-        match answer.status().is_success() {
-            true => Ok(()),
-            false => Err(format!("{method} {path}: {}", answer.text().await?).into()),
+        let (status, text) = (answer.status(), answer.text().await?);
+        match status.is_success() {
+            true => Ok(text),
+            false => Err(format!("{method} {path}: {text}").into()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! ```
 //!
 //! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
@@ -22,6 +23,7 @@ mod cold;
 mod inputs;
 mod load;
 mod process;
+mod query;
 mod start;
 
 use std::path::PathBuf;
@@ -44,9 +46,14 @@ fn main() -> ExitCode {
         ["admission"] => run(admission::measure()),
         ["cold"] => run(cold::measure()),
         ["start"] => run(start::measure()),
+        ["query"] => run(query::measure(query::ENTRIES)),
+        ["query", entries] => match entries.parse() {
+            Ok(entries) => run(query::measure(entries)),
+            Err(_) => Err("expected a number of verdicts after `query`".into()),
+        },
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, cold, start".into()),
+        _ => Err("expected one of: admission, cold, start, query".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
-use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
+use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
 use crate::listen::{
@@ -148,6 +148,8 @@ impl Server {
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(end_tails(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(logs::keep_indexes(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
@@ -222,6 +224,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         registries,
         journal,
         entries,
+        indexes: Default::default(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -231,12 +234,19 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         attestor_writes: Mutex::new(()),
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
         alert_writes: Mutex::new(()),
+        tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         bodies: Semaphore::new(BODIES),
         clock: system_clock,
         settings,
     })
+}
+
+/// Whoever follows log entries would keep the server from draining.
+async fn end_tails(app: Arc<App>, mut shutdown: Shutdown) {
+    shutdown.begun().await;
+    app.tails.close();
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

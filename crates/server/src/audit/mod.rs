@@ -15,4 +15,4 @@ pub(crate) use journal::{
     Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape, is_plain,
 };
 pub(crate) use tail::{Position, Tail};
-pub(crate) use walk::{Direction, Line};
+pub(crate) use walk::{Direction, Line, Way};

@@ -4,6 +4,8 @@
 //! them in the shape of Google's audit logs, so that the filters people know find what they expect.
 
 mod calls;
+mod follow;
+mod index;
 mod list;
 mod members;
 mod outbox;
@@ -15,7 +17,9 @@ mod verdicts;
 mod written;
 
 pub(crate) use calls::NO_PROJECT;
-pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
+pub(crate) use follow::{Tail, Verdicts};
+pub(crate) use index::{Index, Needle, keep_indexes};
+pub(crate) use list::{At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, names};
 pub(crate) use outbox::record_calls;
 pub(crate) use written::record;
 
@@ -29,17 +33,17 @@ pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 /// The log of what a policy in dry run would have denied: an entry for each image.
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
-/// The entries of one line, the first of them first, about one of `projects`. A line that cannot be read has none.
+/// The entries of one line, the first of them first, about a project that is wanted. A line that cannot be read has none.
 fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
-    projects: &[String],
+    is_wanted: &dyn Fn(&str) -> bool,
     each: impl FnMut(Entry<'_>) -> Option<T>,
 ) -> Vec<T> {
     match kind {
         Kind::Verdict => serde_json::from_slice::<record::Verdict<'_>>(line)
             .ok()
-            .filter(|verdict| project_of(&verdict.cluster).is_some_and(|project| is_among(project, projects)))
+            .filter(|verdict| project_of(&verdict.cluster).is_some_and(is_wanted))
             .map(|verdict| {
                 verdicts::render(&verdict, time)
                     .into_iter()
@@ -49,7 +53,7 @@ fn entries_of<T>(
             .unwrap_or_default(),
         Kind::Call => serde_json::from_slice::<record::Call<'_>>(line)
             .ok()
-            .filter(|call| is_among(calls::project_of(call), projects))
+            .filter(|call| is_wanted(calls::project_of(call)))
             .map(|call| {
                 Some(calls::render(&call, time))
                     .into_iter()
@@ -58,19 +62,15 @@ fn entries_of<T>(
             })
             .unwrap_or_default(),
         Kind::Entry => written::read(line)
-            .filter(|entry| {
-                entry
-                    .log_name()
-                    .and_then(project_of)
-                    .is_some_and(|project| is_among(project, projects))
-            })
+            .filter(|entry| entry.log_name().and_then(project_of).is_some_and(is_wanted))
             .map(|entry| Some(entry).into_iter().filter_map(each).collect())
             .unwrap_or_default(),
     }
 }
 
-fn is_among(project: &str, projects: &[String]) -> bool {
-    projects.iter().any(|wanted| wanted == project)
+/// Of these projects.
+fn among(projects: &[String]) -> impl Fn(&str) -> bool {
+    move |project| projects.iter().any(|wanted| wanted == project)
 }
 
 /// The project of a resource's name: `projects/P/…`, anywhere in it.

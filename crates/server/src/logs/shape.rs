@@ -293,4 +293,4 @@ fn text(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

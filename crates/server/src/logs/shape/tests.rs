@@ -293,8 +293,7 @@ pub(crate) fn wanted_entries(line: &str, query: &Query) -> usize {
     let Some(seen) = glance(line.as_bytes()) else {
         return 0;
     };
-    let projects = ["p", "demo", "_"].map(str::to_owned);
-    entries_of(seen, line.as_bytes(), &projects, |entry| {
+    entries_of(seen, line.as_bytes(), &|_| true, |entry| {
         query.test(&entry).then_some(())
     })
     .len()
@@ -388,6 +387,10 @@ fn the_tutorials_filters_leave_most_shapes_unread() {
             assert_eq!(wanted.can_match(shape), expected, "{text} {form:?}");
         }
     }
+    // What has nothing against it may have no labels.
+    let unlabelled = Query::parse("NOT (labels:*)").unwrap();
+    let wanted = Wanted::new(&[&unlabelled]);
+    assert!(wanted.can_match(Shape(0)) && !wanted.can_match(Shape(2 * FLAGS)));
     let two = [break_glass, dry_run].map(|text| Query::parse(text).unwrap());
     let either = Wanted::new(&[&two[0], &two[1]]);
     assert!(either.can_match_any(Shapes::ALL) && !either.can_match_any(Shapes::default()));
