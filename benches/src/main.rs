@@ -5,6 +5,7 @@
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
+//! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
 //! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
@@ -21,6 +22,7 @@ mod admission;
 mod bare;
 mod cold;
 mod inputs;
+mod instructions;
 mod load;
 mod process;
 mod query;
@@ -51,9 +53,11 @@ fn main() -> ExitCode {
             Ok(entries) => run(query::measure(entries)),
             Err(_) => Err("expected a number of verdicts after `query`".into()),
         },
+        ["instructions"] => run(instructions::measure(None)),
+        ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, cold, start, query".into()),
+        _ => Err("expected one of: admission, cold, start, query, instructions".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
