@@ -32,7 +32,7 @@ const PACKAGE: &str = "google.logging.v2";
 /// From one look at the journals to the next.
 const PAUSE: Duration = Duration::from_millis(250);
 /// From one look at whether the caller may still listen to the next.
-const RECHECK: Duration = Duration::from_secs(30);
+const RECHECK: Duration = Duration::from_secs(5);
 /// Entries held back for the window and for a slow client: 20 sessions × 8 MiB of JSON, perhaps three times that in memory.
 /// What comes beyond is counted and left out, as at Google.
 const MOST_HELD: usize = 4_000;

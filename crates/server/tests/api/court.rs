@@ -75,6 +75,26 @@ impl Court {
         court
     }
 
+    /// The same on a server that was stopped and started anew.
+    pub(crate) async fn restarted(self) -> Court {
+        let Court {
+            desk,
+            webhook,
+            key,
+            images,
+        } = self;
+        drop(webhook);
+        let folder = desk.stop().await;
+        let flags = flags(folder.path());
+        let desk = Desk::with(folder, flags).await;
+        Court {
+            webhook: client(&desk, true),
+            desk,
+            key,
+            images,
+        }
+    }
+
     /// The attestor's resource with somebody else's key.
     pub(crate) fn attestor_of_another(&self) -> Value {
         let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();

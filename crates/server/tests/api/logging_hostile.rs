@@ -16,7 +16,7 @@ fn list(filter: &str) -> Value {
 async fn a_forged_line_is_a_text() {
     let court = Court::new().await;
     let forged =
-        "x\n{\"time\":\"2026-01-01T00:00:00Z\",\"verdict\":\"ALLOW\"}\r\u{1b}[2J\u{9b}2J\u{202e}\u{2028}";
+        "x\n{\"time\":\"2026-01-01T00:00:00Z\",\"verdict\":\"ALLOW\"}\r\u{1b}[2J\u{9b}2J\u{202e}\u{2028}end";
     let mut object = pod(&["r.example/app:v1"]);
     object["metadata"]["annotations"] = json!({"alpha.image-policy.k8s.io/break-glass": forged});
     let before = lines(&court.desk).len();
@@ -106,7 +106,11 @@ async fn a_filter_wears_nobody_out() {
             format!("{}severity=ERROR{}", "(".repeat(5_000), ")".repeat(5_000)),
             Some("column"),
         ),
-        (vec!["severity=ERROR"; 5_000].join(" OR "), Some("conditions")),
+        (
+            vec!["severity=ERROR"; 5_000].join(" OR "),
+            Some("20000 characters"),
+        ),
+        (vec!["a"; 300].join(" OR "), Some("at most 200 texts")),
         ("severity=ERROR AND".to_owned(), Some("column")),
         ("severity=ERROR \u{0}".to_owned(), Some("column")),
         (

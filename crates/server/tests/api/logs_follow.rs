@@ -6,7 +6,7 @@ use googleapis_tonic_google_logging_v2::google::logging::v2 as logging;
 use serde_json::{Value, json};
 
 use crate::court::{ATTESTOR, Court, created, pod, require_attestation};
-use crate::support::{Desk, flags};
+use crate::support::Desk;
 use crate::wire::Channel;
 
 use logging::logging_service_v2_client::LoggingServiceV2Client as Logging;
@@ -42,9 +42,7 @@ async fn verdicts_are_followed_without_a_gap_across_a_restart() {
     assert_eq!(names(&none), Vec::<String>::new());
     court.pod(&["r.example/three:v1"]).await;
 
-    let folder = court.desk.stop().await;
-    let path = folder.path().to_owned();
-    let court = Court::on(Desk::with(folder, flags(&path)).await).await;
+    let court = court.restarted().await;
     court.pod(&["r.example/four:v1"]).await;
     let after = court.desk.get(&next(token(&none), "")).await.ok();
     assert_eq!(names(&after), ["r.example/three:v1", "r.example/four:v1"]);
@@ -304,6 +302,25 @@ async fn a_session_that_cannot_be_is_refused() {
         .unwrap()
         .unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_right_to_it() {
+    let desk = Desk::new().await;
+    let token = desk.viewer().await;
+    let channel = Channel::plain(&desk).await.with_token(Some(&token));
+    let mut stream = tail(&channel, vec![asking("")]).await.unwrap();
+    desk.delete("/binauthz/v1/tokens/viewer").await.ok();
+    let status = loop {
+        let message = tokio::time::timeout(Duration::from_secs(20), stream.message());
+        match message.await.unwrap() {
+            // The call that revoked it is an entry, too, of no project; others may come before the next look.
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended without a reason"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), tonic::Code::Unauthenticated, "{status:?}");
 }
 
 #[tokio::test]
