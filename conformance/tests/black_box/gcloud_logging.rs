@@ -1,7 +1,7 @@
 //! `gcloud logging`: the tutorial's filters find what was decided, and its metrics are kept.
 
 use binauthz_conformance::desk::IMAGES;
-use binauthz_conformance::{Desk, review};
+use binauthz_conformance::{Desk, review, tools};
 use serde_json::{Value, json};
 
 use crate::story;
@@ -146,4 +146,35 @@ fn metrics_are_made_changed_and_deleted() {
         desk.ok("gcloud logging metrics list --format=json").json(),
         json!([])
     );
+}
+
+/// gcloud follows over gRPC, always over TLS, with the grpcio of the Python it runs on.
+#[test]
+fn entries_are_followed_as_they_come() {
+    let Some(mut desk) = Desk::secure(&["gcloud", "python-clients"]) else {
+        return;
+    };
+    let python = tools::python().map_or_else(String::new, |path| path.display().to_string());
+    let authority = desk.server.webhook_ca().display().to_string();
+    desk.shell.set("CLOUDSDK_PYTHON", python);
+    desk.shell.set("CLOUDSDK_PYTHON_SITEPACKAGES", "1");
+    desk.shell.set("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", authority);
+    desk.shell.set("PYTHONUNBUFFERED", "1");
+    desk.ok(
+        "gcloud alpha logging tail 'textPayload:\"followed\"' --buffer-window=1s --format='value(textPayload)' \
+             > followed.txt 2> notes.txt &
+         echo $! > tail.pid
+         until grep -q Initializing notes.txt; do sleep 0.2; done",
+    );
+    // It says so before it has connected: what is written meanwhile is not followed.
+    desk.ok("for try in $(seq 60); do
+           gcloud logging write mine \"followed $try\" > written.txt 2>&1 || { cat written.txt; exit 1; }
+           grep -q followed followed.txt && break
+         done
+         kill $(cat tail.pid)
+         cat notes.txt followed.txt")
+        .says(&["Initializing tail session", "followed "]);
+    desk.sh("timeout 60 gcloud alpha logging tail 'severity>=EROR'")
+        .ok()
+        .says(&["Invalid argument", "column 11"]);
 }

@@ -1,5 +1,7 @@
 //! The collaborators of the server, built once.
 
+use std::sync::Arc;
+
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
@@ -12,6 +14,7 @@ use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::AdminToken;
 use crate::control::TagMoves;
+use crate::logs::Index;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
@@ -23,6 +26,9 @@ pub(crate) const ADMISSIONS: usize = 8_000;
 /// what is read of a body points into it, so this bounds both. A usual review has 10 KB: 26 000 fit.
 pub(crate) const BODIES: usize = 256 << 20;
 
+/// Sessions that follow log entries at once.
+pub(crate) const TAILS: usize = 20;
+
 /// Everything a handler may use.
 pub(crate) struct App {
     pub(crate) settings: Settings,
@@ -33,6 +39,8 @@ pub(crate) struct App {
     pub(crate) journal: Journal,
     /// What others wrote as log entries.
     pub(crate) entries: Journal,
+    /// Over the journal of verdicts, and over that of written entries.
+    pub(crate) indexes: [Arc<Index>; 2],
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
@@ -47,6 +55,8 @@ pub(crate) struct App {
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
     pub(crate) alert_writes: Mutex<()>,
+    /// Places for those who follow log entries; closed when the server is to stop.
+    pub(crate) tails: Arc<Semaphore>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) bodies: Semaphore,

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
+use crate::logs::Journals;
 use crate::metrics::Text;
 
 /// How long `/metrics` waits for the store. Prometheus gives up after 10 s, and the other numbers need no store.
@@ -80,6 +81,17 @@ async fn metrics(app: &App) -> String {
         "1 when a verdict log that was not whole was found at the start and moved aside",
         u8::from(app.journal.is_broken()),
     );
+    let journals = Journals::of(app);
+    let missing = tokio::task::spawn_blocking(move || journals.missing()).await;
+    // Else no sample: 0 would say that everything has its place in the index.
+    if let Ok(Ok(bytes)) = missing {
+        text.single(
+            "binauthz_log_unindexed_bytes",
+            "gauge",
+            "Bytes of log records that queries have to read because the index does not have them yet",
+            bytes,
+        );
+    }
     let state = "binauthz_enforcement_state";
     let help =
         "1 when some image can be refused, 0 when nothing is enforced; absent when the store does not say";

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
 use crate::alert::{self, Alerts};
-use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
+use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
 use crate::listen::{
@@ -92,7 +92,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
-    jobs: [JoinHandle<()>; 5],
+    jobs: [JoinHandle<()>; 7],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -238,6 +238,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         registries,
         journal,
         entries,
+        indexes: Default::default(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -248,6 +249,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
         alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
+        tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         bodies: Semaphore::new(BODIES),
@@ -257,14 +259,22 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 5] {
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 7] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
         tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(end_tails(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
     ]
+}
+
+/// Whoever follows log entries would keep the server from draining.
+async fn end_tails(app: Arc<App>, mut shutdown: Shutdown) {
+    shutdown.begun().await;
+    app.tails.close();
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

@@ -254,6 +254,11 @@ impl Entry {
         &self.request_id
     }
 
+    /// Says which API's method it is, where no row of the route table says it.
+    pub(crate) fn is_about(&mut self, api: &'static str, method: &'static str) {
+        self.label = (api, method);
+    }
+
     /// Who calls. Nothing else of a request is looked at before.
     pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
         auth::authenticate(headers, &app.admin_token, &app.store, self.now)
@@ -332,6 +337,15 @@ where
     match route.class {
         Class::Read | Class::Ingest => outcome,
         Class::Write => report(app, &audit, outcome).await,
+    }
+}
+
+/// Refuses a caller who may not make the call of this address.
+pub(crate) fn may(caller: &Caller, verb: Verb, path: &str) -> Result<(), ApiError> {
+    let (route, _) = find(&verb.method(), path)?;
+    match caller.may(route.class) {
+        true => Ok(()),
+        false => Err(denied(caller, route)),
     }
 }
 

@@ -75,16 +75,23 @@ impl Court {
         court
     }
 
-    /// The same, after the server was stopped and started again.
+    /// The same on a server that was stopped and started anew.
     pub(crate) async fn restarted(self) -> Court {
-        let folder = self.desk.stop().await;
+        let Court {
+            desk,
+            webhook,
+            key,
+            images,
+        } = self;
+        drop(webhook);
+        let folder = desk.stop().await;
         let flags = flags(folder.path());
         let desk = Desk::with(folder, flags).await;
         Court {
             webhook: client(&desk, true),
             desk,
-            key: self.key,
-            images: self.images,
+            key,
+            images,
         }
     }
 

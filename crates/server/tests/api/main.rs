@@ -15,6 +15,8 @@ mod iam;
 mod images;
 mod log_metrics;
 mod logging;
+mod logging_hostile;
+mod logs_follow;
 mod monitoring;
 mod notes;
 mod policies;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use binauthz_core::time::UnixTime;
 
 use super::fields::{ENTRY, Field, Kind};
+use super::literal::fold;
 use super::node::{Node, Severity, Veil};
 
 /// One log entry, whole or partly veiled.
@@ -35,6 +36,25 @@ impl<'a> Entry<'a> {
             .with("insertId", insert_id.into())
             .with("timestamp", Node::Time(time))
             .with("receiveTimestamp", Node::Time(time))
+    }
+
+    /// An entry of which it is not known which one it is and when it was: to be asked about, not to be shown.
+    pub fn veiled(log_name: impl Into<Node<'a>>) -> Entry<'a> {
+        let time = UnixTime::from_micros(0);
+        Entry::of(Node::Map(Vec::new()), time)
+            .with("logName", log_name.into())
+            .with("insertId", Veil::text().into())
+            .with("timestamp", Veil::anything().into())
+            .with("receiveTimestamp", Veil::anything().into())
+    }
+
+    /// An entry of which nothing is known.
+    pub fn unknown() -> Entry<'a> {
+        ENTRY
+            .iter()
+            .fold(Entry::veiled(Veil::anything()), |entry, field| {
+                entry.with(field.name, Veil::anything().into())
+            })
     }
 
     /// An entry of members of `LogEntry`.
@@ -114,6 +134,11 @@ impl<'a> Entry<'a> {
         self.text("insertId")
     }
 
+    /// Gives every text in it, and every key, folded as a [`super::Demand`] is.
+    pub fn texts(&self, each: &mut dyn FnMut(&str)) {
+        texts(&self.root, each);
+    }
+
     /// As JSON. An entry with veils cannot be shown: they come out as `null`.
     pub fn to_json(&self) -> serde_json::Value {
         message_out(&self.root, ENTRY)
@@ -140,6 +165,18 @@ impl<'a> Entry<'a> {
             Some(Node::Text(text)) => Some(text),
             _ => None,
         }
+    }
+}
+
+fn texts(node: &Node<'_>, each: &mut dyn FnMut(&str)) {
+    match node {
+        Node::Text(text) => each(&fold(text)),
+        Node::List(items) => items.iter().for_each(|item| texts(item, each)),
+        Node::Map(members) => members.iter().for_each(|(key, node)| {
+            each(&fold(key));
+            texts(node, each);
+        }),
+        _ => {}
     }
 }
 
