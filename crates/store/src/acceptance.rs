@@ -2,6 +2,7 @@
 //!
 //! `open` gives an empty store each time it is called.
 
+mod metrics;
 mod occurrences;
 
 use crate::{
@@ -32,6 +33,9 @@ pub async fn suite(open: impl Fn() -> Store) {
     tokens_are_found_by_hash_and_end(&open()).await;
     the_audit_log_reads_both_ways(&open()).await;
     hostile_text_is_only_text(&open()).await;
+    metrics::points_and_the_cursor_move_together(&open()).await;
+    metrics::points_are_merged_and_read_in_order(&open()).await;
+    metrics::what_is_old_too_much_or_gone_is_forgotten(&open()).await;
 }
 
 /// An audit row of this time and method.

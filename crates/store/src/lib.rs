@@ -1,9 +1,9 @@
 //! What binauthz remembers.
 //!
 //! One [`Store`] holds resources (opaque JSON documents under a name), occurrences (indexed by note and
-//! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write:
+//! digest), sealed private keys, API tokens and the audit log. There is one way to change it:
 //! [`Store::commit`], which takes the audit row together with the changes it reports, so a change without
-//! its audit row cannot be expressed. A commit that was answered is on disk; a commit that failed left
+//! its audit row cannot be expressed. What only follows from the journals is settled: [`Store::settle_metrics`]. A commit that was answered is on disk; a commit that failed left
 //! nothing behind.
 //!
 //! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
@@ -11,6 +11,7 @@
 
 mod change;
 mod error;
+mod metric;
 mod rows;
 mod sqlite;
 mod store;
@@ -20,6 +21,7 @@ pub mod acceptance;
 
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, Unavailable};
+pub use metric::{FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow, MetricSettlement};
 pub use rows::{
     Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS,
     NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,

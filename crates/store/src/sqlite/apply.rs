@@ -80,7 +80,8 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
     }
 }
 
-fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
+/// Refuses a document above the limit.
+pub(crate) fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
     let length = document.len();
     if length <= limit {
         return Ok(());

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod connection;
+pub(crate) mod metrics;
 pub(crate) mod migrations;
 pub(crate) mod read;
 pub(crate) mod writer;

@@ -8,11 +8,19 @@ use tokio::sync::oneshot;
 
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, Unavailable};
-use crate::sqlite::apply;
+use crate::metric::MetricSettlement;
+use crate::sqlite::{apply, metrics};
 
-/// A commit and where its answer goes.
+/// What is to be written.
+pub(crate) enum Work {
+    Commit(Commit),
+    /// Gets no revision and no place in the log.
+    Metrics(MetricSettlement),
+}
+
+/// Work and where its answer goes.
 pub(crate) struct Waiting {
-    pub(crate) commit: Commit,
+    pub(crate) work: Work,
     pub(crate) answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
@@ -23,8 +31,8 @@ pub(crate) const GROUP: usize = 64;
 /// Writes a group and answers everyone in it. No answer leaves before the group is on disk: a refusal may
 /// rest on a row of the same group.
 pub(crate) fn write(connection: &mut Connection, group: Vec<Waiting>) {
-    let commits: Vec<&Commit> = group.iter().map(|waiting| &waiting.commit).collect();
-    match transact(connection, &commits) {
+    let works: Vec<&Work> = group.iter().map(|waiting| &waiting.work).collect();
+    match transact(connection, &works) {
         Ok(results) => {
             for (waiting, result) in group.into_iter().zip(results) {
                 // A caller that has gone away is no error: its commit stands.
@@ -40,24 +48,33 @@ pub(crate) fn write(connection: &mut Connection, group: Vec<Waiting>) {
     }
 }
 
+/// What a settlement is given.
+const NOTHING: Committed = Committed {
+    revision: 0,
+    sequence: 0,
+};
+
 type Results = Vec<Result<Committed, CommitError>>;
 
-fn transact(connection: &mut Connection, commits: &[&Commit]) -> Result<Results, Unavailable> {
+fn transact(connection: &mut Connection, works: &[&Work]) -> Result<Results, Unavailable> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut results = Vec::with_capacity(commits.len());
-    for commit in commits {
-        let result = one(&transaction, commit)?;
+    let mut results = Vec::with_capacity(works.len());
+    for work in works {
+        let result = one(&transaction, work)?;
         results.push(result);
     }
     transaction.commit()?;
     Ok(results)
 }
 
-/// One commit in its savepoint. The outer error means that the whole transaction is lost: SQLite ends it by
+/// One piece of work in its savepoint. The outer error means that the whole transaction is lost: SQLite ends it by
 /// itself when the disk is full or fails, and what was written before in this group is then gone too.
-fn one(connection: &Connection, commit: &Commit) -> Result<Result<Committed, CommitError>, Unavailable> {
+fn one(connection: &Connection, work: &Work) -> Result<Result<Committed, CommitError>, Unavailable> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let result = apply::commit(connection, commit);
+    let result = match work {
+        Work::Commit(commit) => apply::commit(connection, commit),
+        Work::Metrics(settlement) => metrics::settle(connection, settlement).map(|()| NOTHING),
+    };
     if connection.is_autocommit() {
         return Err(match result {
             Err(CommitError::Unavailable(error)) => error,
