@@ -11,6 +11,7 @@ use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::AdminToken;
 use crate::control::TagMoves;
+use crate::counting::LogMetrics;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
+    pub(crate) log_metrics: LogMetrics,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,

@@ -1,4 +1,5 @@
-//! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers and no names.
+//! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers; of
+//! names only those of projects and of their log-based metrics, which were chosen to be counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,7 @@ async fn metrics(app: &App) -> String {
     let mut text = Text::default();
     decisions(app, &mut text);
     app.control_counters.write(&mut text);
+    app.log_metrics.write(&mut text);
     text.family(
         "binauthz_cached_evidence",
         "gauge",

@@ -1,7 +1,8 @@
 //! The numbers of the control plane, and the Prometheus text form of all numbers.
 //!
 //! Names and label values are `&'static str`: nothing that a request carries can become one, so the number of rows is
-//! bounded by the route table and a few words.
+//! bounded by the route table and a few words. The one exception is what administrators made and named themselves:
+//! [`Text::named_row`].
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -95,6 +96,20 @@ impl Text {
     pub(crate) fn family(&mut self, name: &'static str, kind: &'static str, help: &'static str) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// A sample of something that has a name: a project, a metric. Whoever calls this says how many there can be.
+    pub(crate) fn named_row(&mut self, name: &str, labels: &[(&'static str, &str)], value: impl Display) {
+        let escaped = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+        };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
+            .collect();
+        let _ = writeln!(self.0, "{name}{{{}}} {value}", labels.join(","));
     }
 
     /// One sample.

@@ -23,6 +23,7 @@ use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
@@ -148,6 +149,7 @@ impl Server {
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
+        tokio::spawn(counting::count_entries(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
         let ports = [
             open(
@@ -226,6 +228,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
+        log_metrics: LogMetrics::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),

@@ -246,6 +246,11 @@ impl Journal {
         walk::walk(&self.folder, self.progress.end(), way, each)
     }
 
+    /// Where the records that are on disk end. Looks at memory only.
+    pub(crate) fn end(&self) -> Position {
+        self.progress.end()
+    }
+
     /// The first line of each segment, from the oldest on, of which `wanted` says something. Blocks on the disk.
     ///
     /// # Errors

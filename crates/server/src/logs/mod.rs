@@ -13,14 +13,13 @@ mod verdicts;
 mod written;
 
 pub(crate) use calls::NO_PROJECT;
-pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
+pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, first_near, names};
 pub(crate) use outbox::record_calls;
+pub(crate) use record::{Kind, glance};
 pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::Entry;
-
-use record::Kind;
 
 /// The log of verdicts and of the API's own calls.
 pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
@@ -28,7 +27,7 @@ pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
 /// The entries of one line, the first of them first, about one of `projects`. A line that cannot be read has none.
-fn entries_of<T>(
+pub(crate) fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
     projects: &[String],
