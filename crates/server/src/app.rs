@@ -1,5 +1,8 @@
 //! The collaborators of the server, built once.
 
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
+
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
@@ -12,6 +15,7 @@ use crate::audit::Journal;
 use crate::auth::AdminToken;
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
+use crate::listen::Certificates;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 
@@ -41,6 +45,10 @@ pub(crate) struct App {
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,
+    /// When the journal last had every audit row, in microseconds; 0 before that.
+    pub(crate) calls_recorded: AtomicI64,
+    /// What is served with, once something is.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
     /// Sends notices.

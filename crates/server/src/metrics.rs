@@ -147,15 +147,30 @@ impl Text {
         (counts, sum): (&[u64], f64),
     ) {
         self.family(name, "histogram", help);
+        self.histogram_rows(name, None, bounds, (counts, sum));
+    }
+
+    /// The rows of a histogram, of which there is one for each value of a label.
+    pub(crate) fn histogram_rows(
+        &mut self,
+        name: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        bounds: &[f64],
+        (counts, sum): (&[u64], f64),
+    ) {
+        let (before, alone) = match label {
+            None => (String::new(), String::new()),
+            Some((key, value)) => (format!("{key}=\"{value}\","), format!("{{{key}=\"{value}\"}}")),
+        };
         let mut total = 0;
         for (index, count) in counts.iter().enumerate() {
             total += count;
             let bound = bounds
                 .get(index)
                 .map_or_else(|| "+Inf".to_owned(), ToString::to_string);
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {total}");
+            let _ = writeln!(self.0, "{name}_bucket{{{before}le=\"{bound}\"}} {total}");
         }
-        let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {total}");
+        let _ = writeln!(self.0, "{name}_sum{alone} {sum}\n{name}_count{alone} {total}");
     }
 
     /// The whole text.
@@ -209,6 +224,11 @@ mod tests {
         text.histogram("h", "help", &[0.5, 1.0], (&[1, 0, 2], 7.5));
         let expected = "# HELP h help\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 1\nh_bucket{le=\"1\"} 1\n\
                         h_bucket{le=\"+Inf\"} 3\nh_sum 7.5\nh_count 3\n";
+        assert_eq!(text.finish(), expected);
+        let mut text = Text::default();
+        text.histogram_rows("h", Some(("phase", "read")), &[0.5], (&[1, 2], 7.5));
+        let expected = "h_bucket{phase=\"read\",le=\"0.5\"} 1\nh_bucket{phase=\"read\",le=\"+Inf\"} 3\n\
+                        h_sum{phase=\"read\"} 7.5\nh_count{phase=\"read\"} 3\n";
         assert_eq!(text.finish(), expected);
     }
 }

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
@@ -135,6 +136,7 @@ impl Server {
         };
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
+        app.certificates.get_or_init(|| Arc::clone(&certificates));
         let settings = &app.settings;
         let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
@@ -231,6 +233,8 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         log_metrics: LogMetrics::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
+        calls_recorded: AtomicI64::new(0),
+        certificates: OnceLock::new(),
         attestor_writes: Mutex::new(()),
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
         alert_writes: Mutex::new(()),

@@ -122,13 +122,18 @@ impl Recorded {
 /// Writes the record and waits for the disk. Without a record an enforced decision becomes a denial, and a broken glass
 /// stays open and is shouted about.
 pub(super) async fn record(app: &App, about: &About, judged: Judged, deadlines: &Deadlines) -> Recorded {
-    let Judged { decision, known } = judged;
+    let Judged {
+        decision,
+        known,
+        begun,
+    } = judged;
+    let judged = deadlines.start().elapsed();
     let entry = Entry {
         about,
         decision: &decision,
         standing: known.as_ref().map(|known| &known.standing),
         time: (app.clock)(),
-        latency_micros: u64::try_from(deadlines.start().elapsed().as_micros()).unwrap_or(u64::MAX),
+        latency_micros: u64::try_from(judged.as_micros()).unwrap_or(u64::MAX),
     };
     let durable = app.journal.append(entry.render());
     let failure = match timeout_at(deadlines.answer(), durable).await {
@@ -148,8 +153,13 @@ pub(super) async fn record(app: &App, about: &About, judged: Judged, deadlines: 
     };
     // The counters feed alerts; a dry run shall raise none.
     if !about.dry_run {
-        app.counters
-            .verdict(&decision, about.advice, deadlines.start().elapsed());
+        let answered = deadlines.start().elapsed();
+        app.counters.verdict(&decision, about.advice, answered);
+        if let Some(begun) = begun {
+            let read = begun.duration_since(deadlines.start());
+            app.counters
+                .phases([read, judged.saturating_sub(read), answered.saturating_sub(judged)]);
+        }
     }
     Recorded(decision)
 }
