@@ -193,7 +193,7 @@ mod tests {
         };
         assert_eq!(
             message(
-                "filter=x&aggregation.alignmentPeriod=60s&alt=json&aggregation.group_by_fields=a&view=1&aggregation.group_by_fields=b"
+                "aggregation.alignmentPeriod=60s&alt=json&aggregation.group_by_fields=a&view=1&aggregation.group_by_fields=b&filter=x"
             ),
             json!({"filter": "x", "aggregation": {"alignmentPeriod": "60s", "group_by_fields": ["a", "b"]}})
                 .into()

@@ -31,7 +31,8 @@ const UNSETTLED_BYTES: u64 = 1 << 20;
 const KEPT_MINUTES: i64 = 42 * 24 * 60;
 /// The most points kept, of all metrics together: at some 100 bytes, half a GB.
 const MOST_POINTS: i64 = 5_000_000;
-const TIDY: Duration = Duration::from_secs(3_600);
+/// What is old is forgotten, and what is known is read again.
+const RELOAD: Duration = Duration::from_secs(3_600);
 /// A record is written soon after its time, and the clock may have been set back a little meanwhile.
 const SLACK_MICROS: i64 = 60_000_000;
 
@@ -68,12 +69,14 @@ async fn turns(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<bool, String
         // First how far the journals go, then whether the metrics are still these: what is written after a metric was
         // made lies behind ends that were taken before.
         let ends = Ends::of(app);
-        let current = meter
-            .take()
-            .filter(|meter| meter.version == app.log_metrics.version());
-        let mut current = match current {
-            Some(current) => current,
-            None => Meter::load(app).await?,
+        let mut current = match meter.take() {
+            Some(current) if current.is_current(app) => current,
+            Some(mut before) if before.unsettled_bytes > 0 => {
+                // What was not wanted as the metrics were is not looked at again as they are now.
+                before.settle(app, Vec::new()).await?;
+                Meter::load(app).await?
+            }
+            _ => Meter::load(app).await?,
         };
         if current.definitions.is_empty() && current.gone.is_empty() {
             *meter = Some(current);
@@ -160,7 +163,9 @@ struct Meter {
     cursor: Cursor,
     settled: Option<String>,
     unsettled_bytes: u64,
-    tidied: Instant,
+    loaded: Instant,
+    /// What is old was forgotten since then.
+    is_tidy: bool,
 }
 
 /// What a turn read.
@@ -205,15 +210,21 @@ impl Meter {
             cursor,
             settled,
             unsettled_bytes: 0,
-            tidied: Instant::now(),
+            loaded: Instant::now(),
+            is_tidy: false,
         })
+    }
+
+    /// Whether the metrics are still these. What was forgotten meanwhile makes room for series, so it is not forever.
+    fn is_current(&self, app: &App) -> bool {
+        self.version == app.log_metrics.version() && self.loaded.elapsed() < RELOAD
     }
 
     fn is_done(&self, ends: &Ends) -> bool {
         self.cursor.verdicts.position() == ends.verdicts
             && self.cursor.written.position() == ends.written
             && self.gone.is_empty()
-            && self.tidied.elapsed() < TIDY
+            && self.is_tidy
     }
 
     async fn turn(self, app: &Arc<App>, ends: Ends) -> Result<Meter, String> {
@@ -228,7 +239,7 @@ impl Meter {
             .map_err(|why| why.to_string())?;
         let is_due = !points.is_empty()
             || !meter.gone.is_empty()
-            || meter.tidied.elapsed() >= TIDY
+            || !meter.is_tidy
             || meter.unsettled_bytes >= UNSETTLED_BYTES;
         if is_due {
             meter.settle(app, points).await?;
@@ -259,7 +270,7 @@ impl Meter {
         settled.map_err(|why| why.to_string())?;
         self.settled = Some(cursor);
         self.unsettled_bytes = 0;
-        self.tidied = Instant::now();
+        self.is_tidy = true;
         if !self.gone.is_empty() {
             // Much is forgotten in several transactions.
             let left = app.store.counted_metrics().await.map_err(|why| why.to_string())?;

@@ -9,6 +9,9 @@ use super::*;
 /// 2026-11-23T08:00:00Z.
 const BEGIN: i64 = 1_795_420_800;
 
+/// What every entry of these tests has.
+const ANY: &str = "logName:logs";
+
 fn definition(project: &str, metric: &Value) -> Definition {
     let name = metric["name"].as_str().unwrap();
     let row = Resource {
@@ -109,13 +112,13 @@ fn counting_begins_with_the_metric_and_stays_in_its_project() {
         verdict(1, "DENY", false),
     ];
     assert_eq!(
-        tallied(&[definition("p", &metric("", &all))], &lines),
+        tallied(&[definition("p", &metric(ANY, &all))], &lines),
         [(none(), 0, "1".to_owned())]
     );
-    assert_eq!(tallied(&[definition("other", &metric("", &all))], &lines), []);
+    assert_eq!(tallied(&[definition("other", &metric(ANY, &all))], &lines), []);
     assert_eq!(
         tallied(
-            &[definition("p", &metric("", &json!({"disabled": true})))],
+            &[definition("p", &metric(ANY, &json!({"disabled": true})))],
             &lines
         ),
         []
@@ -135,7 +138,7 @@ fn an_entry_counts_for_its_own_time_within_limits() {
         (100_601, false),
         (100_000, true),
     ] {
-        let found = tallied(&[definition("p", &metric("", &json!({})))], &[at(second)]);
+        let found = tallied(&[definition("p", &metric(ANY, &json!({})))], &[at(second)]);
         let expected = counts.then(|| (none(), second / 60, "1".to_owned()));
         assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{second}");
     }
@@ -144,7 +147,7 @@ fn an_entry_counts_for_its_own_time_within_limits() {
 #[test]
 fn labels_are_taken_out_and_cut() {
     let labelled = metric(
-        "",
+        ANY,
         &json!({ "labelExtractors": { "user": "EXTRACT(jsonPayload.user)" } }),
     );
     let by = |user: Value| entry(1, json!({ "jsonPayload": { "user": user, "x": 1 } }));
@@ -172,7 +175,7 @@ fn labels_are_taken_out_and_cut() {
 #[test]
 fn numbers_make_distributions_and_what_is_none_is_left_out() {
     let sized = metric(
-        "",
+        ANY,
         &json!({
             "valueExtractor": "EXTRACT(jsonPayload.size)",
             "bucketOptions": { "explicitBuckets": { "bounds": [10.0, 20.0] } },
@@ -201,7 +204,7 @@ fn numbers_make_distributions_and_what_is_none_is_left_out() {
 #[test]
 fn too_many_series_overflow_into_one() {
     let labelled = metric(
-        "",
+        ANY,
         &json!({ "labelExtractors": { "user": "EXTRACT(jsonPayload.user)" } }),
     );
     let definitions = [definition("p", &labelled)];
