@@ -51,8 +51,8 @@ impl Server {
         let mut child = Command::new(tools::binauthz())
             .arg("serve")
             .args(mode)
-            .args(["--api-listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"])
-            .args(["--health-listen", "127.0.0.1:0", "--data-dir"])
+            .args(listeners(options))
+            .arg("--data-dir")
             .arg(data)
             .args(options)
             .stdin(Stdio::null())
@@ -85,7 +85,8 @@ impl Server {
         self.end();
     }
 
-    fn end(&mut self) {
+    /// The same, for a test that goes on without it.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -111,6 +112,18 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// Free ports on loopback, except where `options` say otherwise.
+fn listeners(options: &[String]) -> impl Iterator<Item = &'static str> {
+    let flags = ["--api-listen", "--webhook-listen", "--health-listen"];
+    let flags = flags
+        .into_iter()
+        .filter(|flag| !options.iter().any(|option| option == flag));
+    flags
+        .flat_map(|flag| [flag, "127.0.0.1:0"])
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn wait_for(file: &Path, child: &mut Child, log: &Path) -> Value {
