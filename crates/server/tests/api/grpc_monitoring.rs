@@ -34,6 +34,7 @@ async fn channels_and_policies() {
     let desk = Desk::new().await;
     let channel = Channel::plain(&desk).await;
     let told = channels(&channel).await;
+    channel_kinds(&channel).await;
     policies(&channel, &told).await;
     let mut client = Channels::new(channel.clone());
     let delete = named(|request: &mut monitoring::DeleteNotificationChannelRequest| {
@@ -96,6 +97,22 @@ async fn channels(channel: &Channel) -> String {
         (listed.notification_channels.as_slice(), listed.total_size),
         ([changed].as_slice(), 1)
     );
+    // There is no way to send mail, which is a refusal and not a method that is missing.
+    let test = named(
+        |request: &mut monitoring::SendNotificationChannelVerificationCodeRequest| {
+            request.name.clone_from(&made.name);
+        },
+    );
+    let refused = client
+        .send_notification_channel_verification_code(test)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
+    made.name
+}
+
+async fn channel_kinds(channel: &Channel) {
+    let mut client = Channels::new(channel.clone());
     let kinds = named(
         |request: &mut monitoring::ListNotificationChannelDescriptorsRequest| {
             PROJECT.clone_into(&mut request.name);
@@ -118,18 +135,6 @@ async fn channels(channel: &Channel) -> String {
         .unwrap()
         .into_inner();
     assert_eq!(kind, first);
-    // There is no way to send mail, which is a refusal and not a method that is missing.
-    let test = named(
-        |request: &mut monitoring::SendNotificationChannelVerificationCodeRequest| {
-            request.name.clone_from(&made.name);
-        },
-    );
-    let refused = client
-        .send_notification_channel_verification_code(test)
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
-    made.name
 }
 
 async fn policies(channel: &Channel, told: &str) {
