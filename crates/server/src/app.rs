@@ -1,6 +1,7 @@
 //! The collaborators of the server, built once.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
@@ -14,6 +15,8 @@ use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::AdminToken;
 use crate::control::TagMoves;
+use crate::counting::LogMetrics;
+use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
@@ -45,9 +48,14 @@ pub(crate) struct App {
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
+    pub(crate) log_metrics: LogMetrics,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,
+    /// When the journal last had every audit row, in microseconds; 0 before that.
+    pub(crate) calls_recorded: AtomicI64,
+    /// What is served with, once something is.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
     /// Sends notices.

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
@@ -24,6 +25,7 @@ use crate::alert::channel::Poster;
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
@@ -92,7 +94,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: [JoinHandle<()>; 3],
-    jobs: [JoinHandle<()>; 7],
+    jobs: [JoinHandle<()>; 8],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -139,6 +141,7 @@ impl Server {
         };
         let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
+        app.certificates.get_or_init(|| Arc::clone(&certificates));
         let settings = &app.settings;
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = alert::ends(&app);
@@ -243,8 +246,11 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
+        log_metrics: LogMetrics::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
+        calls_recorded: AtomicI64::new(0),
+        certificates: OnceLock::new(),
         attestor_writes: Mutex::new(()),
         poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
         alerts: Alerts::default(),
@@ -259,12 +265,13 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 7] {
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 8] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
         tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(counting::count_entries(Arc::clone(app), shutdown.clone())),
         tokio::spawn(end_tails(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),

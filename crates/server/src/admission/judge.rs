@@ -52,6 +52,8 @@ impl From<&ImageReview<'_>> for Question {
 pub(super) struct Judged {
     pub(super) decision: Decision,
     pub(super) known: Option<Arc<Known>>,
+    /// When the judging began, if it did.
+    pub(super) begun: Option<Instant>,
 }
 
 impl From<Decision> for Judged {
@@ -59,6 +61,7 @@ impl From<Decision> for Judged {
         Self {
             decision,
             known: None,
+            begun: None,
         }
     }
 }
@@ -77,13 +80,17 @@ pub(super) async fn judge(
         return refused(Reason::Overloaded);
     };
     // A timeout gives its work one turn, which can be enough; too late is too late all the same.
-    if Instant::now() >= deadlines.judged() {
+    let now = Instant::now();
+    if now >= deadlines.judged() {
         return refused(Reason::Deadline);
     }
     let until = deadlines.gather(break_glass.is_some());
     let judged = caught(judge_until(app, cluster, question, until));
     match tokio::time::timeout_at(deadlines.judged(), judged).await {
-        Ok(Some(judged)) => judged,
+        Ok(Some(judged)) => Judged {
+            begun: Some(now),
+            ..judged
+        },
         Ok(None) => {
             app.counters.panicked();
             tracing::error!("a panic while judging; denied");
@@ -143,6 +150,7 @@ pub(super) async fn judge_until(
     Judged {
         decision: decide(plan, &answers, (app.clock)()),
         known: Some(known),
+        begun: None,
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn preview(
         .or_else(|| workload.written_namespace())
         .unwrap_or("default");
     let question = Question::of(&workload, namespace);
-    let Judged { decision, known } = judge_until(app, cluster, question, Instant::now() + WAIT).await;
+    let Judged { decision, known, .. } = judge_until(app, cluster, question, Instant::now() + WAIT).await;
     let mut described = verdict::describe_object(&decision, object);
     if explain {
         let snapshot = known.as_ref().and_then(|known| match &known.standing {

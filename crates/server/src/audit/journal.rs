@@ -245,7 +245,7 @@ impl Journal {
         walk::walk(&self.folder, self.progress.end(), way, parts, each)
     }
 
-    /// Where the records that are on disk end.
+    /// Where the records that are on disk end. Looks at memory only.
     pub(crate) fn end(&self) -> Position {
         self.progress.end()
     }

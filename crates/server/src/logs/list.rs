@@ -232,7 +232,7 @@ impl Order {
 }
 
 /// The segment that the first record of this time, or one before it, is in.
-pub(super) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
+pub(crate) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
     let firsts = journal.firsts(|line| glance(line).filter(|(kind, _)| *kind != Kind::Call))?;
     let before = firsts
         .iter()

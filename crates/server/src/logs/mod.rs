@@ -22,15 +22,16 @@ pub(crate) use calls::NO_PROJECT;
 pub(crate) use feed::{Follower, Found};
 pub(crate) use follow::{Tail, Verdicts};
 pub(crate) use index::{Index, Needle, keep_indexes};
-pub(crate) use list::{At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, names};
+pub(crate) use list::{
+    At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, first_near, names,
+};
 pub(crate) use outbox::record_calls;
 pub(crate) use plain::Wants;
+pub(crate) use record::{Kind, glance};
 pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::Entry;
-
-use record::Kind;
 
 /// The log of verdicts and of the API's own calls.
 pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
@@ -38,7 +39,7 @@ pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
 /// The entries of one line, the first of them first, about a project that is wanted. A line that cannot be read has none.
-fn entries_of<T>(
+pub(crate) fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
     is_wanted: &dyn Fn(&str) -> bool,
@@ -73,7 +74,7 @@ fn entries_of<T>(
 }
 
 /// Of these projects.
-fn among(projects: &[String]) -> impl Fn(&str) -> bool {
+pub(crate) fn among(projects: &[String]) -> impl Fn(&str) -> bool {
     move |project| projects.iter().any(|wanted| wanted == project)
 }
 

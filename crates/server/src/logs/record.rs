@@ -180,7 +180,7 @@ pub(super) struct Call<'a> {
 
 /// A line of which more than its kind and its time may be wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Verdict,
     Call,
     Entry,
@@ -188,7 +188,7 @@ pub(super) enum Kind {
 
 /// What kind of line it is and when that happened; nothing for the lines that the log writes about itself. Looks at the
 /// line's beginning only.
-pub(super) fn glance(line: &[u8]) -> Option<(Kind, UnixTime)> {
+pub(crate) fn glance(line: &[u8]) -> Option<(Kind, UnixTime)> {
     let (kind, rest) = beginning(line)?;
     let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
     let time = std::str::from_utf8(rest.get(..end)?).ok()?;

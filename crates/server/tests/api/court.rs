@@ -40,12 +40,7 @@ impl Court {
     /// On a server of one's own making.
     pub(crate) async fn on(desk: Desk) -> Court {
         install_crypto_provider();
-        let court = Court {
-            webhook: client(&desk, true),
-            desk,
-            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
-            images: AtomicU32::new(0),
-        };
+        let court = Court::on_again(desk);
         let cluster = json!({ "cluster": {
             "name": "c",
             "binaryAuthorization": { "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" },
@@ -73,6 +68,16 @@ impl Court {
             .policy(require_attestation("ENFORCED_BLOCK_AND_AUDIT_LOG"))
             .await;
         court
+    }
+
+    /// On a server where all of it is there already; the key is another one.
+    pub(crate) fn on_again(desk: Desk) -> Court {
+        Court {
+            webhook: client(&desk, true),
+            desk,
+            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+            images: AtomicU32::new(0),
+        }
     }
 
     /// The same on a server that was stopped and started anew.

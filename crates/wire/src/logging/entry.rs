@@ -139,6 +139,20 @@ impl<'a> Entry<'a> {
         texts(&self.root, each);
     }
 
+    /// What it is about: a type and its labels, as far as they are texts.
+    pub fn monitored_resource(&self) -> (&str, Vec<(&str, &str)>) {
+        let resource = self.root.member("resource");
+        let kind = text_of(resource.and_then(|resource| resource.member("type"))).unwrap_or_default();
+        let labels = match resource.and_then(|resource| resource.member("labels")) {
+            Some(Node::Map(labels)) => labels
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_ref(), text_of(Some(value))?)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        (kind, labels)
+    }
+
     /// As JSON. An entry with veils cannot be shown: they come out as `null`.
     pub fn to_json(&self) -> serde_json::Value {
         message_out(&self.root, ENTRY)
@@ -161,10 +175,14 @@ impl<'a> Entry<'a> {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        match self.root.member(name) {
-            Some(Node::Text(text)) => Some(text),
-            _ => None,
-        }
+        text_of(self.root.member(name))
+    }
+}
+
+fn text_of<'n>(node: Option<&'n Node<'_>>) -> Option<&'n str> {
+    match node {
+        Some(Node::Text(text)) => Some(text),
+        _ => None,
     }
 }
 
