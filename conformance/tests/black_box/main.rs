@@ -8,6 +8,7 @@ mod gcloud_binauthz;
 mod gcloud_kms;
 mod gcloud_logging;
 mod gcloud_monitoring;
+mod googleapis;
 mod guide;
 mod own_commands;
 mod python;

@@ -4,12 +4,12 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::channel::Poster;
 use crate::audit::Journal;
-use crate::auth::AdminToken;
+use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
     pub(crate) master_key: MasterKey,
+    /// What access tokens are made with, once one is wanted.
+    pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,
     pub(crate) journal: Journal,
     /// What others wrote as log entries.

@@ -10,6 +10,7 @@ mod auth;
 mod control;
 mod documents;
 mod files;
+mod googleapis;
 mod grpc;
 mod health;
 pub mod listen;

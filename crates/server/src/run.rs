@@ -1,4 +1,4 @@
-//! From settings to three listeners, and back down in order.
+//! From settings to listeners, and back down in order.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -29,7 +29,7 @@ use crate::listen::{
 };
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
-use crate::{control, health, logs};
+use crate::{control, googleapis, health, logs};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,8 @@ pub struct Addresses {
     pub webhook: SocketAddr,
     /// Health and metrics.
     pub health: SocketAddr,
+    /// The listener under Google's names, where there is one.
+    pub googleapis: Option<SocketAddr>,
 }
 
 /// A server that runs. Dropping it stops it without waiting.
@@ -87,7 +89,7 @@ pub struct Server {
     addresses: Addresses,
     folder: PathBuf,
     trigger: Trigger,
-    ports: [JoinHandle<()>; 3],
+    ports: Vec<JoinHandle<()>>,
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -127,53 +129,17 @@ impl Server {
             &settings.certificate_names(),
             SystemTime::now(),
         )?);
-        let own_tls = if settings.dev {
-            None
-        } else {
-            Some(listen::server_config(certificates.clone())?)
-        };
-        let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
-        let settings = &app.settings;
-        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
-        let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
-        let health = bind("health port", settings.health_listen, own_tls).await?;
-        let addresses = Addresses {
-            api: api.1,
-            webhook: webhook.1,
-            health: health.1,
-        };
+        let listeners = Listeners::bind(&app.settings, &certificates).await?;
+        let addresses = listeners.addresses;
         say_what_is_enforced(&app).await;
-        say_who_may_ask(settings);
+        say_who_may_ask(&app.settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
-        let ports = [
-            open(
-                &app,
-                api.0,
-                |app, _, request| Box::pin(async move { control::handle(&app, request).await }),
-                &shutdown,
-            ),
-            open(
-                &app,
-                webhook.0,
-                |app, peer, request| {
-                    Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
-                },
-                &shutdown,
-            ),
-            open(
-                &app,
-                health.0,
-                |app, _, request| {
-                    Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) })
-                },
-                &shutdown,
-            ),
-        ];
-        announce(&folder, settings.dev, addresses)?;
+        let ports = listeners.open(&app, &shutdown);
+        announce(&folder, app.settings.dev, addresses)?;
         Ok(Server {
             addresses,
             folder,
@@ -203,6 +169,64 @@ impl Server {
     }
 }
 
+/// Every socket, bound and not yet served.
+struct Listeners {
+    addresses: Addresses,
+    api: Listener,
+    webhook: Listener,
+    health: Listener,
+    googleapis: Option<Listener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings, certificates: &Arc<Certificates>) -> Result<Listeners, StartError> {
+        let tls = Some(listen::server_config(certificates.clone())?);
+        let own_tls = tls.clone().filter(|_| !settings.dev);
+        let webhook_tls = Some(webhook_tls(settings, certificates)?);
+        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
+        let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
+        let health = bind("health port", settings.health_listen, own_tls).await?;
+        let googleapis = if settings.googleapis {
+            Some(bind("names of Google", settings.googleapis_listen, tls).await?)
+        } else {
+            None
+        };
+        Ok(Listeners {
+            addresses: Addresses {
+                api: api.1,
+                webhook: webhook.1,
+                health: health.1,
+                googleapis: googleapis.as_ref().map(|(_, address)| *address),
+            },
+            api: api.0,
+            webhook: webhook.0,
+            health: health.0,
+            googleapis: googleapis.map(|(listener, _)| listener.reached_by_tunnel(googleapis::is_ours)),
+        })
+    }
+
+    /// Serves on each.
+    fn open(self, app: &Arc<App>, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
+        let api: Handler = |app, _, request| Box::pin(async move { control::handle(&app, request).await });
+        let webhook: Handler = |app, peer, request| {
+            Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
+        };
+        let health: Handler =
+            |app, _, request| Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) });
+        let googleapis: Handler =
+            |app, _, request| Box::pin(async move { googleapis::handle(&app, request).await });
+        [
+            (Some(self.api), api),
+            (Some(self.webhook), webhook),
+            (Some(self.health), health),
+            (self.googleapis, googleapis),
+        ]
+        .into_iter()
+        .filter_map(|(listener, handler)| Some(open(app, listener?, handler, shutdown)))
+        .collect()
+    }
+}
+
 /// The collaborators, from what is in the data directory.
 pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
@@ -219,6 +243,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
         master_key,
+        access_key: OnceCell::new(),
         registries,
         journal,
         entries,
@@ -287,14 +312,18 @@ async fn bind(
 
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
 fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
-    let Addresses { api, webhook, health } = addresses;
-    let (api, webhook, health) = (reached_at(api), reached_at(webhook), reached_at(health));
+    let (api, webhook) = (reached_at(addresses.api), reached_at(addresses.webhook));
+    let health = reached_at(addresses.health);
     let scheme = if dev { "http" } else { "https" };
-    let text = serde_json::json!({
+    let mut text = serde_json::json!({
         "api": format!("{scheme}://{api}"),
         "webhook": format!("https://{webhook}"),
         "health": format!("{scheme}://{health}"),
     });
+    if let Some(googleapis) = addresses.googleapis {
+        // What the variables of proxies hold: TLS begins behind the CONNECT.
+        text["googleapis"] = format!("http://{}", reached_at(googleapis)).into();
+    }
     files::publish_addresses(folder, &text.to_string())?;
     tracing::info!(%api, %webhook, %health, dev, "ready");
     Ok(())

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
+use crate::googleapis;
+
 /// Why the server cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSettings {
@@ -56,6 +58,10 @@ pub struct Flags {
     pub registries: Vec<String>,
     /// A project without a policy denies.
     pub require_policy: bool,
+    /// Answers under Google's names, too.
+    pub googleapis: bool,
+    /// Address of the listener under Google's names.
+    pub googleapis_listen: Option<SocketAddr>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -69,6 +75,8 @@ struct File {
     health_listen: Option<SocketAddr>,
     registries: Vec<String>,
     require_policy: bool,
+    googleapis: bool,
+    googleapis_listen: Option<SocketAddr>,
     warn_only_for_workloads: bool,
     unique_attestor_keys: bool,
     server_names: Vec<String>,
@@ -92,6 +100,10 @@ pub struct Settings {
     pub registries: Vec<Endpoint>,
     /// A project without a policy denies.
     pub require_policy: bool,
+    /// Answers under Google's names, too.
+    pub googleapis: bool,
+    /// Address of the listener under Google's names.
+    pub googleapis_listen: SocketAddr,
     /// Workload kinds are warned about, their Pods are denied.
     pub warn_only_for_workloads: bool,
     /// A public key belongs to one attestor; else a second one is warned about.
@@ -144,6 +156,11 @@ impl Settings {
                 .unwrap_or_else(|| loopback(8788)),
             registries,
             require_policy: flags.require_policy || file.require_policy,
+            googleapis: flags.googleapis || file.googleapis,
+            googleapis_listen: flags
+                .googleapis_listen
+                .or(file.googleapis_listen)
+                .unwrap_or_else(|| loopback(8789)),
             warn_only_for_workloads: file.warn_only_for_workloads,
             unique_attestor_keys: file.unique_attestor_keys,
             server_names: file.server_names,
@@ -153,8 +170,8 @@ impl Settings {
 }
 
 impl Settings {
-    /// The names of the serving certificate beside those of loopback: the configured ones, and the addresses listened on
-    /// where they are addresses of one interface.
+    /// The names of the serving certificate beside those of loopback: the configured ones, the addresses listened on where
+    /// they are addresses of one interface, and Google's where they are answered for.
     pub(crate) fn certificate_names(&self) -> Vec<String> {
         let mut names = self.server_names.clone();
         for listener in [self.api_listen, self.webhook_listen] {
@@ -162,6 +179,9 @@ impl Settings {
             if !listener.ip().is_unspecified() && !names.contains(&name) {
                 names.push(name);
             }
+        }
+        if self.googleapis {
+            names.extend(googleapis::names().map(str::to_owned));
         }
         names
     }
@@ -179,6 +199,8 @@ impl fmt::Display for Settings {
         writeln!(formatter, "healthListen: {}", self.health_listen)?;
         writeln!(formatter, "registries: [{}]", registries.join(", "))?;
         writeln!(formatter, "requirePolicy: {}", self.require_policy)?;
+        writeln!(formatter, "googleapis: {}", self.googleapis)?;
+        writeln!(formatter, "googleapisListen: {}", self.googleapis_listen)?;
         writeln!(
             formatter,
             "warnOnlyForWorkloads: {}",
@@ -368,6 +390,22 @@ mod tests {
         let both = ["binauthz.example", "10.0.0.7", "fd00::7"];
         assert_eq!(names("10.0.0.7:8787", "[fd00::7]:8443"), both);
         assert_eq!(names("10.0.0.7:8787", "10.0.0.7:8443"), both[..2]);
+    }
+
+    #[test]
+    fn the_certificate_names_googles_services_only_where_they_are_answered_for() {
+        let names = |googleapis| {
+            let settings = Settings {
+                googleapis,
+                ..Settings::new(flags()).unwrap()
+            };
+            settings.certificate_names().join(" ")
+        };
+        assert!(!names(false).contains("googleapis"));
+        assert!(
+            names(true).contains("logging.googleapis.com") && names(true).contains("oauth2.googleapis.com")
+        );
+        assert!(!names(true).contains('*'));
     }
 
     #[test]

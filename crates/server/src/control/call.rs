@@ -232,9 +232,20 @@ impl Entry {
         &self.request_id
     }
 
+    /// When it came in.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.now
+    }
+
+    /// The API and the method, where they are no row of the route table.
+    pub(crate) fn labelled(mut self, label: (&'static str, &'static str)) -> Entry {
+        self.label = label;
+        self
+    }
+
     /// Who calls. Nothing else of a request is looked at before.
     pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        auth::authenticate(headers, &app.admin_token, &app.store, self.now)
+        auth::authenticate(headers, app, self.now)
             .await?
             .ok_or_else(ApiError::unauthenticated)
     }
@@ -451,6 +462,11 @@ async fn report(app: &App, audit: &Audit, outcome: Result<Reply, ApiError>) -> R
     }
 }
 
+/// The answer to a request that is no call of the route table.
+pub(crate) fn failure(error: ApiError) -> Response<Full<Bytes>> {
+    respond(Err(error), None, "")
+}
+
 fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &str) -> Response<Full<Bytes>> {
     let (status, body) = match &outcome {
         Ok(reply) => (StatusCode::OK, &reply.0),
@@ -475,7 +491,7 @@ fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &s
         http::header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Some(value) = HeaderValue::from_str(request_id).ok().filter(|id| !id.is_empty()) {
         headers.insert("x-request-id", value);
     }
     if status == StatusCode::UNAUTHORIZED {

@@ -2,10 +2,11 @@
 
 mod attestors;
 mod audit_entries;
-mod body;
+pub(crate) mod body;
 pub(crate) mod call;
 pub(crate) mod clusters;
 mod continuous_validation;
+mod credentials;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;

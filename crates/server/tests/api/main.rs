@@ -8,6 +8,7 @@ mod cloudkms;
 mod clusters;
 mod court;
 mod decisions;
+mod googleapis;
 mod grpc;
 mod grpc_errors;
 mod iam;
