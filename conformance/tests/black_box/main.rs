@@ -10,6 +10,7 @@ mod gcloud_logging;
 mod gcloud_monitoring;
 mod googleapis;
 mod guide;
+mod mail;
 mod own_commands;
 mod python;
 mod readme;

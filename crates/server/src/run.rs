@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
-use crate::alert::channel::Poster;
+use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
@@ -55,6 +55,9 @@ pub enum StartError {
     /// The client that notices are sent with.
     #[error("cannot set up the client of notification channels: {0}")]
     Channels(String),
+    /// The mail server's settings.
+    #[error("cannot send mail: {0}")]
+    Mail(#[from] MailerError),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -233,6 +236,8 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
+    let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
+    let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
     let entries = Journal::open(
         &folder.join("entries"),
@@ -254,7 +259,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),
-        poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
+        poster: poster.with_mailer(mailer),
         alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),

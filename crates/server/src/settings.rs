@@ -1,5 +1,7 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod smtp;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
 use crate::googleapis;
+
+pub use smtp::{Security, Smtp};
 
 /// Why the server cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,9 @@ pub enum InvalidSettings {
     /// `--dev` would offer plain HTTP to other machines.
     #[error("with `--dev` the API speaks plain HTTP, so `{0}` must be a loopback address")]
     NotLoopback(SocketAddr),
+    /// The block `smtp` says something that cannot be done.
+    #[error("{0}")]
+    Smtp(String),
     /// A registry is not `HOST=URL`.
     #[error("registry `{text}`: {why}")]
     Registry {
@@ -81,6 +88,7 @@ struct File {
     unique_attestor_keys: bool,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
+    smtp: Option<smtp::Block>,
 }
 
 /// Everything the operator chose.
@@ -112,6 +120,8 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
+    /// The mail server that notices are handed to.
+    pub smtp: Option<Smtp>,
 }
 
 impl Settings {
@@ -165,6 +175,10 @@ impl Settings {
             unique_attestor_keys: file.unique_attestor_keys,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
+            smtp: file
+                .smtp
+                .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
+                .transpose()?,
         })
     }
 }
@@ -208,8 +222,11 @@ impl fmt::Display for Settings {
         )?;
         writeln!(formatter, "uniqueAttestorKeys: {}", self.unique_attestor_keys)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
-        match &self.webhook_client_authorities {
-            Some(path) => writeln!(formatter, "webhookClientAuthorities: {}", path.display()),
+        if let Some(path) = &self.webhook_client_authorities {
+            writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
+        }
+        match &self.smtp {
+            Some(smtp) => writeln!(formatter, "smtp: {smtp}"),
             None => Ok(()),
         }
     }
@@ -361,7 +378,7 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\n";
+        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

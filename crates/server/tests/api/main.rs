@@ -1,6 +1,7 @@
 //! The server through its real ports. One file for each resource.
 
 mod alert_channels;
+mod alert_mail;
 mod attestations;
 mod attestors;
 mod calls;
