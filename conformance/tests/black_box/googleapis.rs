@@ -76,6 +76,19 @@ fn the_tutorial_needs_no_change() {
     desk.sh("curl -sS https://example.com/").refused(&["403"]);
 }
 
+/// Those that sign for each call themselves, over gRPC and REST.
+#[test]
+fn googles_clients_need_no_option() {
+    let Some(desk) = desk(&["python-clients"], "viewer") else {
+        return;
+    };
+    prepare(&desk);
+    let python = tools::python().map_or_else(String::new, |path| path.display().to_string());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/unchanged.py");
+    desk.ok(&format!("'{python}' '{script}'"))
+        .says(&["['projects/demo/notes/image-signing-note']"]);
+}
+
 #[test]
 fn a_viewers_credential_changes_nothing() {
     let Some(desk) = desk(&["gcloud"], "viewer") else {

@@ -16,5 +16,6 @@ mod python;
 mod readme;
 mod signatures;
 mod story;
+mod traces;
 mod tutorial;
 mod webhook;

@@ -13,6 +13,7 @@ use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
+use crate::trace::Tracer;
 
 /// RSA keys generated at once: one core stays for everything else.
 pub(crate) const GENERATIONS: usize = 1;
@@ -45,6 +46,8 @@ pub(crate) struct App {
     pub(crate) attestor_writes: Mutex<()>,
     /// Sends notices.
     pub(crate) poster: Poster,
+    /// Where traces go, if anywhere.
+    pub(crate) tracer: Option<Tracer>,
     /// Held from the look at policies and channels to the commit that relies on it.
     pub(crate) alert_writes: Mutex<()>,
     pub(crate) generations: Semaphore,

@@ -79,6 +79,7 @@ async fn metrics(app: &App) -> String {
         "1 when a verdict log that was not whole was found at the start and moved aside",
         u8::from(app.journal.is_broken()),
     );
+    traces(app, &mut text);
     let state = "binauthz_enforcement_state";
     let help =
         "1 when some image can be refused, 0 when nothing is enforced; absent when the store does not say";
@@ -90,6 +91,23 @@ async fn metrics(app: &App) -> String {
         Err(_) => tracing::error!("the store takes too long to tell whether anything is enforced"),
     }
     text.finish()
+}
+
+fn traces(app: &App, text: &mut Text) {
+    let Some(tracer) = &app.tracer else { return };
+    let (exported, dropped) = tracer.counts();
+    text.single(
+        "binauthz_traces_exported_total",
+        "counter",
+        "Requests that the collector was told of",
+        exported,
+    );
+    text.single(
+        "binauthz_traces_dropped_total",
+        "counter",
+        "Requests that the collector was not told of, or did not take",
+        dropped,
+    );
 }
 
 fn decisions(app: &App, text: &mut Text) {

@@ -18,6 +18,7 @@ mod logs;
 mod metrics;
 mod run;
 mod settings;
+mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
 pub use settings::{Flags, InvalidSettings, Security, Settings, Smtp};

@@ -29,6 +29,7 @@ use crate::listen::{
 };
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
+use crate::trace::{self, Tracer};
 use crate::{control, googleapis, health, logs};
 
 /// Why the server did not start.
@@ -92,7 +93,8 @@ pub struct Server {
     addresses: Addresses,
     folder: PathBuf,
     trigger: Trigger,
-    ports: Vec<JoinHandle<()>>,
+    /// What a stop waits for.
+    tasks: Vec<JoinHandle<()>>,
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -141,13 +143,14 @@ impl Server {
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
         tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
-        let ports = listeners.open(&app, &shutdown);
+        let mut tasks = listeners.open(&app, &shutdown);
+        tasks.push(tokio::spawn(trace::export(Arc::clone(&app), shutdown.clone())));
         announce(&folder, app.settings.dev, addresses)?;
         Ok(Server {
             addresses,
             folder,
             trigger,
-            ports,
+            tasks,
             _lock: lock,
         })
     }
@@ -164,9 +167,9 @@ impl Server {
             tracing::error!(%error, "the file of addresses stays behind");
         }
         self.trigger.begin();
-        for port in self.ports {
-            if let Err(error) = port.await {
-                tracing::error!(%error, "a listener did not end well");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task did not end well");
             }
         }
     }
@@ -260,6 +263,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         calls: Notify::new(),
         attestor_writes: Mutex::new(()),
         poster: poster.with_mailer(mailer),
+        tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),

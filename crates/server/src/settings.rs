@@ -38,6 +38,11 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The collector's address is none.
+    #[error(
+        "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
+    )]
+    Endpoint,
     /// A registry is not `HOST=URL`.
     #[error("registry `{text}`: {why}")]
     Registry {
@@ -89,6 +94,7 @@ struct File {
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
+    otlp_endpoint: Option<String>,
 }
 
 /// Everything the operator chose.
@@ -122,6 +128,8 @@ pub struct Settings {
     pub webhook_client_authorities: Option<PathBuf>,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
+    /// The collector that traces are sent to, by OTLP over HTTP.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Settings {
@@ -179,6 +187,7 @@ impl Settings {
                 .smtp
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
+            otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
         })
     }
 }
@@ -225,10 +234,27 @@ impl fmt::Display for Settings {
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
-        match &self.smtp {
-            Some(smtp) => writeln!(formatter, "smtp: {smtp}"),
+        if let Some(smtp) = &self.smtp {
+            writeln!(formatter, "smtp: {smtp}")?;
+        }
+        match &self.otlp_endpoint {
+            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The base of the collector's addresses. Whatever is a secret in it would be shown with the settings.
+fn endpoint(text: String) -> Result<String, InvalidSettings> {
+    let url = reqwest::Url::parse(&text).map_err(|_| InvalidSettings::Endpoint)?;
+    let is_bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare {
+        Ok(text)
+    } else {
+        Err(InvalidSettings::Endpoint)
     }
 }
 
@@ -378,7 +404,7 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\n";
+        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()
@@ -423,6 +449,23 @@ mod tests {
             names(true).contains("logging.googleapis.com") && names(true).contains("oauth2.googleapis.com")
         );
         assert!(!names(true).contains('*'));
+    }
+
+    #[test]
+    fn a_collector_is_an_address_without_secrets() {
+        for good in ["http://127.0.0.1:4318", "https://collector.example.com/otlp/"] {
+            assert_eq!(endpoint(good.to_owned()).unwrap(), good);
+        }
+        for wrong in [
+            "",
+            "collector:4318",
+            "grpc://collector:4317",
+            "http://",
+            "https://user:password@collector",
+            "https://collector/?key=secret",
+        ] {
+            assert!(endpoint(wrong.to_owned()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use binauthz_core::decision::{Decision, Effect, Reason};
 
 const REASONS: usize = Reason::CODES.len();
 /// Those of a decision, and `ADVICE`: an enforced denial that was given as a warning only.
-const EFFECTS: [&str; 4] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS", "ADVICE"];
+pub(super) const EFFECTS: [&str; 4] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS", "ADVICE"];
 /// Upper bounds of the latency histogram, in seconds; the last bucket has none.
 pub(crate) const LATENCY_BOUNDS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
@@ -60,12 +60,7 @@ impl Counters {
             .iter()
             .position(|known| *known == code)
             .unwrap_or(REASONS - 1);
-        let (effect, admitted) = match decision.effect() {
-            _ if advice && !decision.admitted() => (3, true),
-            Effect::Enforced => (0, decision.admitted()),
-            Effect::DryRun => (1, decision.admitted()),
-            Effect::BrokenGlass { .. } => (2, decision.admitted()),
-        };
+        let (effect, admitted) = effect_of(decision, advice);
         let cell = (reason * EFFECTS.len() + effect) * 2 + usize::from(admitted);
         if let Some(counter) = self.verdicts.get(cell) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -158,6 +153,16 @@ impl Counters {
     /// A request that never reached a verdict: bad path, method, size or JSON.
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The place among [`EFFECTS`], and whether it was let in. A denial that is advice lets in.
+pub(super) fn effect_of(decision: &Decision, advice: bool) -> (usize, bool) {
+    match decision.effect() {
+        _ if advice && !decision.admitted() => (3, true),
+        Effect::Enforced => (0, decision.admitted()),
+        Effect::DryRun => (1, decision.admitted()),
+        Effect::BrokenGlass { .. } => (2, decision.admitted()),
     }
 }
 

@@ -10,7 +10,9 @@ use super::deadline::Deadlines;
 use super::entry::Entry;
 use super::judge::Judged;
 use super::request::Target;
+use super::traced;
 use crate::app::App;
+use crate::trace::Phase;
 
 /// What a verdict is about, for the record. No environment, no secret: an explicit list.
 #[derive(Debug, Default)]
@@ -136,6 +138,7 @@ pub(super) async fn record(app: &App, about: &About, judged: Judged, deadlines: 
         Ok(Err(why)) => Some(why.to_string()),
         Err(_) => Some("the verdict journal took too long".to_owned()),
     };
+    deadlines.phases().ended(Phase::Record);
     let decision = match failure {
         None => decision,
         Some(why) => {
@@ -151,5 +154,6 @@ pub(super) async fn record(app: &App, about: &About, judged: Judged, deadlines: 
         app.counters
             .verdict(&decision, about.advice, deadlines.start().elapsed());
     }
+    traced::tell(app, about, &decision, deadlines);
     Recorded(decision)
 }

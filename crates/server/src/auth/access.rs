@@ -85,29 +85,52 @@ pub(super) fn is_access_token(text: &str) -> bool {
 pub(crate) async fn access_key(app: &App) -> Result<&AccessKey, AccessKeyError> {
     app.access_key
         .get_or_try_init(|| async {
-            if let Some(sealed) = app.store.sealed_key(KEY_NAME).await? {
-                return Ok(AccessKey::new(&app.master_key.open_secret(KEY_NAME, &sealed)?));
+            match stored(app).await? {
+                Some(key) => Ok(key),
+                None => make(app).await,
             }
-            let bytes = MasterKey::random_bytes()?;
-            let sealed = app.master_key.seal_secret(KEY_NAME, bytes.as_slice())?;
-            let audit = AuditRow {
-                sequence: 0,
-                time: (app.clock)().as_micros(),
-                principal: "system:binauthz".to_owned(),
-                method: "binauthz.CreateAccessTokenKey".to_owned(),
-                resource: KEY_NAME.to_owned(),
-                status_code: 0,
-                request_id: String::new(),
-                detail: "{}".to_owned(),
-            };
-            let changes = vec![Change::PutSealedKey {
-                name: KEY_NAME.to_owned(),
-                sealed,
-            }];
-            app.store.commit(Commit { audit, changes }).await?;
-            Ok(AccessKey::new(bytes.as_slice()))
         })
         .await
+}
+
+/// The same for whoever shows a token; none if no token was ever made here.
+pub(super) async fn known_access_key(app: &App) -> Result<Option<&AccessKey>, AccessKeyError> {
+    if let Some(key) = app.access_key.get() {
+        return Ok(Some(key));
+    }
+    match stored(app).await? {
+        Some(key) => Ok(Some(app.access_key.get_or_init(|| async { key }).await)),
+        None => Ok(None),
+    }
+}
+
+async fn stored(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
+    let Some(sealed) = app.store.sealed_key(KEY_NAME).await? else {
+        return Ok(None);
+    };
+    let bytes = app.master_key.open_secret(KEY_NAME, &sealed)?;
+    Ok(Some(AccessKey::new(&bytes)))
+}
+
+async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
+    let bytes = MasterKey::random_bytes()?;
+    let sealed = app.master_key.seal_secret(KEY_NAME, bytes.as_slice())?;
+    let audit = AuditRow {
+        sequence: 0,
+        time: (app.clock)().as_micros(),
+        principal: "system:binauthz".to_owned(),
+        method: "binauthz.CreateAccessTokenKey".to_owned(),
+        resource: KEY_NAME.to_owned(),
+        status_code: 0,
+        request_id: String::new(),
+        detail: "{}".to_owned(),
+    };
+    let changes = vec![Change::PutSealedKey {
+        name: KEY_NAME.to_owned(),
+        sealed,
+    }];
+    app.store.commit(Commit { audit, changes }).await?;
+    Ok(AccessKey::new(bytes.as_slice()))
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ impl Poster {
         self.mailer.as_ref()
     }
 
+    /// Posts JSON as it is; what was answered, cut to [`MAX_ANSWER`], if it was a success.
+    pub(crate) async fn post_json(&self, url: &str, body: String) -> Result<Vec<u8>, SendError> {
+        send(self.json(url, body)).await
+    }
+
     /// A POST of JSON to be dressed up.
     pub(super) fn json(&self, url: &str, body: String) -> RequestBuilder {
         self.client
