@@ -4,6 +4,7 @@
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
 //! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
@@ -20,6 +21,7 @@ mod admission;
 mod bare;
 mod cold;
 mod inputs;
+mod instructions;
 mod load;
 mod process;
 mod start;
@@ -44,9 +46,11 @@ fn main() -> ExitCode {
         ["admission"] => run(admission::measure()),
         ["cold"] => run(cold::measure()),
         ["start"] => run(start::measure()),
+        ["instructions"] => run(instructions::measure(None)),
+        ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, cold, start".into()),
+        _ => Err("expected one of: admission, cold, start, instructions".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

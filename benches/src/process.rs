@@ -21,11 +21,25 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(word: &str, folder: &Path) -> Outcome<Self> {
+        Self::start_under(None, word, folder).await
+    }
+
+    /// Starts it under another program, whose first words these are.
+    pub(crate) async fn start_under(above: Option<&[&str]>, word: &str, folder: &Path) -> Outcome<Self> {
         let addresses = folder.join("addresses.json");
         let _ = std::fs::remove_file(&addresses);
         let log = std::fs::File::create(folder.join("log"))?;
         let spawned = Instant::now();
-        let child = Command::new(std::env::current_exe()?)
+        let own = std::env::current_exe()?;
+        let mut command = match above {
+            Some([program, arguments @ ..]) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(own);
+                command
+            }
+            _ => Command::new(own),
+        };
+        let child = command
             .args([word.as_ref(), folder.as_os_str()])
             .stdout(Stdio::null())
             .stderr(log)
@@ -93,6 +107,11 @@ impl Server {
             .ok_or("no VmRSS")?;
         let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn log(&self) -> String {
