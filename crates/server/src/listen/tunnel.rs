@@ -194,4 +194,14 @@ mod tests {
         let refusal = judge(b"CONNECT a\x1b[31m:443 HTTP/1.1\r\n\r\n", ours).unwrap_err();
         assert!(!refusal.words().1.contains('\x1b'));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_else_is_let_in(head in "(CONNECT|connect|GET| |:443|:80|logging.googleapis.com|HTTP/1.1|HTTP/1.0|x|\r|\n){0,12}") {
+            if judge(head.as_bytes(), ours).is_ok() {
+                let line = head.split('\r').next().unwrap_or_default();
+                proptest::prop_assert!(line.starts_with("CONNECT logging.googleapis.com:443 HTTP/1."), "{}", head);
+            }
+        }
+    }
 }

@@ -107,4 +107,14 @@ mod tests {
         assert_eq!(Parent::of(&headers(2)), None);
         assert_eq!(Parent::of(&headers(0)), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(text in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}|\\PC{0,80}") {
+            if let Some(parent) = Parent::read(&text) {
+                let written = format!("{}-{}", hex::encode(parent.trace()), hex::encode(parent.span()));
+                proptest::prop_assert_eq!(&text[3..52], written);
+            }
+        }
+    }
 }

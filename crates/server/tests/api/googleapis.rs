@@ -124,6 +124,21 @@ async fn an_assertion_becomes_a_token_that_ends_with_its_credential() {
     answer(put).await.ok();
     assert_eq!(desk.audit(1).await[0]["principal"], "credential:ci");
 
+    // One that ends soon is changed for a token that does.
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let brief = owner.assertion(&json!({ "exp": now + 2 }));
+    let brief = ask_token(&desk, &[("grant_type", GRANT), ("assertion", brief.as_str())])
+        .await
+        .ok();
+    assert!(brief["expires_in"].as_i64().unwrap() <= 2, "{brief}");
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    let brief = brief["access_token"].as_str().unwrap();
+    let ended = call(&desk, brief, Method::GET, "/v1/projects/p/policy").await;
+    assert_eq!(ended.status, 401);
+
     // A repeated assertion gives nothing that lasts longer.
     let again = ask_token(&desk, &form).await.ok();
     assert!(again["expires_in"].as_i64().unwrap() <= life);
@@ -187,6 +202,14 @@ async fn a_token_outlives_a_restart_and_does_what_its_credential_may() {
             .status,
         401
     );
+    // Without the mode neither is anybody's.
+    let folder = desk.stop().await;
+    let off = crate::support::flags(folder.path());
+    let desk = Desk::with(folder, off).await;
+    for token in [&token, &signed] {
+        let asked = desk.request_as(token, Method::GET, "/v1/projects/p/policy");
+        assert_eq!(answer(asked).await.status, 401);
+    }
 }
 
 #[tokio::test]

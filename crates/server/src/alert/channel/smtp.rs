@@ -326,3 +326,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reply(bytes: &[u8]) -> Result<(u16, Vec<String>), SendError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut theirs, ours) = tokio::io::duplex(bytes.len().max(1));
+            theirs.write_all(bytes).await.unwrap();
+            drop(theirs);
+            Talk::new(ours).reply().await
+        })
+    }
+
+    #[test]
+    fn a_reply_is_numbers_and_lines() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        for (bytes, expected) in [
+            ("250 ok\r\n", (250, lines(&["ok"]))),
+            ("250\r\n", (250, lines(&[]))),
+            ("250-a\r\n250-b\r\n250 c\r\n", (250, lines(&["a", "b", "c"]))),
+            ("250 ok\n250 more\n", (250, lines(&["ok"]))),
+        ] {
+            assert_eq!(reply(bytes.as_bytes()), Ok(expected), "{bytes:?}");
+        }
+        for bytes in [
+            "",
+            "250 ok",
+            "250-a\r\n",
+            "25\r\n",
+            "abc x\r\n",
+            "+50 x\r\n",
+            "250_x\r\n",
+            "\u{ff12}50 x\r\n",
+        ] {
+            assert!(
+                matches!(reply(bytes.as_bytes()), Err(SendError::Later(_))),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = reply(&bytes);
+        }
+
+        #[test]
+        fn nearly_a_reply_is_read_or_refused(text in "(2|5|50|-| |x|\r\n|\n){0,30}") {
+            if let Ok((number, _)) = reply(text.as_bytes()) {
+                prop_assert!(number < 1_000);
+            }
+        }
+    }
+}

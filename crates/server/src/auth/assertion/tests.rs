@@ -1,6 +1,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MessageDigest, SoftwareKey};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -272,5 +273,31 @@ fn what_is_no_jwt_is_not_read() {
             matches!(Claimed::read(&text), Err(InvalidAssertion::Part { .. })),
             "{header} {claims}"
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[a-zA-Z0-9_=.-]{0,200}") {
+        let _ = Claimed::read(&text);
+    }
+
+    /// Whatever is in a header and in claims, it is refused with a reason or read; and never believed without a signature.
+    #[test]
+    fn nothing_unsigned_is_believed(
+        header in "\\PC{0,40}|[{]\"alg\":\"RS256\"[}]",
+        claims in "\\PC{0,60}|[{]\"iss\":\"ci@binauthz.invalid\",\"iat\":[0-9]{1,19},\"exp\":-?[0-9]{1,19}[}]",
+        signature in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let text = format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature));
+        if let Ok(claimed) = Claimed::read(&text) {
+            let key = Credential::read_key(include_str!("../testdata/p256.pem")).unwrap();
+            let credential = Credential::new("ci".to_owned(), Role::Admin, key, None);
+            for purpose in [Purpose::Token, Purpose::Call] {
+                let outcome = claimed.verify(Some(&credential), purpose, UnixTime::from_seconds(NOW));
+                prop_assert_eq!(outcome, Err(InvalidAssertion::Signature));
+            }
+        }
     }
 }
