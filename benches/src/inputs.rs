@@ -156,14 +156,14 @@ pub(crate) async fn attest(server: &Server, signer: &Signer, numbers: std::ops::
     Ok(())
 }
 
-struct Api {
+pub(crate) struct Api {
     client: reqwest::Client,
     url: String,
     token: String,
 }
 
 impl Api {
-    fn of(server: &Server) -> Outcome<Self> {
+    pub(crate) fn of(server: &Server) -> Outcome<Self> {
         Ok(Self {
             client: reqwest::Client::new(),
             url: server.url("api")?,
@@ -171,16 +171,20 @@ impl Api {
         })
     }
 
-    async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
+        self.ask(method, path, Some(body)).await.map(|_| ())
+    }
+
+    /// The answer to a call that goes well.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Outcome<Value> {
         let url = format!("{}{path}", self.url);
-        let request = self
-            .client
-            .request(method.parse()?, url)
-            .bearer_auth(&self.token)
-            .json(body);
+        let mut request = self.client.request(method.parse()?, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         let answer = request.send().await?;
         match answer.status().is_success() {
-            true => Ok(()),
+            true => Ok(answer.json().await?),
             false => Err(format!("{method} {path}: {}", answer.text().await?).into()),
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
+//! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
@@ -18,6 +19,7 @@
 )]
 
 mod admission;
+mod alert_delay;
 mod bare;
 mod cold;
 mod inputs;
@@ -45,12 +47,13 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["admission"] => run(admission::measure()),
         ["cold"] => run(cold::measure()),
+        ["alert-delay"] => run(alert_delay::measure()),
         ["start"] => run(start::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, cold, start, instructions".into()),
+        _ => Err("expected one of: admission, alert-delay, cold, start, instructions".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@
 
 pub mod desk;
 pub mod guide;
+pub mod receiver;
 pub mod registry;
 pub mod review;
 pub mod server;

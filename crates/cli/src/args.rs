@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         attestations, attestors, audit, channels, clusters, completion, credentials, decide, environment,
-        images, keyrings, keys, locations, logs, notes, payload, policy, projects, services, snapshot,
-        tokens,
+        images, incidents, keyrings, keys, locations, logs, notes, payload, policy, projects, services,
+        snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -163,6 +163,9 @@ pub enum Command {
         after_help = "Examples:\n  binauthz channels list\n  binauthz channels verify 1795422057999679123"
     )]
     Channels(channels::Command),
+    /// Incidents: what alert policies found
+    #[command(subcommand, after_help = "Examples:\n  binauthz incidents list --state=open")]
+    Incidents(incidents::Command),
     /// Clusters that may ask for verdicts
     #[command(
         subcommand,
@@ -393,6 +396,12 @@ mod tests {
         "locations list",
         "logs list --limit 5",
         "logs list --verdict=deny --namespace=prod --image=app --since=24h --effect=dry-run --reason=NOT_PINNED",
+        "incidents list --state=open --limit=5",
+        "incidents describe 0198",
+        "channels verify 1",
+        "channels dead-letters list --filter=reason:404",
+        "channels dead-letters retry 0198",
+        "channels dead-letters delete projects/p/deadLetters/0198",
         "tokens create ci --role admin --ttl=90d",
         "projects create demo",
         "env --data-dir d",
@@ -434,6 +443,8 @@ mod tests {
         "credentials create ci --role admin",
         "credentials create ci --output=f",
         "env --data-dir d --credentials=f",
+        "incidents list --state=maybe",
+        "channels dead-letters retry",
         "logs list --verdict=maybe",
         "logs list --since=yesterday",
         "decide",

@@ -90,6 +90,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Keys(command) => command.run(settings).await,
         Command::Locations(command) => command.run(settings).await,
         Command::Channels(command) => command.run(settings).await,
+        Command::Incidents(command) => command.run(settings).await,
         Command::Notes(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,

@@ -417,21 +417,15 @@ impl Decision {
     }
 }
 
-/// What a decision becomes when neither the journal nor its spill could record it: an enforced
-/// (or dry-run) one is denied, a broken glass stays open, and the caller must shout.
-pub fn unrecorded(decision: &Decision) -> Decision {
-    match decision.effect {
-        Effect::BrokenGlass { .. } => decision.clone(),
-        Effect::Enforced | Effect::DryRun => Decision {
-            findings: vec![Finding::new(
-                String::new(),
-                "".into(),
-                vec![Reason::AuditUnavailable],
-            )],
-            effect: Effect::Enforced,
-            rule: decision.rule.clone(),
-            policy: decision.policy.clone(),
-        },
+/// What a decision of this effect becomes when it could not be recorded: an enforced (or dry-run) one is denied. None
+/// for a broken glass, which stays open; the caller must shout.
+pub fn unrecorded(effect: &Effect) -> Option<Decision> {
+    match effect {
+        Effect::BrokenGlass { .. } => None,
+        Effect::Enforced | Effect::DryRun => {
+            let finding = Finding::new(String::new(), "".into(), vec![Reason::AuditUnavailable]);
+            Some(Decision::new(vec![finding], Effect::Enforced, None, None))
+        }
     }
 }
 
@@ -495,7 +489,8 @@ mod tests {
             for reason in [Reason::AlwaysAllow, Reason::Internal] {
                 let finding = Finding::new(String::new(), "a".into(), vec![reason]);
                 let decision = Decision::new(vec![finding], effect.clone(), None, None);
-                assert_eq!(unrecorded(&decision).admitted(), admitted, "{effect:?}");
+                let became = unrecorded(decision.effect()).unwrap_or(decision);
+                assert_eq!(became.admitted(), admitted, "{effect:?}");
             }
         }
     }

@@ -51,12 +51,17 @@ pub(crate) fn read_spki(der: &[u8]) -> Option<SpkiKey> {
                 exponent,
             })
         }
-        EC_PUBLIC_KEY => Some(SpkiKey::Ec(match whole(parameters, OBJECT_IDENTIFIER)? {
-            PRIME256V1 => Curve::P256,
-            SECP384R1 => Curve::P384,
-            SECP521R1 => Curve::P521,
-            _ => return None,
-        })),
+        EC_PUBLIC_KEY => {
+            // A point can be written in other ways (SEC 1 §2.3.3): one key shall have one reading.
+            const UNCOMPRESSED: u8 = 0x04;
+            (*key.first()? == UNCOMPRESSED).then_some(())?;
+            Some(SpkiKey::Ec(match whole(parameters, OBJECT_IDENTIFIER)? {
+                PRIME256V1 => Curve::P256,
+                SECP384R1 => Curve::P384,
+                SECP521R1 => Curve::P521,
+                _ => return None,
+            }))
+        }
         _ => None,
     }
 }
@@ -127,6 +132,31 @@ mod tests {
             SEQUENCE,
             &[wrap(SEQUENCE, &algorithm), wrap(BIT_STRING, &bits)].concat(),
         )
+    }
+
+    /// Compressed and hybrid points name the same key in other bytes.
+    #[test]
+    fn a_point_has_one_form() {
+        let algorithm = [
+            wrap(OBJECT_IDENTIFIER, EC_PUBLIC_KEY),
+            wrap(OBJECT_IDENTIFIER, PRIME256V1),
+        ]
+        .concat();
+        for (form, length, expected) in [
+            (4, 64, true),
+            (2, 32, false),
+            (3, 32, false),
+            (6, 64, false),
+            (7, 64, false),
+            (0, 0, false),
+        ] {
+            let bits = [&[0, form][..], &vec![1; length]].concat();
+            let der = wrap(
+                SEQUENCE,
+                &[wrap(SEQUENCE, &algorithm), wrap(BIT_STRING, &bits)].concat(),
+            );
+            assert_eq!(read_spki(&der).is_some(), expected, "{form}");
+        }
     }
 
     fn modulus(bytes: usize) -> Vec<u8> {

@@ -3,65 +3,18 @@
 //! A reference is parsed against the grammar of the distribution project, strictly: what does not
 //! fit is refused, never repaired. The text as written is kept, because exemptions compare text.
 
+mod digest;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+
+pub use digest::{Digest, InvalidDigest};
 
 /// Longest reference accepted: 255 for the name, 128 for the tag, 71 for the digest, separators, rounded up.
 pub const MAX_REFERENCE_LEN: usize = 512;
 /// Longest repository name accepted, host included (the distribution grammar's own limit).
 pub const MAX_NAME_LEN: usize = 255;
-
-/// A content digest. Only SHA-256 exists here, so "another algorithm" is not a state.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// A digest from its 32 bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-/// The text is not `sha256:` and 64 lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits")]
-pub struct InvalidDigest(pub String);
-
-impl FromStr for Digest {
-    type Err = InvalidDigest;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let bad = || InvalidDigest(text.chars().take(100).collect());
-        let hexadecimal = text.strip_prefix("sha256:").ok_or_else(bad)?;
-        if !hexadecimal
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        {
-            return Err(bad());
-        }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(hexadecimal, &mut bytes).map_err(|_| bad())?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What a Pod may ask for. The two cases never share a method that hides which one it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -219,15 +172,15 @@ impl TryFrom<Arc<str>> for ImageRef {
         if text.len() > MAX_REFERENCE_LEN {
             return Err(InvalidImageRef::TooLong);
         }
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@[]".contains(&b);
-        if !text.bytes().all(allowed) {
+        if !text.bytes().fold(true, |all, b| all & is_allowed(b)) {
             return Err(InvalidImageRef::Character);
         }
-        let (named, digest) = match text.split_once('@') {
-            Some((named, digest)) => (
-                named,
-                Some(digest.parse::<Digest>().map_err(|_| InvalidImageRef::Digest)?),
-            ),
+        let (named, digest) = match text.bytes().position(|b| b == b'@') {
+            Some(at) => {
+                let digest = text.get(at + 1..).unwrap_or_default().parse::<Digest>();
+                let named = text.get(..at).unwrap_or_default();
+                (named, Some(digest.map_err(|_| InvalidImageRef::Digest)?))
+            }
             None => (text, None),
         };
         let (repository, tag) = split_tag(named);
@@ -251,10 +204,22 @@ impl TryFrom<Arc<str>> for ImageRef {
     }
 }
 
+/// Whether a reference may hold this byte at all.
+const fn is_allowed(byte: u8) -> bool {
+    // `-`, `.`, `/`, the digits and `:` follow one another.
+    matches!(byte, b'-'..=b':' | b'@'..=b'[' | b']' | b'_' | b'a'..=b'z')
+}
+
 /// Splits `name:tag`; a colon before the last slash belongs to the host's port.
 fn split_tag(named: &str) -> (&str, Option<&str>) {
-    match named.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') && !tag.contains(']') => (repository, Some(tag)),
+    let last = named.bytes().rposition(|b| matches!(b, b':' | b'/' | b']'));
+    match last.map(|at| {
+        (
+            named.get(..at),
+            named.get(at..).and_then(|rest| rest.strip_prefix(':')),
+        )
+    }) {
+        Some((Some(repository), Some(tag))) => (repository, Some(tag)),
         _ => (named, None),
     }
 }
@@ -262,7 +227,8 @@ fn split_tag(named: &str) -> (&str, Option<&str>) {
 /// Splits `host/path`. The first component is a host if it could not be a path: it has a dot, a colon
 /// or an upper-case letter, or is `localhost`.
 fn split_host(repository: &str) -> (Option<&str>, &str) {
-    match repository.split_once('/') {
+    let slash = repository.bytes().position(|b| b == b'/');
+    match slash.and_then(|at| Some((repository.get(..at)?, repository.get(at + 1..)?))) {
         Some((first, rest))
             if first == "localhost" || first.bytes().any(|b| matches!(b, b'.' | b':' | b'A'..=b'Z')) =>
         {
@@ -283,7 +249,7 @@ fn check_repository(repository: &str) -> Result<(), InvalidImageRef> {
     if host.is_none() && path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(InvalidImageRef::ImageId);
     }
-    if path.split('/').all(is_path_component) {
+    if path.as_bytes().split(|b| *b == b'/').all(is_path_component) {
         Ok(())
     } else {
         Err(InvalidImageRef::Path)
@@ -313,16 +279,15 @@ fn check_host(host: &str) -> Result<(), InvalidImageRef> {
             None => (host, None),
         },
     };
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let label = |label: &[u8]| {
+        label.first().is_some_and(u8::is_ascii_alphanumeric)
+            && label.last().is_some_and(u8::is_ascii_alphanumeric)
+            && label.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     };
     let good_port = port.is_none_or(|port| {
         port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
     });
-    if name.split('.').all(label) && good_port {
+    if name.as_bytes().split(|b| *b == b'.').all(label) && good_port {
         Ok(())
     } else {
         Err(InvalidImageRef::Host)
@@ -330,13 +295,37 @@ fn check_host(host: &str) -> Result<(), InvalidImageRef> {
 }
 
 /// Lower-case alphanumerics with `.`, `_`, `__` or any number of `-` between them.
-fn is_path_component(component: &str) -> bool {
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let ends = component.bytes().next().is_some_and(alphanumeric)
-        && component.bytes().next_back().is_some_and(alphanumeric);
-    ends && component
-        .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|b| b == b'-'))
+fn is_path_component(component: &[u8]) -> bool {
+    let is_word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut separator = Separator::None;
+    for byte in component {
+        separator = match (separator, byte) {
+            // A component neither begins nor ends with a separator.
+            (Separator::None, byte) if !is_word(byte) => return false,
+            (_, byte) if is_word(byte) => Separator::Over,
+            (Separator::Over, b'.') => Separator::Whole,
+            (Separator::Over, b'_') => Separator::Underscore,
+            (Separator::Underscore, b'_') => Separator::Whole,
+            (Separator::Over | Separator::Dashes, b'-') => Separator::Dashes,
+            _ => return false,
+        };
+    }
+    separator == Separator::Over
+}
+
+/// What a path component's separator can go on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Separator {
+    /// Nothing was read yet.
+    None,
+    /// The last byte was no separator.
+    Over,
+    /// A `_`, which a second may follow.
+    Underscore,
+    /// Dashes, which more may follow.
+    Dashes,
+    /// A `.` or `__`, which nothing but a word may follow.
+    Whole,
 }
 
 fn check_tag(tag: &str) -> Result<(), InvalidImageRef> {

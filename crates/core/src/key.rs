@@ -181,7 +181,9 @@ pub enum InvalidPublicKey {
     #[error("the key is not a single PEM block labelled `PUBLIC KEY` (RFC 7468 section 13)")]
     Pem,
     /// Not an SPKI of a kind we know.
-    #[error("the key is not an RSA, P-256, P-384 or P-521 public key in DER")]
+    #[error(
+        "the key is not an RSA, P-256, P-384 or P-521 public key in DER (RFC 5480: with an uncompressed point)"
+    )]
     Spki,
     /// The algorithm needs another size or curve.
     #[error("the key is {found}, but `{algorithm}` needs {expected}")]

@@ -7,6 +7,7 @@ use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
+use crate::alert::Alerts;
 use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) poster: Poster,
     /// Where traces go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
+    pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
     pub(crate) alert_writes: Mutex<()>,
     pub(crate) generations: Semaphore,

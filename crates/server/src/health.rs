@@ -58,6 +58,7 @@ async fn metrics(app: &App) -> String {
     let mut text = Text::default();
     decisions(app, &mut text);
     app.control_counters.write(&mut text);
+    app.alerts.counters.write(&mut text, (app.clock)());
     text.family(
         "binauthz_cached_evidence",
         "gauge",

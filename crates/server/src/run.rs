@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
+use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::files::{self, FileError};
@@ -31,6 +32,9 @@ use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
 use crate::{control, googleapis, health, logs};
+
+/// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
+const LAST_ROUND: Duration = Duration::from_secs(5);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +97,8 @@ pub struct Server {
     addresses: Addresses,
     folder: PathBuf,
     trigger: Trigger,
-    /// What a stop waits for.
-    tasks: Vec<JoinHandle<()>>,
+    ports: Vec<JoinHandle<()>>,
+    jobs: [JoinHandle<()>; 6],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -135,22 +139,22 @@ impl Server {
             SystemTime::now(),
         )?);
         let app = Arc::new(build(settings)?);
+        // Before anybody can ask for anything: what comes from now on is watched.
+        let ends = alert::ends(&app);
         let listeners = Listeners::bind(&app.settings, &certificates).await?;
         let addresses = listeners.addresses;
         say_what_is_enforced(&app).await;
         say_who_may_ask(&app.settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
-        tokio::spawn(control::destroy_as_scheduled(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(logs::record_calls(Arc::clone(&app), shutdown.clone()));
-        tokio::spawn(sign_every_second(Arc::clone(&app), shutdown.clone()));
-        let mut tasks = listeners.open(&app, &shutdown);
-        tasks.push(tokio::spawn(trace::export(Arc::clone(&app), shutdown.clone())));
+        let jobs = start_jobs(&app, ends, &shutdown);
+        let ports = listeners.open(&app, &shutdown);
         announce(&folder, app.settings.dev, addresses)?;
         Ok(Server {
             addresses,
             folder,
             trigger,
-            tasks,
+            ports,
+            jobs,
             _lock: lock,
         })
     }
@@ -167,10 +171,20 @@ impl Server {
             tracing::error!(%error, "the file of addresses stays behind");
         }
         self.trigger.begin();
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task did not end well");
+        for port in self.ports {
+            if let Err(error) = port.await {
+                tracing::error!(%error, "a listener did not end well");
             }
+        }
+        let ended = async {
+            for job in self.jobs {
+                if let Err(error) = job.await {
+                    tracing::error!(%error, "a job did not end well");
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_ROUND, ended).await.is_err() {
+            tracing::error!("a job did not end in time");
         }
     }
 }
@@ -264,6 +278,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         attestor_writes: Mutex::new(()),
         poster: poster.with_mailer(mailer),
         tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
+        alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
@@ -271,6 +286,18 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         clock: system_clock,
         settings,
     })
+}
+
+/// What happens though nobody asks for it, until the shutdown.
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 6] {
+    [
+        tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
+        tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+    ]
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

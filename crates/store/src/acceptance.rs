@@ -2,6 +2,7 @@
 //!
 //! `open` gives an empty store each time it is called.
 
+mod alerts;
 mod occurrences;
 
 use crate::{
@@ -32,6 +33,12 @@ pub async fn suite(open: impl Fn() -> Store) {
     tokens_are_found_by_hash_and_end(&open()).await;
     the_audit_log_reads_both_ways(&open()).await;
     hostile_text_is_only_text(&open()).await;
+    alerts::a_settlement_is_whole_or_nothing_and_leaves_no_audit_row(&open()).await;
+    alerts::incidents_are_listed_the_newest_first(&open()).await;
+    alerts::closed_incidents_are_forgotten_in_the_end(&open()).await;
+    alerts::a_delivery_waits_until_it_is_taken_or_given_up(&open()).await;
+    alerts::dead_letters_are_retried_deleted_and_forgotten(&open()).await;
+    alerts::of_too_many_deliveries_the_oldest_are_given_up(&open()).await;
 }
 
 /// An audit row of this time and method.

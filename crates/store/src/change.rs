@@ -96,9 +96,36 @@ pub enum Change {
     },
     /// A new token; fails when its id or its hash is taken.
     InsertToken(TokenRow),
+    /// Send a dead letter again.
+    RetryDeadLetter {
+        /// The project it is of.
+        project: String,
+        /// The delivery's id.
+        id: String,
+    },
+    /// Forget a dead letter.
+    DeleteDeadLetter {
+        /// The project it is of.
+        project: String,
+        /// The delivery's id.
+        id: String,
+    },
     /// End a token. A second revocation keeps the first time.
     RevokeToken {
         /// The token's id.
         id: String,
     },
+}
+
+impl Change {
+    /// The kind of the resource that it writes, if it writes one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Change::Insert(resource) | Change::Put { resource, .. } => Some(resource.kind),
+            Change::Replace { kind, .. } | Change::Delete { kind, .. } | Change::Clear { kind, .. } => {
+                Some(*kind)
+            }
+            _ => None,
+        }
+    }
 }

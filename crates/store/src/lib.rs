@@ -1,14 +1,16 @@
 //! What binauthz remembers.
 //!
 //! One [`Store`] holds resources (opaque JSON documents under a name), occurrences (indexed by note and
-//! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write:
-//! [`Store::commit`], which takes the audit row together with the changes it reports, so a change without
-//! its audit row cannot be expressed. A commit that was answered is on disk; a commit that failed left
+//! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write
+//! what a caller asked for: [`Store::commit`], which takes the audit row together with the changes it reports, so a
+//! change without its audit row cannot be expressed. What follows from the log by itself, incidents and notices on their
+//! way, is written by [`Store::settle`]. A commit that was answered is on disk; a commit that failed left
 //! nothing behind.
 //!
 //! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
 #![forbid(unsafe_code)]
 
+mod alert;
 mod change;
 mod error;
 mod rows;
@@ -18,6 +20,10 @@ mod store;
 #[cfg(any(test, feature = "test-support"))]
 pub mod acceptance;
 
+pub use alert::{
+    Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState, KEEP_CLOSED_INCIDENTS,
+    KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING, Settlement,
+};
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, Unavailable};
 pub use rows::{

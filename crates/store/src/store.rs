@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, Settlement};
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, OpenError, Unavailable};
 use crate::rows::{
@@ -16,7 +17,7 @@ use crate::rows::{
 };
 use crate::sqlite::connection::{self, Role};
 use crate::sqlite::writer::{GROUP, Waiting};
-use crate::sqlite::{migrations, read, writer};
+use crate::sqlite::{alerts, migrations, read, writer};
 
 /// Threads that answer questions: a long listing leaves the other one to the admissions.
 const READERS: usize = 2;
@@ -97,8 +98,62 @@ impl Store {
     /// waiting, the commit may still happen.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let (answer, committed) = oneshot::channel();
-        enqueue(&self.commits, Waiting { commit, answer }).await?;
+        enqueue(&self.commits, Waiting::Commit { commit, answer }).await?;
         committed.await.map_err(|_| Unavailable::Closed)?
+    }
+
+    /// Writes what was found in the log and what became of it, all of it or nothing, without an audit row: it is derived
+    /// from what has one. Answers when it is on disk. If the caller stops waiting, it may still happen.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), CommitError> {
+        let (answer, settled) = oneshot::channel();
+        enqueue(&self.commits, Waiting::Settlement { settlement, answer }).await?;
+        settled.await.map_err(|_| Unavailable::Closed)?
+    }
+
+    /// How far the log was watched, as [`Settlement::cursor`] last said.
+    pub async fn alert_cursor(&self) -> Result<Option<String>, Unavailable> {
+        self.ask(alerts::cursor).await
+    }
+
+    /// The incident of this project and id.
+    pub async fn incident(&self, project: &str, id: &str) -> Result<Option<IncidentRow>, Unavailable> {
+        let (project, id) = (project.to_owned(), id.to_owned());
+        self.ask(move |connection| alerts::incident(connection, &project, &id))
+            .await
+    }
+
+    /// Incidents of a project, the newest first.
+    pub async fn incidents(&self, query: &IncidentQuery) -> Result<Vec<IncidentRow>, Unavailable> {
+        let query = query.clone();
+        self.ask(move |connection| alerts::incidents(connection, &query))
+            .await
+    }
+
+    /// Incidents of all projects that go on, in the order of their ids, from the one after `after` on.
+    pub async fn open_incidents(&self, after: &str, limit: u32) -> Result<Vec<IncidentRow>, Unavailable> {
+        let after = after.to_owned();
+        self.ask(move |connection| alerts::open_incidents(connection, &after, limit))
+            .await
+    }
+
+    /// Deliveries that wait, without their documents, in the order in which they came up, from the one after `after` on.
+    pub async fn waiting_deliveries(&self, after: i64, limit: u32) -> Result<Vec<DeliveryRow>, Unavailable> {
+        self.ask(move |connection| alerts::waiting(connection, after, limit))
+            .await
+    }
+
+    /// The delivery of this id, if it still waits.
+    pub async fn waiting_delivery(&self, id: &str) -> Result<Option<DeliveryRow>, Unavailable> {
+        let id = id.to_owned();
+        self.ask(move |connection| alerts::delivery(connection, &id))
+            .await
+    }
+
+    /// Dead letters of a project, the newest first.
+    pub async fn dead_letters(&self, query: &DeadLetterQuery) -> Result<Vec<DeliveryRow>, Unavailable> {
+        let query = query.clone();
+        self.ask(move |connection| alerts::dead_letters(connection, &query))
+            .await
     }
 
     /// The resource of this kind and name.

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::dead_letters;
 use super::files;
 use super::keys::label;
 use crate::{
@@ -25,9 +26,15 @@ pub enum Command {
     /// List the notification channels of the project
     #[command(after_help = "Examples:\n  binauthz channels list")]
     List(ListFlags),
-    /// Send a test notice to a notification channel
+    /// Send a test notice to a notification channel, and say what came of it
     #[command(after_help = "Examples:\n  binauthz channels verify 1795422057999679123")]
     Verify(ChannelFlag),
+    /// Notices that were given up
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz channels dead-letters list\n  binauthz channels dead-letters retry 01980d3c-7a9e-7c41-9d0e-5f6d3c1b2a00"
+    )]
+    DeadLetters(dead_letters::Command),
 }
 
 /// A notification channel.
@@ -78,10 +85,18 @@ impl Command {
             Command::Verify(flag) => {
                 let name = flag.name(settings)?;
                 let answer = client
-                    .post(&format!("/v3/{name}:sendVerificationCode"), &[], &json!({}))
+                    .post(&format!("/binauthz/v1/{name}:verify"), &[], &json!({}))
                     .await?;
-                output::show_done(format, &answer, &format!("Sent a test notice to [{name}]."))?;
+                if answer["delivered"] != true {
+                    let why = answer["reason"].as_str().unwrap_or("it says not why");
+                    let sentence = format!("`{name}` did not take the test notice: {why}");
+                    return Err(Failure::refused(sentence));
+                }
+                let taken = answer["durationMillis"].as_u64().unwrap_or_default();
+                let said = format!("[{name}] took the test notice within {taken} ms.");
+                output::show_done(format, &answer, &said)?;
             }
+            Command::DeadLetters(command) => return command.run(settings).await,
         }
         Ok(Exit::Done)
     }

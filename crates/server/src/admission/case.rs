@@ -8,8 +8,8 @@ use binauthz_wire::admission_review::{self, Address, Matter, Review};
 use binauthz_wire::image_review;
 use binauthz_wire::workload::{Workload, makes_pods};
 
+use super::about::{About, Text};
 use super::judge::Question;
-use super::record::{About, Recorded};
 use super::request::{Dialect, Refused, Target, carries_no_image};
 use crate::app::App;
 
@@ -44,9 +44,8 @@ impl Recipient {
         }
     }
 
-    /// The answer. Only what was recorded can be answered.
-    pub(super) fn answer(&self, recorded: &Recorded) -> Vec<u8> {
-        let decision: &Decision = recorded.decision();
+    /// The answer, which leaves when the decision was recorded.
+    pub(super) fn answer(&self, decision: &Decision) -> Vec<u8> {
         match self {
             Self::Verdict(address) => address.verdict(decision),
             Self::Advice(address) => address.advice(decision),
@@ -78,7 +77,7 @@ impl Case {
         let address = review.address();
         let about = About::review(target, &review);
         if carries_no_image(&review) {
-            return match about.operation.as_str() {
+            return match about.text(Text::Operation) {
                 "DELETE" => Self::Answered(address.nothing_to_judge()),
                 _ => Self::Passing(address, about),
             };
@@ -93,7 +92,7 @@ impl Case {
                 let advice = advice && why.is_about_contents();
                 let recipient = Recipient::of(address, advice);
                 let reason = Reason::Unreviewable(why.to_string());
-                return Self::Unreviewable(recipient, About { advice, ..about }, reason);
+                return Self::Unreviewable(recipient, about.advised(advice), reason);
             }
         };
         let about = about.with(&workload);
@@ -102,11 +101,11 @@ impl Case {
         let is_known = |old: &Workload<'_>| {
             workload.adds_nothing_to(old) && (workload.break_glass().is_none() || old.break_glass().is_some())
         };
-        let about = About { advice, ..about };
+        let about = about.advised(advice);
         if old.is_some_and(|old| is_known(&old)) {
             return Self::Passing(address, about);
         }
-        let question = Question::of(&workload, &about.namespace);
+        let question = Question::of(&workload, about.text(Text::Namespace));
         Self::Open(Recipient::of(address, advice), about, question)
     }
 }

@@ -7,7 +7,7 @@ use binauthz_core::decision::{Decision, Effect, Reason};
 
 const REASONS: usize = Reason::CODES.len();
 /// Those of a decision, and `ADVICE`: an enforced denial that was given as a warning only.
-pub(super) const EFFECTS: [&str; 4] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS", "ADVICE"];
+const EFFECTS: [&str; 4] = ["ENFORCED", "DRY_RUN", "BREAK_GLASS", "ADVICE"];
 /// Upper bounds of the latency histogram, in seconds; the last bucket has none.
 pub(crate) const LATENCY_BOUNDS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
@@ -36,6 +36,38 @@ pub(crate) struct VerdictCount {
     pub(crate) count: u64,
 }
 
+/// As what a verdict is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted(usize);
+
+impl Counted {
+    /// A verdict as `advice` or as what it says.
+    pub(super) fn of(decision: &Decision, advice: bool) -> Self {
+        let code = decision.reason_code();
+        let reason = Reason::CODES
+            .iter()
+            .position(|known| *known == code)
+            .unwrap_or(REASONS - 1);
+        let (effect, admitted) = match decision.effect() {
+            _ if advice && !decision.admitted() => (3, true),
+            Effect::Enforced => (0, decision.admitted()),
+            Effect::DryRun => (1, decision.admitted()),
+            Effect::BrokenGlass { .. } => (2, decision.admitted()),
+        };
+        Self((reason * EFFECTS.len() + effect) * 2 + usize::from(admitted))
+    }
+
+    /// Its reason, its effect, and whether it let in.
+    pub(super) fn words(self) -> (&'static str, &'static str, bool) {
+        let (kind, admitted) = (self.0 / 2, self.0 % 2 == 1);
+        (
+            Reason::CODES[kind / EFFECTS.len()],
+            EFFECTS[kind % EFFECTS.len()],
+            admitted,
+        )
+    }
+}
+
 impl Counters {
     pub(crate) fn new() -> Self {
         Self {
@@ -53,16 +85,9 @@ impl Counters {
         }
     }
 
-    /// Counts a verdict, as `advice` or as what it says.
-    pub(super) fn verdict(&self, decision: &Decision, advice: bool, latency: Duration) {
-        let code = decision.reason_code();
-        let reason = Reason::CODES
-            .iter()
-            .position(|known| *known == code)
-            .unwrap_or(REASONS - 1);
-        let (effect, admitted) = effect_of(decision, advice);
-        let cell = (reason * EFFECTS.len() + effect) * 2 + usize::from(admitted);
-        if let Some(counter) = self.verdicts.get(cell) {
+    /// Counts a verdict.
+    pub(super) fn verdict(&self, counted: Counted, latency: Duration) {
+        if let Some(counter) = self.verdicts.get(counted.0) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let seconds = latency.as_secs_f64();
@@ -83,8 +108,7 @@ impl Counters {
         for (cell, counter) in self.verdicts.iter().enumerate() {
             let count = counter.load(Ordering::Relaxed);
             if count > 0 {
-                let (kind, admitted) = (cell / 2, cell % 2 == 1);
-                let (reason, effect) = (Reason::CODES[kind / EFFECTS.len()], EFFECTS[kind % EFFECTS.len()]);
+                let (reason, effect, admitted) = Counted(cell).words();
                 counts.push(VerdictCount {
                     reason,
                     effect,
@@ -156,16 +180,6 @@ impl Counters {
     }
 }
 
-/// The place among [`EFFECTS`], and whether it was let in. A denial that is advice lets in.
-pub(super) fn effect_of(decision: &Decision, advice: bool) -> (usize, bool) {
-    match decision.effect() {
-        _ if advice && !decision.admitted() => (3, true),
-        Effect::Enforced => (0, decision.admitted()),
-        Effect::DryRun => (1, decision.admitted()),
-        Effect::BrokenGlass { .. } => (2, decision.admitted()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use binauthz_core::decide::refuse;
@@ -176,8 +190,14 @@ mod tests {
     #[test]
     fn counts_by_reason_effect_and_outcome() {
         let counters = Counters::new();
-        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_millis(3));
-        counters.verdict(&refuse(Reason::Deadline, None), false, Duration::from_secs(60));
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, None), false),
+            Duration::from_millis(3),
+        );
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, None), false),
+            Duration::from_secs(60),
+        );
         let expected = VerdictCount {
             reason: "DEADLINE",
             effect: "ENFORCED",
@@ -193,8 +213,11 @@ mod tests {
     fn advice_is_no_denial_and_what_passes_anyway_is_no_advice() {
         let counters = Counters::new();
         let opened = BreakGlass::read(Some("true"), None);
-        counters.verdict(&refuse(Reason::Deadline, None), true, Duration::ZERO);
-        counters.verdict(&refuse(Reason::Deadline, opened.as_ref()), true, Duration::ZERO);
+        counters.verdict(Counted::of(&refuse(Reason::Deadline, None), true), Duration::ZERO);
+        counters.verdict(
+            Counted::of(&refuse(Reason::Deadline, opened.as_ref()), true),
+            Duration::ZERO,
+        );
         let counted: Vec<_> = counters
             .verdicts()
             .iter()

@@ -4,20 +4,21 @@
 //! images take what is left of the 16 KiB, those that were objected to first when not all fit. What was cut says `truncated` and leaves
 //! the SHA-256 of the whole.
 
-use std::fmt::Display;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use binauthz_core::attestor::Attestor;
 use binauthz_core::decision::{Decision, Effect, Finding, Reason};
 use binauthz_core::name::AttestorName;
-use binauthz_core::policy::{PolicyLabel, Snapshot, Standing};
+use binauthz_core::policy::{Snapshot, Standing};
 use binauthz_core::time::UnixTime;
 use binauthz_wire::json::timestamp_out;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
-use super::record::{About, Door};
-use crate::audit::{MAXIMUM_RECORD, escape, is_plain};
+use super::about::{About, Door, Text};
+use super::line::{Line, Scale};
+use crate::audit::MAXIMUM_RECORD;
 
 const WORD: usize = 256;
 const LINE: usize = 1_024;
@@ -40,281 +41,198 @@ pub(super) struct Entry<'a> {
 impl Entry<'_> {
     /// The record, one line, at most [`MAXIMUM_RECORD`] bytes.
     pub(super) fn render(&self) -> Vec<u8> {
-        let id = uuid::Uuid::now_v7();
-        let (mut bytes, cut) = self.head(&id, Scale::Bounded);
+        let id = new_id(self.time);
+        let mut line = self.head(&id, Scale::Bounded);
         let findings = self.decision.findings();
         let room = MAXIMUM_RECORD - TAIL;
-        let start = bytes.len();
-        let all = append_images(&mut bytes, findings.iter(), room);
-        if all && !cut {
-            bytes.extend_from_slice(b"]}");
-            return bytes;
+        let start = line.bytes.len();
+        let all = append_images(&mut line, findings.iter(), room);
+        if all && !line.cut {
+            line.raw("]}");
+            return line.bytes;
         }
         if !all {
-            bytes.truncate(start);
+            line.bytes.truncate(start);
             let objected = findings.iter().filter(|finding| !finding.conforms());
             let others = findings.iter().filter(|finding| finding.conforms());
-            append_images(&mut bytes, objected.chain(others), room);
+            append_images(&mut line, objected.chain(others), room);
         }
         let whole = hex::encode(digest(&SHA256, &self.whole(&id)));
-        let tail = format!(
-            r#"],"imageCount":{},"truncated":true,"sha256":"{whole}"}}"#,
-            findings.len()
-        );
-        bytes.extend_from_slice(tail.as_bytes());
-        bytes
+        line.number(r#"],"imageCount":"#, findings.len() as u64);
+        line.text(r#","truncated":true,"sha256":"#, &whole, WORD);
+        line.raw("}");
+        line.bytes
     }
 
     /// Everything, without any limit: only to be hashed.
-    fn whole(&self, id: &uuid::Uuid) -> Vec<u8> {
-        let mut bytes = self.head(id, Scale::Whole).0;
-        append_images(&mut bytes, self.decision.findings().iter(), usize::MAX);
-        bytes
+    fn whole(&self, id: &Uuid) -> Vec<u8> {
+        let mut line = self.head(id, Scale::Whole);
+        append_images(&mut line, self.decision.findings().iter(), usize::MAX);
+        line.bytes
     }
 
-    /// All but the images, which are left open: `{…,"images":[`. Says whether anything was cut.
-    fn head(&self, id: &uuid::Uuid, scale: Scale) -> (Vec<u8>, bool) {
+    /// All but the images, which are left open: `{…,"images":[`. What a search asks about most stands first.
+    fn head(&self, id: &Uuid, scale: Scale) -> Line {
         let Self { about, decision, .. } = self;
-        let short = |text, limit| Short::new(text, scale.limit(limit));
-        let denial = decision.denial();
-        let parts = Parts {
-            time: timestamp_out(self.time),
-            id: id.to_string(),
-            cluster: short(&about.cluster, LINE),
-            dialect: about.dialect,
-            uid: short(&about.uid, WORD),
-            operation: short(&about.operation, WORD),
-            group: short(&about.group, WORD),
-            version: short(&about.version, WORD),
-            kind: short(&about.kind, WORD),
-            sub_resource: short(&about.sub_resource, WORD),
-            namespace: short(&about.namespace, WORD),
-            name: short(&about.name, LINE),
-            user: short(&about.user, LINE),
-            service_account: short(&about.service_account, WORD),
-            door: about.doors.as_ref().map(|doors| Written {
-                own: Values::of(&doors.own, short),
-                template: Values::of(&doors.template, short),
-            }),
-            dry_run: about.dry_run,
-            advice: about.advice,
-            latency_micros: self.latency_micros,
-            verdict: Outline::new(decision, short(&denial, PARAGRAPH), |text| short(text, PARAGRAPH)),
-            attestors: Revisions {
-                decision,
-                standing: self.standing,
-            },
-        };
-        let texts = [
-            &parts.cluster,
-            &parts.uid,
-            &parts.operation,
-            &parts.group,
-            &parts.version,
-            &parts.kind,
-            &parts.sub_resource,
-            &parts.namespace,
-        ];
-        let more = [
-            &parts.name,
-            &parts.user,
-            &parts.service_account,
-            &parts.verdict.message,
-        ];
-        let cut = texts.iter().chain(&more).any(|text| text.cut)
-            || parts.door.as_ref().is_some_and(Written::is_cut)
-            || parts.verdict.justification.as_ref().is_some_and(|text| text.cut);
-        let mut bytes = Vec::with_capacity(2_048);
-        // Strings, numbers and maps with string keys: nothing to fail on.
-        let _ = serde_json::to_writer(&mut bytes, &parts);
-        let mut bytes = escape(bytes);
-        bytes.pop();
-        bytes.extend_from_slice(br#","images":["#);
-        (bytes, cut)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Scale {
-    Bounded,
-    Whole,
-}
-
-impl Scale {
-    fn limit(self, limit: usize) -> usize {
-        match self {
-            Self::Bounded => limit,
-            Self::Whole => usize::MAX,
+        let mut line = Line::new(scale);
+        line.shown(r#"{"time":"#, &timestamp_out(self.time));
+        line.text(r#","verdict":"#, word(decision.admitted()), WORD);
+        line.flag(r#","conforms":"#, decision.conforms());
+        line.text(r#","effect":"#, decision.effect().code(), WORD);
+        line.flag(r#","dryRun":"#, about.dry_run);
+        if about.advice {
+            line.flag(r#","advice":"#, true);
         }
+        line.text(r#","reason":"#, decision.reason_code(), WORD);
+        let mut buffer = Uuid::encode_buffer();
+        line.text(r#","id":"#, id.hyphenated().encode_lower(&mut buffer), WORD);
+        line.text(r#","dialect":"#, about.dialect, WORD);
+        for (before, text, limit) in MEMBERS {
+            line.text(before, about.text(text), limit);
+        }
+        let account = about.text(Text::ServiceAccount);
+        if !account.is_empty() {
+            line.text(r#","serviceAccount":"#, account, WORD);
+        }
+        if let Some(doors) = &about.doors {
+            line.raw(r#","door":{"#);
+            append_door(&mut line, r#""own":{"#, &doors.own);
+            append_door(&mut line, r#""template":{"#, &doors.template);
+            line.raw("}");
+        }
+        line.number(r#","latencyMicros":"#, self.latency_micros);
+        self.append_verdict(&mut line);
+        line.raw(r#","images":["#);
+        line
     }
+
+    /// The rest of the verdict, without its images.
+    fn append_verdict(&self, line: &mut Line) {
+        let decision = self.decision;
+        line.text(r#","message":"#, &decision.denial(), PARAGRAPH);
+        if let Effect::BrokenGlass { justification } = decision.effect() {
+            line.text(r#","justification":"#, justification, PARAGRAPH);
+        }
+        if let Some(rule) = decision.rule() {
+            line.shown(r#","rule":"#, rule);
+        }
+        if let Some(policy) = decision.policy() {
+            line.text(r#","policy":{"name":"#, &policy.name, LINE);
+            line.text(r#","etag":"#, &policy.etag, LINE);
+            line.raw("}");
+        }
+        // The revision each attestor had that was asked: which keys were trusted.
+        line.raw(r#","attestors":{"#);
+        if let Some(Standing::Registered(snapshot)) = self.standing {
+            for (index, attestor) in asked(decision, snapshot).into_iter().enumerate() {
+                line.shown(separator(index), attestor.name());
+                line.number(":", attestor.revision());
+            }
+        }
+        line.raw("}");
+    }
+}
+
+/// What a request is about, in the record's order.
+const MEMBERS: [(&str, Text, usize); 10] = [
+    (r#","cluster":"#, Text::Cluster, LINE),
+    (r#","uid":"#, Text::Uid, WORD),
+    (r#","operation":"#, Text::Operation, WORD),
+    (r#","group":"#, Text::Group, WORD),
+    (r#","version":"#, Text::Version, WORD),
+    (r#","kind":"#, Text::Kind, WORD),
+    (r#","subResource":"#, Text::SubResource, WORD),
+    (r#","namespace":"#, Text::Namespace, WORD),
+    (r#","name":"#, Text::Name, LINE),
+    (r#","user":"#, Text::User, LINE),
+];
+
+/// A UUID of version 7 that is a name and no secret: the time, and a number that goes on from a random one. Asking the
+/// system for randomness each time would cost more than all the rest of the record's head.
+fn new_id(time: UnixTime) -> Uuid {
+    static FIRST: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (high, low) = FIRST.as_u64_pair();
+    let number = low.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut rest = [0; 10];
+    for (to, from) in rest
+        .iter_mut()
+        .zip(high.to_be_bytes().into_iter().take(2).chain(number.to_be_bytes()))
+    {
+        *to = from;
+    }
+    let millis = u64::try_from(time.as_micros() / 1_000).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()
+}
+
+fn separator(index: usize) -> &'static str {
+    if index == 0 { "" } else { "," }
 }
 
 /// Appends images while they end before `room`; says whether all did.
-fn append_images<'a>(bytes: &mut Vec<u8>, findings: impl Iterator<Item = &'a Finding>, room: usize) -> bool {
-    let limit = if room == usize::MAX { usize::MAX } else { IMAGE };
+fn append_images<'a>(line: &mut Line, findings: impl Iterator<Item = &'a Finding>, room: usize) -> bool {
     for (index, finding) in findings.enumerate() {
-        let before = bytes.len();
-        if index > 0 {
-            bytes.push(b',');
-        }
-        let from = bytes.len();
-        let _ = serde_json::to_writer(&mut *bytes, &Image { finding, limit });
-        if bytes.get(from..).is_some_and(|image| !is_plain(image)) {
-            let image = bytes.split_off(from);
-            bytes.extend_from_slice(&escape(image));
-        }
-        if bytes.len() > room {
-            bytes.truncate(before);
+        let before = line.bytes.len();
+        line.raw(separator(index));
+        append_image(line, finding);
+        if line.bytes.len() > room {
+            line.bytes.truncate(before);
             return false;
         }
     }
     true
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Parts<'a> {
-    time: String,
-    id: String,
-    cluster: Short<'a>,
-    dialect: &'static str,
-    uid: Short<'a>,
-    operation: Short<'a>,
-    group: Short<'a>,
-    version: Short<'a>,
-    kind: Short<'a>,
-    sub_resource: Short<'a>,
-    namespace: Short<'a>,
-    name: Short<'a>,
-    user: Short<'a>,
-    #[serde(skip_serializing_if = "Short::is_empty")]
-    service_account: Short<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    door: Option<Written<'a>>,
-    dry_run: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    advice: bool,
-    latency_micros: u64,
-    #[serde(flatten)]
-    verdict: Outline<'a>,
-    attestors: Revisions<'a>,
-}
-
-/// What is written at the emergency doors.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(skip_serializing_if = "Values::are_missing")]
-    own: Values<'a>,
-    #[serde(skip_serializing_if = "Values::are_missing")]
-    template: Values<'a>,
-}
-
-impl Written<'_> {
-    fn is_cut(&self) -> bool {
-        [&self.own, &self.template]
-            .into_iter()
-            .flat_map(|values| [&values.label, &values.annotation])
-            .flatten()
-            .any(|text| text.cut)
-    }
-}
-
-#[derive(Serialize)]
-struct Values<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotation: Option<Short<'a>>,
-}
-
-impl<'a> Values<'a> {
-    fn of(door: &'a Door, short: impl Fn(&'a str, usize) -> Short<'a>) -> Values<'a> {
-        let value = |text: &'a Option<String>| text.as_deref().map(|text| short(text, LINE));
-        Values {
-            label: value(&door.label),
-            annotation: value(&door.annotation),
+fn append_image(line: &mut Line, finding: &Finding) {
+    line.text(r#"{"field":"#, finding.location(), LINE);
+    line.text(r#","image":"#, finding.image(), IMAGE);
+    line.text(r#","verdict":"#, word(finding.conforms()), WORD);
+    line.raw(r#","reasons":["#);
+    for (index, reason) in finding.reasons().iter().enumerate() {
+        line.raw(separator(index));
+        line.text(r#"{"code":"#, reason.code(), WORD);
+        // By far the most frequent reason; its sentence would repeat what stands beside it.
+        if let Reason::Attested {
+            attestor,
+            occurrence,
+            key_id,
+        } = reason
+        {
+            line.shown(r#","attestor":"#, attestor);
+            line.shown(r#","occurrence":"#, occurrence);
+            line.text(r#","key":"#, key_id, IMAGE);
+        } else {
+            line.text(r#","message":"#, &reason.sentence(finding.image()), IMAGE);
         }
+        line.raw("}");
     }
-
-    fn are_missing(&self) -> bool {
-        self.label.is_none() && self.annotation.is_none()
-    }
+    line.raw("]}");
 }
 
-/// The verdict without its images.
-#[derive(Serialize)]
-struct Outline<'a> {
-    verdict: &'static str,
-    conforms: bool,
-    reason: &'static str,
-    effect: &'static str,
-    message: Short<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    justification: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<Shown<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<Policy<'a>>,
-}
-
-impl<'a> Outline<'a> {
-    fn new(decision: &'a Decision, message: Short<'a>, short: impl Fn(&'a str) -> Short<'a>) -> Self {
-        Self {
-            verdict: word(decision.admitted()),
-            conforms: decision.conforms(),
-            reason: decision.reason_code(),
-            effect: decision.effect().code(),
-            message,
-            justification: match decision.effect() {
-                Effect::BrokenGlass { justification } => Some(short(justification)),
-                Effect::Enforced | Effect::DryRun => None,
-            },
-            rule: decision.rule().map(|rule| Shown(rule)),
-            policy: decision.policy().map(Policy),
+/// What is written at an emergency door, if anything is.
+fn append_door(line: &mut Line, before: &str, door: &Door) {
+    let values = [
+        (r#""label":"#, &door.label),
+        (r#""annotation":"#, &door.annotation),
+    ];
+    let written = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    for (index, (name, value)) in written.enumerate() {
+        if index == 0 {
+            line.raw(if line.bytes.ends_with(b"{") { "" } else { "," });
+            line.raw(before);
         }
+        line.raw(separator(index));
+        line.text(name, value, LINE);
+    }
+    if door.label.is_some() || door.annotation.is_some() {
+        line.raw("}");
     }
 }
 
 fn word(admitted: bool) -> &'static str {
     if admitted { "ALLOW" } else { "DENY" }
-}
-
-struct Policy<'a>(&'a PolicyLabel);
-
-impl Serialize for Policy<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("name", &self.0.name)?;
-        map.serialize_entry("etag", &self.0.etag)?;
-        map.end()
-    }
-}
-
-/// Names that follow a grammar, and so are short and printable.
-struct Shown<'a>(&'a (dyn Display + 'a));
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self.0)
-    }
-}
-
-/// The revision each attestor had that was asked: which keys were trusted.
-struct Revisions<'a> {
-    decision: &'a Decision,
-    standing: Option<&'a Standing>,
-}
-
-impl Serialize for Revisions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Some(Standing::Registered(snapshot)) = self.standing {
-            for attestor in asked(self.decision, snapshot) {
-                map.serialize_entry(&Shown(attestor.name()), &attestor.revision())?;
-            }
-        }
-        map.end()
-    }
 }
 
 fn asked<'a>(decision: &'a Decision, snapshot: &'a Snapshot) -> Vec<&'a Attestor> {
@@ -348,117 +266,14 @@ fn attestor_of(reason: &Reason) -> Option<&AttestorName> {
     }
 }
 
-struct Image<'a> {
-    finding: &'a Finding,
-    limit: usize,
-}
-
-impl Serialize for Image<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { finding, limit } = self;
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("field", finding.location())?;
-        map.serialize_entry("image", &Short::new(finding.image(), *limit))?;
-        map.serialize_entry("verdict", word(finding.conforms()))?;
-        map.serialize_entry("reasons", &Reasons(self))?;
-        map.end()
-    }
-}
-
-struct Reasons<'a>(&'a Image<'a>);
-
-impl Serialize for Reasons<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Image { finding, limit } = self.0;
-        serializer.collect_seq(finding.reasons().iter().map(|reason| Why {
-            reason,
-            image: finding.image(),
-            limit: *limit,
-        }))
-    }
-}
-
-struct Why<'a> {
-    reason: &'a Reason,
-    image: &'a str,
-    limit: usize,
-}
-
-impl Serialize for Why<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("code", self.reason.code())?;
-        // By far the most frequent reason; its sentence would repeat what stands beside it.
-        if let Reason::Attested {
-            attestor,
-            occurrence,
-            key_id,
-        } = self.reason
-        {
-            map.serialize_entry("attestor", &Shown(attestor))?;
-            map.serialize_entry("occurrence", &Shown(occurrence))?;
-            map.serialize_entry("key", &Short::new(key_id, self.limit))?;
-        } else {
-            let sentence = self.reason.sentence(self.image);
-            map.serialize_entry("message", &Short::new(&sentence, self.limit))?;
-        }
-        map.end()
-    }
-}
-
-/// A text cut to a number of written bytes.
-struct Short<'a> {
-    text: &'a str,
-    cut: bool,
-}
-
-impl<'a> Short<'a> {
-    fn new(text: &'a str, limit: usize) -> Self {
-        // No byte of UTF-8 is written as more than six.
-        if text.len() <= limit / 6 {
-            return Self { text, cut: false };
-        }
-        let mut written = 0_usize;
-        let end = text.char_indices().find(|(_, character)| {
-            written = written.saturating_add(written_length(*character));
-            written > limit
-        });
-        match end {
-            Some((end, _)) => Self {
-                text: text.get(..end).unwrap_or_default(),
-                cut: true,
-            },
-            None => Self { text, cut: false },
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-}
-
-impl Serialize for Short<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text)
-    }
-}
-
-fn written_length(character: char) -> usize {
-    match character {
-        '"' | '\\' => 2,
-        ' '..='~' => 1,
-        // Perhaps escaped as `\uXXXX`, never longer.
-        _ => 6,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use binauthz_core::decide::refuse;
     use binauthz_core::workload::BreakGlass;
 
-    use super::super::record::Doors;
+    use super::super::about::Doors;
     use super::*;
+    use crate::audit::escape;
 
     fn about(filler: &str) -> About {
         let text = || filler.to_owned();
@@ -466,24 +281,12 @@ mod tests {
             label: Some(text()),
             annotation: Some(text()),
         };
-        About {
-            cluster: text(),
-            uid: text(),
-            operation: text(),
-            group: text(),
-            version: text(),
-            kind: text(),
-            sub_resource: text(),
-            namespace: text(),
-            name: text(),
-            user: text(),
-            service_account: text(),
-            doors: Some(Box::new(Doors {
-                own: door(),
-                template: door(),
-            })),
-            ..About::default()
-        }
+        let mut about = About::of_texts([filler; Text::COUNT]);
+        about.doors = Some(Box::new(Doors {
+            own: door(),
+            template: door(),
+        }));
+        about
     }
 
     fn rendered(filler: &str) -> (Vec<u8>, serde_json::Value) {
@@ -533,16 +336,14 @@ mod tests {
     #[test]
     fn what_is_not_written_at_a_door_is_not_recorded() {
         let decision = refuse(Reason::Unreviewable("why".to_owned()), None);
-        let about = About {
-            doors: Some(Box::new(Doors {
-                own: Door::default(),
-                template: Door {
-                    label: Some(String::new()),
-                    annotation: None,
-                },
-            })),
-            ..About::default()
-        };
+        let mut about = About::default();
+        about.doors = Some(Box::new(Doors {
+            own: Door::default(),
+            template: Door {
+                label: Some(String::new()),
+                annotation: None,
+            },
+        }));
         let record = |about: &About| {
             let entry = Entry {
                 about,
@@ -561,9 +362,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_at_a_character() {
-        assert_eq!(Short::new("ab💣💣", 9).text, "ab💣");
-        assert_eq!(Short::new("a\"b", 3).text, "a\"");
-        assert!(!Short::new("abc", 3).cut);
+    fn ids_are_of_version_7_and_differ() {
+        let time = UnixTime::from_seconds(1_700_000_000);
+        let ids: std::collections::HashSet<Uuid> = (0..10_000).map(|_| new_id(time)).collect();
+        assert_eq!(ids.len(), 10_000);
+        for id in ids {
+            assert_eq!(
+                (id.get_version_num(), id.get_variant()),
+                (7, uuid::Variant::RFC4122)
+            );
+            assert_eq!(id.get_timestamp().unwrap().to_unix().0, 1_700_000_000);
+        }
     }
 }

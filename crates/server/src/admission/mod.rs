@@ -5,8 +5,9 @@
 //! ```
 //!
 //! After `case` nothing leaves by an error: a missing policy, a slow store, a panic or a full disk all end as a
-//! [`Decision`](binauthz_core::decision::Decision), and a reply takes only what was recorded.
+//! [`Decision`](binauthz_core::decision::Decision), and a reply leaves only when it was recorded.
 
+mod about;
 mod callers;
 mod case;
 mod clock_cache;
@@ -16,6 +17,7 @@ mod enforcement;
 mod entry;
 mod gather;
 mod judge;
+mod line;
 mod preview;
 mod proofs;
 mod record;
@@ -137,7 +139,9 @@ async fn respond(app: &Arc<App>, target: &Target, case: Case, deadlines: &Deadli
             (recipient, about, judged)
         }
     };
-    recipient.answer(&record(app, &about, judged, deadlines).await)
+    record(app, (&recipient, &about), judged, deadlines)
+        .await
+        .into_answer()
 }
 
 #[cfg(test)]

@@ -23,6 +23,15 @@ pub struct Memory {
     seen: BTreeMap<Key, i64>,
 }
 
+impl Memory {
+    /// Takes it that this group of series has been so for as long as anybody asks; what is known better stays.
+    pub fn assume(&mut self, key: &Key) {
+        const LONG_AGO: i64 = i64::MIN / 2;
+        self.since.entry(key.clone()).or_insert(LONG_AGO);
+        self.seen.entry(key.clone()).or_insert(LONG_AGO);
+    }
+}
+
 /// What an evaluation found.
 #[derive(Debug, Default, PartialEq)]
 pub struct Finding {
@@ -41,6 +50,15 @@ pub fn horizon(condition: &Condition) -> i64 {
         ConditionKind::Absent(absence) => micros(absence.duration).max(period(&absence.aggregations)),
         ConditionKind::MatchedLog(_) => 0,
     }
+}
+
+/// How far back a condition must be evaluated again to know since when it has been so, in microseconds.
+pub fn look_back(condition: &Condition) -> i64 {
+    let lasting = match &condition.kind {
+        ConditionKind::Threshold(threshold) => micros(threshold.duration),
+        ConditionKind::Absent(_) | ConditionKind::MatchedLog(_) => 0,
+    };
+    horizon(condition).saturating_add(lasting)
 }
 
 fn period(aggregations: &[Aggregation]) -> i64 {

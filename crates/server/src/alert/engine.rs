@@ -6,7 +6,7 @@ use binauthz_wire::logging::metric::{LogMetric, TYPE_PREFIX};
 use binauthz_wire::monitoring::policy::{AlertPolicy, Combiner, Condition, ConditionKind, LogMatch, Prompt};
 
 use super::clock::{Clock, micros};
-use super::condition::{Finding, Memory, evaluate, horizon};
+use super::condition::{Finding, Memory, evaluate, horizon, look_back};
 use super::incident::{Incident, Notice, State};
 use super::series::{Counted, Key};
 
@@ -98,25 +98,41 @@ impl Engine {
         notices
     }
 
-    /// Takes incidents up that were open when an earlier engine ended.
-    pub fn take_up(&mut self, incidents: Vec<Incident>, now: UnixTime) {
-        let time = self.clock.tick(now);
+    /// Takes incidents up that were open when an earlier engine had come to the time `at` in the log; those that belong to
+    /// no condition that is watched are given back.
+    pub fn take_up(&mut self, incidents: Vec<Incident>, (at, now): (UnixTime, UnixTime)) -> Vec<Incident> {
+        let time = self.clock.entry(at, now);
+        let mut strange = Vec::new();
         for incident in incidents.into_iter().filter(|incident| incident.ended.is_none()) {
             let mut places = self.policies.iter_mut().flat_map(|watch| {
                 let conditions = &watch.watched.policy.conditions;
                 watch.conditions.iter_mut().zip(conditions)
             });
-            let is_its = |(_, condition): &(&mut Standing, &Condition)| {
-                condition.name.as_deref() == Some(incident.condition.as_str())
+            let is_its = |(standing, condition): &(&mut Standing, &Condition)| {
+                standing.open.is_none() && condition.name.as_deref() == Some(incident.condition.as_str())
             };
-            if let Some((standing, _)) = places.find(is_its) {
-                standing.open = Some(Open {
-                    incident,
-                    fresh: time,
-                    notified: Some(time),
-                });
+            let Some((standing, _)) = places.find(is_its) else {
+                strange.push(incident);
+                continue;
+            };
+            // A series without points is forgotten with the engine; its incident says that it was there.
+            standing.memory.assume(&incident.about);
+            let its_metric = |(_, counted): &&mut (LogMetric, Counted)| {
+                counted.metric_type == incident.metric_type
+                    && incident
+                        .policy
+                        .starts_with(&format!("projects/{}/", counted.project))
+            };
+            if let Some((_, counted)) = self.metrics.iter_mut().find(its_metric) {
+                counted.know(incident.about.clone());
             }
+            standing.open = Some(Open {
+                fresh: incident.renewed.as_micros().min(time),
+                notified: Some(incident.notified.as_micros().min(time)),
+                incident,
+            });
         }
+        strange
     }
 
     /// The incidents that are open.
@@ -139,34 +155,72 @@ impl Engine {
         }
     }
 
-    /// Takes one entry; what is to be told for it.
-    pub fn observe(&mut self, entry: &Entry<'_>, now: UnixTime) -> Vec<Notice> {
-        let time = self.clock.entry(entry.time(), now);
+    /// What goes on, as it would be told.
+    pub fn standing(&self) -> Vec<Notice> {
+        let open = |watch: &Watch| -> Vec<Notice> {
+            let open = watch
+                .conditions
+                .iter()
+                .filter_map(|standing| standing.open.as_ref());
+            open.map(|open| watch.notice(open.incident.clone())).collect()
+        };
+        self.policies.iter().flat_map(open).collect()
+    }
+
+    /// How far back entries must be recalled by an engine that goes on where an earlier one ended, in microseconds.
+    pub fn look_back(&self) -> i64 {
+        let conditions = self
+            .policies
+            .iter()
+            .flat_map(|watch| &watch.watched.policy.conditions);
+        conditions.map(look_back).max().unwrap_or_default()
+    }
+
+    /// Takes one entry that came at `arrival` and is read `now`; what is to be told for it.
+    pub fn observe(&mut self, entry: &Entry<'_>, (arrival, now): (UnixTime, UnixTime)) -> Vec<Notice> {
+        let time = self.clock.entry(entry.time().min(arrival), now);
         let mut notices = Vec::new();
         // Whoever looks back over a gap sees how it was at its end, and not only how it is with this entry.
         if self.evaluated.is_some_and(|last| time - last > SECOND) {
-            notices.extend(self.evaluate(time - SECOND, now));
+            notices.extend(self.evaluate(time - SECOND, arrival));
         }
         let Some(project) = project_of(entry) else {
             return notices;
         };
-        let mut is_counted = false;
-        for (metric, counted) in &mut self.metrics {
-            if counted.project == project && metric.filter.test(entry) {
-                is_counted |= counted.count(key_of(metric, entry), time);
-            }
-        }
+        let is_counted = self.count_in(project, entry, time);
         if is_counted && self.evaluated.is_none_or(|last| time - last >= SECOND) {
-            notices.extend(self.evaluate(time, now));
+            notices.extend(self.evaluate(time, arrival));
         }
         for watch in self
             .policies
             .iter_mut()
             .filter(|watch| watch.watched.project == project)
         {
-            notices.extend(watch.matched(entry, (time, now), &mut self.new_id));
+            notices.extend(watch.matched(entry, (time, arrival), &mut self.new_id));
         }
         notices
+    }
+
+    /// Takes an entry that an earlier engine has seen: it is counted, and nothing begins, ends or is told.
+    pub fn recall(&mut self, entry: &Entry<'_>, (arrival, now): (UnixTime, UnixTime)) {
+        let time = self.clock.entry(entry.time().min(arrival), now);
+        if self.evaluated.is_some_and(|last| time - last > SECOND) {
+            self.look(time - SECOND);
+        }
+        let is_counted = project_of(entry).is_some_and(|project| self.count_in(project, entry, time));
+        if is_counted && self.evaluated.is_none_or(|last| time - last >= SECOND) {
+            self.look(time);
+        }
+    }
+
+    fn count_in(&mut self, project: &str, entry: &Entry<'_>, time: i64) -> bool {
+        let mut is_counted = false;
+        for (metric, counted) in &mut self.metrics {
+            if counted.project == project && metric.filter.test(entry) {
+                is_counted |= counted.count(key_of(metric, entry), time);
+            }
+        }
+        is_counted
     }
 
     /// Takes the time; to be called every second.
@@ -185,13 +239,19 @@ impl Engine {
     }
 
     fn evaluate(&mut self, time: i64, now: UnixTime) -> Vec<Notice> {
-        self.evaluated = Some(time);
+        self.look(time);
         let mut notices = Vec::new();
         for watch in &mut self.policies {
-            watch.look(&self.metrics, time);
             notices.extend(watch.turn((time, now), &mut self.new_id));
         }
         notices
+    }
+
+    fn look(&mut self, time: i64) {
+        self.evaluated = Some(time);
+        for watch in &mut self.policies {
+            watch.look(&self.metrics, time);
+        }
     }
 }
 
@@ -221,10 +281,19 @@ fn key_of(metric: &LogMetric, entry: &Entry<'_>) -> Key {
     let labels = metric.labels.iter();
     Key {
         metric_labels: labels
-            .map(|label| (label.key.clone(), label.extractor.of(entry)))
+            .map(|label| (label.key.clone(), cut(&label.extractor.of(entry))))
             .collect(),
         ..about(entry)
     }
+}
+
+/// Labels of what an entry is about, and characters of each: others write entries of 256 KiB, and what is kept of one in
+/// an incident is at most 64 × (1 024 + 1 024) characters.
+const MOST_LABELS: usize = 64;
+const LONGEST_LABEL: usize = 1_024;
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_LABEL).collect()
 }
 
 /// What an entry is about.
@@ -232,11 +301,14 @@ fn about(entry: &Entry<'_>) -> Key {
     let json = entry.to_json();
     let resource = &json["resource"];
     let labels = resource["labels"].as_object().into_iter().flatten();
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &serde_json::Value| cut(value.as_str().unwrap_or_default());
     Key {
         metric_labels: Vec::new(),
         resource_type: text(&resource["type"]),
-        resource_labels: labels.map(|(key, value)| (key.clone(), text(value))).collect(),
+        resource_labels: labels
+            .take(MOST_LABELS)
+            .map(|(key, value)| (cut(key), text(value)))
+            .collect(),
     }
 }
 
@@ -343,6 +415,9 @@ impl Watch {
                 continue;
             }
             let about = extracted(matched, entry);
+            let name = self.condition(index).map_or_else(String::new, |condition| {
+                shown(&condition.display_name, condition.name.as_deref())
+            });
             notices.extend(self.expire(index, at));
             let limit = self
                 .watched
@@ -358,13 +433,18 @@ impl Watch {
                 None => notices.extend(self.begin(index, about, at, new_id)),
                 Some(open) => {
                     open.fresh = at.0;
+                    open.incident.renewed = open.incident.renewed.max(at.1);
                     let due = open
                         .notified
                         .is_none_or(|last| at.0 - last >= limit.map_or(0, micros));
                     if due {
                         open.notified = Some(at.0);
+                        open.incident.notified = at.1;
+                        // Who is told again is told of this one.
+                        open.incident.summary = matching(&name, &about);
+                        open.incident.about = about;
                         let incident = open.incident.clone();
-                        notices.extend(self.notice(incident));
+                        notices.push(self.notice(incident));
                     }
                 }
             }
@@ -398,13 +478,15 @@ impl Watch {
                 )
             }
             ConditionKind::Absent(_) => format!("`{name}` holds: there is no data"),
-            ConditionKind::MatchedLog(_) => format!("`{name}` holds: a log entry matches"),
+            ConditionKind::MatchedLog(_) => matching(&name, &about),
         };
         let incident = Incident {
             id: new_id(),
             policy: self.watched.name.clone(),
             condition: condition.name.clone().unwrap_or_default(),
             started: now,
+            renewed: now,
+            notified: now,
             ended: None,
             metric_type: metric_type.unwrap_or_default().to_owned(),
             about,
@@ -415,7 +497,7 @@ impl Watch {
             fresh: time,
             notified: Some(time),
         });
-        self.notice(incident)
+        Some(self.notice(incident))
     }
 
     /// Ends an incident that nothing happened to for too long.
@@ -435,11 +517,11 @@ impl Watch {
     fn close(&mut self, index: usize, now: UnixTime) -> Option<Notice> {
         let mut incident = self.conditions.get_mut(index)?.open.take()?.incident;
         incident.ended = Some(now.max(incident.started));
-        self.notice(incident)
+        Some(self.notice(incident))
     }
 
-    /// What is told about an incident, if its policy wants it told.
-    fn notice(&self, incident: Incident) -> Option<Notice> {
+    /// What is told about an incident; to nobody, if its policy does not want it told.
+    fn notice(&self, incident: Incident) -> Notice {
         let policy = &self.watched.policy;
         let prompt = match incident.state() {
             State::Open => Prompt::Opened,
@@ -449,12 +531,10 @@ impl Watch {
             .strategy
             .as_ref()
             .map_or(&[][..], |strategy| &strategy.prompts);
-        if !prompts.is_empty() && !prompts.contains(&prompt) {
-            return None;
-        }
+        let is_wanted = prompts.is_empty() || prompts.contains(&prompt);
         let is_its = |condition: &&Condition| condition.name.as_deref() == Some(incident.condition.as_str());
         let condition = policy.conditions.iter().find(is_its);
-        Some(Notice {
+        Notice {
             project: self.watched.project.clone(),
             policy_name: shown(&policy.display_name, Some(&self.watched.name)),
             condition_name: condition.map_or_else(String::new, |condition| {
@@ -465,9 +545,14 @@ impl Watch {
                 .as_ref()
                 .map_or_else(String::new, |text| text.content.clone()),
             user_labels: policy.user_labels.clone(),
-            channels: policy.notification_channels.clone(),
+            channels: if is_wanted {
+                policy.notification_channels.clone()
+            } else {
+                Vec::new()
+            },
+            is_wanted,
             incident,
-        })
+        }
     }
 }
 
@@ -476,9 +561,20 @@ fn extracted(matched: &LogMatch, entry: &Entry<'_>) -> Key {
     let extractors = matched.label_extractors.iter();
     Key {
         metric_labels: extractors
-            .map(|(key, extractor)| (key.clone(), extractor.of(entry)))
+            .map(|(key, extractor)| (key.clone(), cut(&extractor.of(entry))))
             .collect(),
         ..about(entry)
+    }
+}
+
+/// The sentence about an entry that matches, with what was taken out of it.
+fn matching(name: &str, about: &Key) -> String {
+    let said = about.metric_labels.iter().filter(|(_, value)| !value.is_empty());
+    let said: Vec<String> = said.map(|(key, value)| format!("{key} `{value}`")).collect();
+    if said.is_empty() {
+        format!("`{name}` holds: a log entry matches")
+    } else {
+        format!("`{name}` holds: a log entry matches: {}", said.join(", "))
     }
 }
 

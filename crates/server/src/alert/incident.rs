@@ -1,6 +1,7 @@
 //! Incidents, and what is said about them.
 
 use binauthz_core::time::UnixTime;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use super::series::Key;
@@ -25,7 +26,7 @@ impl State {
 }
 
 /// One time that a policy's conditions held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Its id.
     pub id: String,
@@ -34,8 +35,16 @@ pub struct Incident {
     /// The name of the condition that held.
     pub condition: String,
     /// When it began.
+    #[serde(with = "micros")]
     pub started: UnixTime,
+    /// When it began, or when the last entry joined it.
+    #[serde(with = "micros")]
+    pub renewed: UnixTime,
+    /// When something was last told about it.
+    #[serde(with = "micros")]
+    pub notified: UnixTime,
     /// When it ended.
+    #[serde(with = "maybe_micros", default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<UnixTime>,
     /// The type of the metric; empty for a condition on logs.
     pub metric_type: String,
@@ -45,8 +54,8 @@ pub struct Incident {
     pub summary: String,
 }
 
-/// Something to tell the channels of a policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an incident has come to, to be written down, and to be told to the channels of its policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The incident as it is now.
     pub incident: Incident,
@@ -60,8 +69,42 @@ pub struct Notice {
     pub documentation: String,
     /// The policy's labels.
     pub user_labels: Vec<(String, String)>,
-    /// The names of the channels to tell.
+    /// The names of the channels to tell; none where the policy does not want this told.
     pub channels: Vec<String>,
+    /// Whether the policy wants this told.
+    pub is_wanted: bool,
+}
+
+/// Times as they are kept: microseconds.
+mod micros {
+    use binauthz_core::time::UnixTime;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &UnixTime, serializer: S) -> Result<S::Ok, S::Error> {
+        time.as_micros().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<UnixTime, D::Error> {
+        i64::deserialize(deserializer).map(UnixTime::from_micros)
+    }
+}
+
+mod maybe_micros {
+    use binauthz_core::time::UnixTime;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<UnixTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(UnixTime::as_micros).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+        deserializer: D,
+    ) -> Result<Option<UnixTime>, D::Error> {
+        Ok(Option::<i64>::deserialize(deserializer)?.map(UnixTime::from_micros))
+    }
 }
 
 impl Incident {
@@ -125,6 +168,8 @@ mod tests {
                 policy: "projects/p/alertPolicies/1".into(),
                 condition: "projects/p/alertPolicies/1/conditions/1".into(),
                 started: UnixTime::from_seconds(7),
+                renewed: UnixTime::from_seconds(7),
+                notified: UnixTime::from_seconds(7),
                 ended: None,
                 metric_type: "m".into(),
                 about: Key {
@@ -140,6 +185,7 @@ mod tests {
             documentation: "look".into(),
             user_labels: vec![("a".into(), "b".into())],
             channels: Vec::new(),
+            is_wanted: true,
         };
         let incident = &notice.to_json()["incident"];
         assert_eq!(incident["state"], "open");
@@ -159,5 +205,8 @@ mod tests {
             (&json!("closed"), &json!(9))
         );
         assert_eq!(incident["documentation"], json!({}));
+        // What is kept comes back as it was.
+        let kept = serde_json::to_string(&notice).unwrap();
+        assert_eq!(serde_json::from_str::<Notice>(&kept).unwrap(), notice);
     }
 }

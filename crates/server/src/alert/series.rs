@@ -13,7 +13,7 @@ const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 
 /// What tells a series from others of its metric.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Key {
     /// The metric's labels.
     pub metric_labels: Vec<(String, String)>,
@@ -55,6 +55,13 @@ impl Counted {
             _ => buckets.push_back((second, 1)),
         }
         true
+    }
+
+    /// Takes a series up that is known from before, without any point.
+    pub fn know(&mut self, key: Key) {
+        if self.series.len() < MAX_SERIES {
+            self.series.entry(key).or_default();
+        }
     }
 
     /// Forgets what is older than `horizon` microseconds. A series remains: that it has no points is something to know.

@@ -3,27 +3,22 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use binauthz_keyring::MasterKey;
 use binauthz_wire::logging::MAX_ENTRY;
-use tokio::sync::{mpsc, oneshot};
 
 use super::log::{self, NotOurs, SignedLog};
+use super::queue::{Fate, Queue};
 use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
 use super::walk::{self, Direction, Line};
-use super::writer::{Entry, Progress, Task, Writer};
+use super::writer::{self, Progress, Writer};
 
 /// The longest record of a verdict or a call. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
-
-/// Records waiting for the writer. 2 048 × 16 KiB = 32 MiB at worst, some 2 MiB as a rule.
-const QUEUE: usize = 2_048;
 
 /// How large the journal may grow.
 #[derive(Clone, Copy, Debug)]
@@ -111,14 +106,13 @@ pub(crate) struct Journal {
 /// The way to the writer, and its end.
 #[derive(Debug)]
 struct Writing {
-    /// There until the drop.
-    tasks: Option<mpsc::Sender<Task>>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.tasks = None;
+        self.queue.close();
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the thread of the verdict journal panicked");
         }
@@ -145,7 +139,7 @@ impl Journal {
         let newest = newest.last().copied().unwrap_or(1);
         let segment = Segment::open(folder, newest).map_err(failed)?;
         let verifier_key = log.verifier_key().to_string().into();
-        let (tasks, receiver) = mpsc::channel(QUEUE);
+        let queue = Arc::new(writer::queue(&settings));
         let progress = Arc::new(Progress::default());
         progress.reached(Position {
             segment: newest,
@@ -155,7 +149,7 @@ impl Journal {
             folder.to_owned(),
             settings,
             (log, segment),
-            receiver,
+            Arc::clone(&queue),
             Arc::clone(&progress),
         );
         let thread = std::thread::Builder::new()
@@ -165,7 +159,7 @@ impl Journal {
         Ok(Self {
             folder: folder.to_owned(),
             writing: Arc::new(Writing {
-                tasks: Some(tasks),
+                queue,
                 thread: Some(thread),
             }),
             progress,
@@ -177,34 +171,29 @@ impl Journal {
 
     /// Appends one JSON object. The future is done when the record is on disk; until it is awaited nothing is known.
     /// Control and direction characters are escaped here, so that one record is one line whatever is in it.
-    pub(crate) fn append(&self, record: Vec<u8>) -> Durable {
+    pub(crate) fn append(
+        &self,
+        record: Vec<u8>,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send + use<> {
+        let queued = self.enqueue(record);
+        async move { queued?.known().await }
+    }
+
+    fn enqueue(&self, record: Vec<u8>) -> Result<Arc<Fate>, JournalError> {
         let line = escape(record);
         if !(line.len() > 2 && line.starts_with(b"{") && line.ends_with(b"}")) {
-            return Durable(State::Failed(Some(JournalError::NotAnObject)));
+            return Err(JournalError::NotAnObject);
         }
         if line.len() > self.longest {
             let (length, most) = (line.len(), self.longest);
-            return Durable(State::Failed(Some(JournalError::TooLong { length, most })));
+            return Err(JournalError::TooLong { length, most });
         }
-        let (done, durable) = oneshot::channel();
-        let task = Task::Record(Entry { line, done });
-        match self.writing.tasks.as_ref().map(|tasks| tasks.try_send(task)) {
-            Some(Ok(())) => Durable(State::Waiting(durable)),
-            Some(Err(mpsc::error::TrySendError::Full(_))) => {
-                Durable(State::Failed(Some(JournalError::Overloaded)))
-            }
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => {
-                Durable(State::Failed(Some(JournalError::Closed)))
-            }
-        }
+        self.writing.queue.push(&line)
     }
 
     /// Has what no checkpoint speaks for signed, soon. To be called by the clock.
     pub(crate) fn sign_soon(&self) {
-        if let Some(tasks) = &self.writing.tasks {
-            // A full queue is a busy writer, which signs by itself.
-            let _ = tasks.try_send(Task::Checkpoint);
-        }
+        self.writing.queue.want_checkpoint();
     }
 
     /// The newest signed checkpoint, for whoever keeps one elsewhere. Blocks on the disk.
@@ -254,6 +243,11 @@ impl Journal {
         walk::firsts(&self.folder, wanted)
     }
 
+    /// Where the records that are on disk end. Does not look at the disk.
+    pub(crate) fn end(&self) -> Position {
+        self.progress.end()
+    }
+
     /// How often the disk was synced; many records share one sync.
     #[must_use]
     pub(crate) fn syncs(&self) -> u64 {
@@ -281,30 +275,6 @@ fn open_log(folder: &Path, master: &MasterKey) -> io::Result<(SignedLog, bool)> 
     }
 }
 
-/// Resolves when a record is on disk or certainly not reported as such.
-#[derive(Debug)]
-#[must_use = "an unawaited record may never reach the disk"]
-pub(crate) struct Durable(State);
-
-#[derive(Debug)]
-enum State {
-    Waiting(oneshot::Receiver<Result<(), JournalError>>),
-    Failed(Option<JournalError>),
-}
-
-impl Future for Durable {
-    type Output = Result<(), JournalError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            State::Waiting(done) => Pin::new(done)
-                .poll(cx)
-                .map(|result| result.unwrap_or(Err(JournalError::Closed))),
-            State::Failed(error) => Poll::Ready(Err(error.take().unwrap_or(JournalError::Closed))),
-        }
-    }
-}
-
 /// Escapes what a terminal or a line reader would act on: C0 and C1 controls, DEL, line separators, bidirectional
 /// overrides, byte order mark. JSON has raw non-ASCII characters only within strings, where `\uXXXX` means the same.
 pub(crate) fn escape(record: Vec<u8>) -> Vec<u8> {
@@ -326,7 +296,7 @@ pub(crate) fn escape(record: Vec<u8>) -> Vec<u8> {
 
 /// Whether there is nothing to escape: printable ASCII, the rule. 0x7f and up cannot be told from harmless text by one
 /// byte. In chunks without an early end, which the compiler turns into vector instructions.
-pub(crate) fn is_plain(record: &[u8]) -> bool {
+fn is_plain(record: &[u8]) -> bool {
     let printable = |chunk: &[u8]| {
         chunk
             .iter()
@@ -335,7 +305,8 @@ pub(crate) fn is_plain(record: &[u8]) -> bool {
     record.chunks(64).all(printable)
 }
 
-fn acts_on_display(character: char) -> bool {
+/// Whether a display acts on it instead of showing it.
+pub(crate) fn acts_on_display(character: char) -> bool {
     matches!(character,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }

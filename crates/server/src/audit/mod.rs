@@ -6,13 +6,14 @@
 mod aligned;
 mod journal;
 mod log;
+mod queue;
 mod segment;
 mod tail;
 mod walk;
 mod writer;
 
 pub(crate) use journal::{
-    Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, escape, is_plain,
+    Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, acts_on_display, escape,
 };
 pub(crate) use tail::{Position, Tail};
 pub(crate) use walk::{Direction, Line};

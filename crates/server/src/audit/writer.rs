@@ -6,31 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
-
 use super::journal::{JournalError, JournalSettings};
 use super::log::{self, Draft, SignedLog};
+use super::queue::{Batch, Bounds, Queue};
 use super::segment::{self, Segment};
 use super::tail::Position;
-
-/// What the writer is asked to do.
-pub(super) enum Task {
-    /// Write a record.
-    Record(Entry),
-    /// Sign for what no checkpoint speaks for yet.
-    Checkpoint,
-}
-
-/// One record on its way to the disk.
-pub(super) struct Entry {
-    pub(super) line: Vec<u8>,
-    pub(super) done: oneshot::Sender<Result<(), JournalError>>,
-}
 
 /// Records per sync. 512 × 16 KiB = 8 MiB at the very most; typical batches are a few 10 KiB.
 const BATCH: usize = 512;
 /// Fewer where records may be longer.
 const BATCH_BYTES: usize = 8 << 20;
+/// Records waiting for the writer. 2 048 × 16 KiB = 32 MiB at worst, some 2 MiB as a rule.
+const QUEUE: usize = 2_048;
+
+/// The way to the writer of such a journal.
+pub(super) fn queue(settings: &JournalSettings) -> Queue {
+    Queue::new(Bounds {
+        batch_records: (BATCH_BYTES / settings.longest.max(1)).clamp(1, BATCH),
+        batch_bytes: BATCH_BYTES,
+        records: QUEUE,
+    })
+}
 
 /// When the last batch was at least this large, the next one is gathered before it is written: verdicts come in faster
 /// than the disk syncs, and a sync costs the same for few and for many. A lone verdict never waits.
@@ -70,7 +66,7 @@ pub(super) struct Writer {
     settings: JournalSettings,
     log: SignedLog,
     segment: Option<Segment>,
-    tasks: mpsc::Receiver<Task>,
+    queue: Arc<Queue>,
     progress: Arc<Progress>,
     tidied: Instant,
 }
@@ -80,7 +76,7 @@ impl Writer {
         folder: PathBuf,
         settings: JournalSettings,
         (log, segment): (SignedLog, Segment),
-        tasks: mpsc::Receiver<Task>,
+        queue: Arc<Queue>,
         progress: Arc<Progress>,
     ) -> Self {
         Self {
@@ -88,73 +84,57 @@ impl Writer {
             settings,
             log,
             segment: Some(segment),
-            tasks,
+            queue,
             progress,
             tidied: Instant::now(),
         }
     }
 
-    /// Runs until every sender is gone.
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
-        let most = self.most();
-        let mut tasks = Vec::with_capacity(most);
+        // However this ends, nobody shall wait for it afterwards.
+        let _end = Ending(Arc::clone(&self.queue));
         let mut crowded = false;
-        while self.tasks.blocking_recv_many(&mut tasks, most) > 0 {
+        while self.queue.wait() {
             if crowded {
-                self.gather(&mut tasks);
+                self.gather();
             }
-            crowded = tasks.len() >= CROWD;
-            self.perform(&mut tasks);
+            let Some(batch) = self.queue.take() else { continue };
+            crowded = batch.len() >= CROWD;
+            self.perform(&batch);
+            self.queue.reuse(batch);
         }
         // The end of the log is signed for too.
-        self.perform(&mut vec![Task::Checkpoint]);
+        self.perform(&Batch::checkpoint());
     }
 
-    fn most(&self) -> usize {
-        (BATCH_BYTES / self.settings.longest.max(1)).clamp(1, BATCH)
-    }
-
-    fn perform(&mut self, tasks: &mut Vec<Task>) {
-        let due = tasks.iter().any(|task| matches!(task, Task::Checkpoint));
-        let entries: Vec<Entry> = tasks
-            .drain(..)
-            .filter_map(|task| match task {
-                Task::Record(entry) => Some(entry),
-                Task::Checkpoint => None,
-            })
-            .collect();
-        if due {
+    fn perform(&mut self, batch: &Batch) {
+        if batch.checkpoint {
             self.tidy();
         }
-        if entries.is_empty() && !self.log.is_unsigned() {
+        if batch.len() == 0 && !self.log.is_unsigned() {
             return;
         }
-        let written = self.write(&entries, due).map_err(|error| {
+        let written = self.write(batch).map_err(|error| {
             tracing::error!(%error, "the verdict journal cannot be written");
             JournalError::Write(Arc::new(error))
         });
-        for entry in entries {
-            // Nobody waiting any more is not an error: the record is there all the same.
-            let _ = entry.done.send(written.clone());
-        }
+        // Nobody waiting any more is not an error: the record is there all the same.
+        batch.decide(written);
     }
 
-    /// Takes what comes in until nothing more does.
+    /// Waits until nothing more comes in.
     #[expect(
         clippy::disallowed_methods,
         reason = "the event is that nothing happens: waking up for each record would cost what sharing a sync saves"
     )]
-    fn gather(&mut self, batch: &mut Vec<Task>) {
-        let most = self.most();
+    fn gather(&mut self) {
         for _ in 0..MOST_LOOKS {
+            let Some(before) = self.queue.gathering() else {
+                return;
+            };
             std::thread::sleep(GATHER);
-            let before = batch.len();
-            while batch.len() < most
-                && let Ok(task) = self.tasks.try_recv()
-            {
-                batch.push(task);
-            }
-            if batch.len() == before || batch.len() == most {
+            if self.queue.gathering() == Some(before) {
                 return;
             }
         }
@@ -163,7 +143,7 @@ impl Writer {
     /// Appends and syncs. On failure the segment is cut back to its last whole record and left: after a failed sync
     /// nobody knows what the kernel kept, so the next batch starts a segment of its own. The log goes on from what was
     /// confirmed.
-    fn write(&mut self, entries: &[Entry], checkpoint: bool) -> io::Result<()> {
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
         if let Some(full) = self
             .segment
             .take_if(|segment| segment.length >= self.settings.segment_bytes)
@@ -178,10 +158,10 @@ impl Writer {
         if segment.length == 0 {
             self.log.begin_segment(&mut draft, segment.number);
         }
-        for entry in entries {
-            draft.add(&entry.line);
+        for line in batch.lines() {
+            draft.add(line);
         }
-        self.log.sign(&mut draft, checkpoint);
+        self.log.sign(&mut draft, batch.checkpoint);
         self.segment = Some(self.append(segment, draft)?.0);
         Ok(())
     }
@@ -265,5 +245,14 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// Ends the queue with the thread that serves it.
+struct Ending(Arc<Queue>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }

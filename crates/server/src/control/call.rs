@@ -135,11 +135,31 @@ impl Call {
             .unwrap_or(&self.audit.resource)
             .to_owned();
         let audit = self.audit.row(&resource, 0, facts);
+        let (is_watched, is_due) = (
+            changes.iter().any(|change| change.kind().is_some_and(is_watched)),
+            changes
+                .iter()
+                .any(|change| matches!(change, Change::RetryDeadLetter { .. })),
+        );
         let committed = app.store.commit(Commit { audit, changes }).await?;
+        if is_watched {
+            app.alerts.changed.notify_one();
+        }
+        if is_due {
+            app.alerts.due.notify_one();
+        }
         self.audit.recorded.store(true, Ordering::Release);
         app.calls.notify_one();
         Ok(committed)
     }
+}
+
+/// Whether alerts are told apart by resources of this kind.
+fn is_watched(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::AlertPolicy | Kind::LogMetric | Kind::Project | Kind::Cluster
+    )
 }
 
 /// The resource a change is about. `Require` changes nothing, tokens and sealed keys are named by their own rows.
@@ -150,7 +170,9 @@ fn changed_name(change: &Change) -> Option<&str> {
             Some(name)
         }
         Change::InsertOccurrence(row) | Change::ReplaceOccurrence(row) => Some(&row.name),
-        Change::RevokeToken { id } => Some(id),
+        Change::RevokeToken { id }
+        | Change::RetryDeadLetter { id, .. }
+        | Change::DeleteDeadLetter { id, .. } => Some(id),
         Change::InsertToken(row) => Some(&row.id),
         Change::Clear { .. }
         | Change::Require { .. }

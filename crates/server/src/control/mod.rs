@@ -1,5 +1,6 @@
 //! The control plane: the API port. Everything goes through [`call::perform`]; what there is to call is in [`routes`].
 
+mod alerts;
 mod attestors;
 mod audit_entries;
 pub(crate) mod body;

@@ -5,6 +5,8 @@ mod descriptors;
 mod order;
 mod policies;
 
+pub(super) use channels::verify;
+
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Kind, ListQuery, Resource};
 use binauthz_wire::filter::Filter;
@@ -17,6 +19,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::alert::shipped;
 use crate::app::App;
 
 /// Policies and channels of one project, each. A list is sorted and filtered in memory: 1 000 policies of about 4 KB are
@@ -124,10 +127,15 @@ fn new_id(call: &Call) -> String {
 
 async fn stored(app: &App, kind: Kind, name: &str) -> Result<Record, ApiError> {
     let row = app.store.resource(kind, name).await?;
+    let shipped = || match kind {
+        Kind::AlertPolicy => shipped::named(name).map(|policy| policies::shipped(name, &policy)),
+        _ => None,
+    };
+    let row = row.or_else(shipped).filter(|row| !policies::is_deleted(row));
     Record::read(row.ok_or_else(|| ApiError::not_found(format!("`{name}` was not found")))?)
 }
 
-/// Everything of a kind in a project.
+/// Everything of a kind in a project; of alert policies those too that every project has from the start.
 async fn all(app: &App, kind: Kind, parent: &str) -> Result<Vec<Resource>, ApiError> {
     let query = ListQuery {
         kind,
@@ -135,7 +143,17 @@ async fn all(app: &App, kind: Kind, parent: &str) -> Result<Vec<Resource>, ApiEr
         after: None,
         limit: MAX_RESOURCES,
     };
-    Ok(app.store.list(&query).await?)
+    let mut rows = app.store.list(&query).await?;
+    if kind == Kind::AlertPolicy {
+        let project = parent.strip_prefix("projects/").unwrap_or_default();
+        for (name, policy) in shipped::of(project) {
+            if rows.iter().all(|row| row.name != name) {
+                rows.push(policies::shipped(&name, &policy));
+            }
+        }
+        rows.retain(|row| !policies::is_deleted(row));
+    }
+    Ok(rows)
 }
 
 /// Refuses one resource more than a project may have.

@@ -172,6 +172,7 @@ pub(super) fn table() -> &'static Table {
         Table::new(
             [
                 // One line per file.
+                super::alerts::routes(),
                 super::attestors::routes(),
                 super::audit_entries::routes(),
                 super::clusters::routes(),

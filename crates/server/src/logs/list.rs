@@ -11,7 +11,7 @@ use binauthz_wire::logging::{Entry, Query};
 use serde_json::Value;
 
 use super::record::{Kind, glance};
-use super::{ACTIVITY, POLICY, entries_of};
+use super::{ACTIVITY, POLICY, entries_of, is_among};
 use crate::audit::{Direction, Journal, Line, Position};
 
 /// What one call reads closely of a journal: 64 MiB are some 40 000 verdicts.
@@ -170,7 +170,7 @@ impl Order {
 }
 
 /// The segment that the first record of this time, or one before it, is in.
-fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
+pub(super) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
     let firsts = journal.firsts(|line| glance(line).filter(|(kind, _)| *kind != Kind::Call))?;
     let before = firsts
         .iter()
@@ -276,7 +276,8 @@ impl Search<'_> {
             return ControlFlow::Continue(());
         }
         self.close_bytes += line.bytes.len() as u64;
-        let mut wanted = entries_of((kind, arrival), line.bytes, &self.list.projects, |entry| {
+        let projects = |project: &str| is_among(project, &self.list.projects);
+        let mut wanted = entries_of((kind, arrival), line.bytes, &projects, |entry| {
             self.list
                 .wants(&entry, arrival)
                 .then(|| (entry.time(), entry.to_json()))
@@ -340,7 +341,8 @@ pub(crate) fn names(
         let begun = Instant::now();
         journal.walk((Direction::Backward, None), &mut |line| {
             if let Some((kind, arrival)) = glance(line.bytes) {
-                let found = entries_of((kind, arrival), line.bytes, projects, |entry| {
+                let is_wanted = |project: &str| is_among(project, projects);
+                let found = entries_of((kind, arrival), line.bytes, &is_wanted, |entry| {
                     let name = entry.log_name().map(str::to_owned);
                     name.filter(|_| !is_deleted(deleted, &entry, arrival))
                 });

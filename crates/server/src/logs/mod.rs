@@ -4,17 +4,21 @@
 //! them in the shape of Google's audit logs, so that the filters people know find what they expect.
 
 mod calls;
+mod follow;
 mod list;
 mod members;
 mod outbox;
+mod plain;
 mod record;
 mod request;
 mod verdicts;
 mod written;
 
 pub(crate) use calls::NO_PROJECT;
+pub(crate) use follow::{Follower, Found};
 pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
 pub(crate) use outbox::record_calls;
+pub(crate) use plain::Wants;
 pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
@@ -27,17 +31,18 @@ pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 /// The log of what a policy in dry run would have denied: an entry for each image.
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
-/// The entries of one line, the first of them first, about one of `projects`. A line that cannot be read has none.
+/// The entries of one line, the first of them first, if it is about a project that is wanted. A line that cannot be read
+/// has none.
 fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
-    projects: &[String],
+    is_wanted: &dyn Fn(&str) -> bool,
     each: impl FnMut(Entry<'_>) -> Option<T>,
 ) -> Vec<T> {
     match kind {
         Kind::Verdict => serde_json::from_slice::<record::Verdict<'_>>(line)
             .ok()
-            .filter(|verdict| project_of(&verdict.cluster).is_some_and(|project| is_among(project, projects)))
+            .filter(|verdict| project_of(&verdict.cluster).is_some_and(is_wanted))
             .map(|verdict| {
                 verdicts::render(&verdict, time)
                     .into_iter()
@@ -47,7 +52,7 @@ fn entries_of<T>(
             .unwrap_or_default(),
         Kind::Call => serde_json::from_slice::<record::Call<'_>>(line)
             .ok()
-            .filter(|call| is_among(calls::project_of(call), projects))
+            .filter(|call| is_wanted(calls::project_of(call)))
             .map(|call| {
                 Some(calls::render(&call, time))
                     .into_iter()
@@ -56,12 +61,7 @@ fn entries_of<T>(
             })
             .unwrap_or_default(),
         Kind::Entry => written::read(line)
-            .filter(|entry| {
-                entry
-                    .log_name()
-                    .and_then(project_of)
-                    .is_some_and(|project| is_among(project, projects))
-            })
+            .filter(|entry| entry.log_name().and_then(project_of).is_some_and(is_wanted))
             .map(|entry| Some(entry).into_iter().filter_map(each).collect())
             .unwrap_or_default(),
     }
@@ -72,7 +72,7 @@ fn is_among(project: &str, projects: &[String]) -> bool {
 }
 
 /// The project of a resource's name: `projects/P/…`, anywhere in it.
-fn project_of(resource: &str) -> Option<&str> {
+pub(crate) fn project_of(resource: &str) -> Option<&str> {
     let mut segments = resource.split('/');
     segments.find(|segment| *segment == "projects")?;
     segments.next().filter(|project| !project.is_empty())

@@ -1,6 +1,5 @@
 //! The ways a notice leaves the server, to real receivers.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
@@ -9,111 +8,12 @@ use binauthz_server::alert::channel::{
 };
 use binauthz_server::alert::series::Key;
 use binauthz_server::alert::{Incident, Notice};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use serde_json::json;
 
+use crate::receiver::{Does, Receiver, Request};
 use crate::support::{Desk, install_crypto_provider};
 
 const SECRET: &str = "hush";
-
-/// What a receiver does with a request.
-#[derive(Clone, Copy)]
-enum Does {
-    Answer(u16, &'static str),
-    Redirect,
-    Hang,
-    Flood(u16),
-}
-
-/// A receiver of HTTP requests that remembers them.
-struct Receiver {
-    url: String,
-    got: Arc<Mutex<Vec<Request>>>,
-}
-
-#[derive(Clone)]
-struct Request {
-    head: String,
-    body: Value,
-    text: String,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        let (_, value) = lines.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        Some(value)
-    }
-}
-
-impl Receiver {
-    async fn new(does: Does) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let got = Arc::new(Mutex::new(Vec::new()));
-        let (kept, own) = (Arc::clone(&got), url.clone());
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let request = read(&mut stream).await;
-                kept.lock().unwrap().push(request);
-                let _ = answer(&mut stream, does, &own).await;
-            }
-        });
-        Receiver { url, got }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.got.lock().unwrap().clone()
-    }
-}
-
-async fn read(stream: &mut tokio::net::TcpStream) -> Request {
-    let mut bytes = Vec::new();
-    loop {
-        let mut chunk = [0; 4096];
-        let count = stream.read(&mut chunk).await.unwrap();
-        bytes.extend_from_slice(&chunk[..count]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let request = Request {
-            head: head.to_owned(),
-            body: serde_json::from_str(body).unwrap_or_default(),
-            text: body.to_owned(),
-        };
-        let length: usize = request.header("content-length").unwrap().parse().unwrap();
-        if body.len() >= length {
-            return request;
-        }
-    }
-}
-
-async fn answer(stream: &mut tokio::net::TcpStream, does: Does, own: &str) -> std::io::Result<()> {
-    let head = match does {
-        Does::Answer(status, body) => {
-            let length = body.len();
-            format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-        }
-        Does::Redirect => {
-            format!("HTTP/1.1 307 X\r\nLocation: {own}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        }
-        Does::Hang => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            return Ok(());
-        }
-        Does::Flood(status) => format!("HTTP/1.1 {status} X\r\nContent-Length: 99999999999\r\n\r\n"),
-    };
-    stream.write_all(head.as_bytes()).await?;
-    if matches!(does, Does::Flood(_)) {
-        let block = vec![b'x'; 1 << 16];
-        loop {
-            stream.write_all(&block).await?;
-        }
-    }
-    Ok(())
-}
 
 fn notice(ended: Option<i64>) -> Notice {
     Notice {
@@ -122,6 +22,8 @@ fn notice(ended: Option<i64>) -> Notice {
             policy: "projects/p/alertPolicies/1".into(),
             condition: "projects/p/alertPolicies/1/conditions/1".into(),
             started: UnixTime::from_seconds(7),
+            renewed: UnixTime::from_seconds(7),
+            notified: UnixTime::from_seconds(7),
             ended: ended.map(UnixTime::from_seconds),
             metric_type: "m".into(),
             about: Key::default(),
@@ -133,6 +35,7 @@ fn notice(ended: Option<i64>) -> Notice {
         documentation: String::new(),
         user_labels: Vec::new(),
         channels: Vec::new(),
+        is_wanted: true,
     }
 }
 

@@ -113,6 +113,8 @@ async fn send(smtp: &Smtp) -> Result<(), SendError> {
             policy: "projects/p/alertPolicies/1".into(),
             condition: "projects/p/alertPolicies/1/conditions/1".into(),
             started: UnixTime::from_seconds(7),
+            renewed: UnixTime::from_seconds(7),
+            notified: UnixTime::from_seconds(7),
             ended: None,
             metric_type: "m".into(),
             about: Key::default(),
@@ -124,6 +126,7 @@ async fn send(smtp: &Smtp) -> Result<(), SendError> {
         documentation: String::new(),
         user_labels: Vec::new(),
         channels: Vec::new(),
+        is_wanted: true,
     };
     let message = Message {
         delivery: "d1",

@@ -75,6 +75,19 @@ impl Court {
         court
     }
 
+    /// The same, after the server was stopped and started again.
+    pub(crate) async fn restarted(self) -> Court {
+        let folder = self.desk.stop().await;
+        let flags = flags(folder.path());
+        let desk = Desk::with(folder, flags).await;
+        Court {
+            webhook: client(&desk, true),
+            desk,
+            key: self.key,
+            images: self.images,
+        }
+    }
+
     /// The attestor's resource with somebody else's key.
     pub(crate) fn attestor_of_another(&self) -> Value {
         let other = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();

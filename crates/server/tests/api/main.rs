@@ -2,6 +2,7 @@
 
 mod alert_channels;
 mod alert_mail;
+mod alerts;
 mod attestations;
 mod attestors;
 mod calls;
@@ -20,6 +21,7 @@ mod monitoring;
 mod notes;
 mod policies;
 mod projects;
+mod receiver;
 mod routes;
 mod services;
 mod start;

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::change::{ABSENT, Change, Commit, Committed};
 use crate::error::CommitError;
 use crate::rows::{AuditRow, Kind, MAX_AUDIT_DETAIL, MAX_DOCUMENT, NewResource, OccurrenceRow, TokenRow};
+use crate::sqlite::alerts;
 
 /// What every change of one commit shares.
 #[derive(Clone, Copy)]
@@ -71,6 +72,8 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
                 .prepare_cached("DELETE FROM sealed_key WHERE name = ?1")?
                 .execute([name])?,
         ),
+        Change::RetryDeadLetter { project, id } => alerts::retry(connection, (project, id), stamp.time),
+        Change::DeleteDeadLetter { project, id } => alerts::delete_dead_letter(connection, project, id),
         Change::InsertToken(row) => insert_token(connection, row),
         Change::RevokeToken { id } => {
             let mut statement = connection
@@ -80,7 +83,7 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
     }
 }
 
-fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
+pub(crate) fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
     let length = document.len();
     if length <= limit {
         return Ok(());
@@ -92,7 +95,7 @@ fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitEr
     })
 }
 
-fn exactly_one(name: &str, rows: usize) -> Result<(), CommitError> {
+pub(crate) fn exactly_one(name: &str, rows: usize) -> Result<(), CommitError> {
     if rows == 1 {
         Ok(())
     } else {

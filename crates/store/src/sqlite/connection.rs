@@ -26,7 +26,7 @@ const READER_CACHE_KIB: i64 = 8 << 10;
 const READER_MAP_BYTES: i64 = 32 << 20;
 /// Another process (a backup, a person with the sqlite3 shell) may hold the lock this long.
 const BUSY: Duration = Duration::from_secs(5);
-/// Distinct statements of this crate are fewer than 40: none is ever prepared twice.
+/// Distinct statements of this crate are fewer than 60: none is ever prepared twice.
 const STATEMENTS: usize = 64;
 
 /// Makes the file readable by its owner alone before SQLite sees it. The `-wal` and `-shm` files take over its mode.

@@ -12,6 +12,7 @@ const APPLICATION_ID: i32 = 0x4241_5a31;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_newest_occurrences.sql"),
+    include_str!("../../migrations/0003_alerts.sql"),
 ];
 
 const REGISTER: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

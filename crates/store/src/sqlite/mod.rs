@@ -1,5 +1,6 @@
 //! The SQLite engine: how a connection is made, how the schema grows, how rows are read and written.
 
+pub(crate) mod alerts;
 pub(crate) mod apply;
 pub(crate) mod connection;
 pub(crate) mod migrations;

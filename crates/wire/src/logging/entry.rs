@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use binauthz_core::time::UnixTime;
 
 use super::fields::{ENTRY, Field, Kind};
-use super::node::{Node, Severity};
+use super::node::{Node, Severity, Veil};
 
 /// One log entry, whole or partly veiled.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +46,13 @@ impl<'a> Entry<'a> {
     #[must_use]
     pub fn received(self, time: UnixTime) -> Entry<'a> {
         self.with("receiveTimestamp", Node::Time(time))
+    }
+
+    /// With times that are not at hand.
+    #[must_use]
+    pub fn undated(self) -> Entry<'a> {
+        self.with("timestamp", Veil::anything().into())
+            .with("receiveTimestamp", Veil::anything().into())
     }
 
     /// With how bad it is.

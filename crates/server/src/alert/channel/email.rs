@@ -144,6 +144,8 @@ mod tests {
                 policy: "projects/p/alertPolicies/1".into(),
                 condition: "c".into(),
                 started: UnixTime::from_seconds(7),
+                renewed: UnixTime::from_seconds(7),
+                notified: UnixTime::from_seconds(7),
                 ended: None,
                 metric_type: "m".into(),
                 about: Key::default(),
@@ -155,6 +157,7 @@ mod tests {
             documentation: "d\n.\nQUIT".into(),
             user_labels: Vec::new(),
             channels: Vec::new(),
+            is_wanted: true,
         };
         let message = Message {
             delivery: "d1\r\nBcc: x@y",

@@ -71,7 +71,7 @@ fn entry(text: &str, project: &str, location: &str, seconds: i64) -> Entry<'stat
 
 /// What an entry at this second, and the end of the second, have to tell.
 fn seen(engine: &mut Engine, entry: &Entry<'_>, second: i64) -> Vec<Notice> {
-    let mut notices = engine.observe(entry, at(second));
+    let mut notices = engine.observe(entry, (at(second), at(second)));
     notices.extend(engine.tick(at(second)));
     notices
 }
@@ -83,10 +83,10 @@ fn played(engine: &mut Engine, entries: &[(&str, i64)], until: i64) -> Vec<(i64,
     for second in 0..=until {
         let mut notices = Vec::new();
         for (text, _) in entries.iter().filter(|(_, when)| *when == second) {
-            notices.extend(engine.observe(&entry(text, "p", "x", second), at(second)));
+            notices.extend(engine.observe(&entry(text, "p", "x", second), (at(second), at(second))));
         }
         notices.extend(engine.tick(at(second)));
-        for notice in notices {
+        for notice in notices.into_iter().filter(|notice| notice.is_wanted) {
             let id = notice.incident.id.clone();
             let sign = match notice.incident.state() {
                 State::Closed => "-",
@@ -263,7 +263,7 @@ fn a_jump_of_the_clock_neither_begins_nor_ends_anything() {
             _ => {}
         }
         assert_eq!(
-            engine.observe(&entry("blocked", "p", "x", clock), at(clock)),
+            engine.observe(&entry("blocked", "p", "x", clock), (at(clock), at(clock))),
             [],
             "minute {minute}"
         );
@@ -275,7 +275,7 @@ fn a_jump_of_the_clock_neither_begins_nor_ends_anything() {
     // Three in a minute are, over a jump, too.
     for jump in [0, 86_400, -86_400] {
         clock += jump;
-        engine.observe(&entry("blocked", "p", "x", clock), at(clock));
+        engine.observe(&entry("blocked", "p", "x", clock), (at(clock), at(clock)));
     }
     clock += 1;
     assert_eq!(engine.tick(at(clock)).len(), 1);
@@ -290,7 +290,7 @@ fn entries_of_the_past_are_seen_as_they_were() {
     // Between the two it did not hold, although nobody asked then.
     for second in [100, 900] {
         assert_eq!(
-            engine.observe(&entry("blocked", "p", "x", second), at(5_000)),
+            engine.observe(&entry("blocked", "p", "x", second), (at(second), at(5_000))),
             [],
             "{second}"
         );
@@ -331,11 +331,107 @@ fn open_incidents_are_taken_up() {
     next.watch(vec![policy], at(5));
     let mut strange = open[0].clone();
     strange.condition = "gone".into();
-    next.take_up([open.clone(), vec![strange]].concat(), at(5));
+    let strays = next.take_up([open.clone(), vec![strange.clone()]].concat(), (at(5), at(5)));
+    assert_eq!(strays, [strange]);
     assert_eq!(next.open().cloned().collect::<Vec<_>>(), open);
     // Nothing is counted any more, so it ends, once.
     let ended = next.tick(at(6));
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0].incident.id, open[0].id);
     assert_eq!(next.tick(at(7)), []);
+}
+
+/// An engine that goes on where another ended: what that one saw is recalled, and its open incidents are taken up.
+fn gone_on(
+    policy: &Watched,
+    entries: &[(&str, i64)],
+    open: Vec<Incident>,
+    (cursor, now): (i64, i64),
+) -> Engine {
+    let mut next = engine();
+    next.watch(vec![policy.clone()], at(cursor));
+    for (text, second) in entries {
+        next.recall(&entry(text, "p", "x", *second), (at(*second), at(now)));
+    }
+    assert_eq!(next.take_up(open, (at(cursor), at(now))), []);
+    next
+}
+
+#[test]
+fn what_was_seen_before_counts_and_is_not_told_again() {
+    let policy = watched(&json!([above("m", 2)]), json!({}));
+    let mut next = gone_on(
+        &policy,
+        &[("blocked", 10), ("blocked", 20)],
+        Vec::new(),
+        (25, 100_000),
+    );
+    // What came while nobody watched is seen as it came: the third one within a minute, hours ago.
+    let third = next.observe(&entry("blocked", "p", "x", 60), (at(60), at(100_000)));
+    assert_eq!(third.len(), 1);
+    assert_eq!(third[0].incident.started, at(60));
+    let mut next = gone_on(
+        &policy,
+        &[("blocked", 10), ("blocked", 20)],
+        Vec::new(),
+        (25, 100_000),
+    );
+    let late = next.observe(&entry("blocked", "p", "x", 75), (at(75), at(100_000)));
+    assert_eq!(late, []);
+}
+
+#[test]
+fn since_when_it_has_been_so_is_recalled() {
+    let mut condition = above("m", 0);
+    condition["conditionThreshold"]["duration"] = json!("120s");
+    let policy = watched(&json!([condition]), json!({}));
+    let entries = [("blocked", 10), ("blocked", 60), ("blocked", 110)];
+    let mut next = gone_on(&policy, &entries, Vec::new(), (111, 100_000));
+    assert!(next.look_back() >= 180_000_000);
+    let told = next.observe(&entry("blocked", "p", "x", 131), (at(131), at(100_000)));
+    assert_eq!(told.len(), 1);
+    let mut fresh = gone_on(&policy, &[], Vec::new(), (111, 100_000));
+    let told = fresh.observe(&entry("blocked", "p", "x", 131), (at(131), at(100_000)));
+    assert_eq!(told, []);
+}
+
+#[test]
+fn a_silence_that_was_told_goes_on_after_a_restart() {
+    let filter = "metric.type=\"logging.googleapis.com/user/m\"";
+    let silence = json!([{ "conditionAbsent": { "filter": filter, "duration": "120s" } }]);
+    let policy = watched(&silence, json!({}));
+    let mut engine = engine();
+    engine.watch(vec![policy.clone()], at(0));
+    assert_eq!(
+        played(&mut engine, &[("blocked", 1)], 200),
+        expected(&[(180, "+i1")])
+    );
+    let open: Vec<Incident> = engine.open().cloned().collect();
+    let mut next = gone_on(&policy, &[], open, (90_000, 100_000));
+    assert_eq!(next.tick(at(100_000)), []);
+    assert_eq!(next.open().count(), 1);
+    let ended = seen(&mut next, &entry("blocked", "p", "x", 100_001), 100_001);
+    assert_eq!(ended[0].incident.state(), State::Closed);
+}
+
+#[test]
+fn how_often_is_told_and_when_it_ends_by_itself_outlives_a_restart() {
+    let policy = on_logs(json!({ "autoClose": "1800s" }));
+    let mut engine = engine();
+    engine.watch(vec![policy.clone()], at(0));
+    assert_eq!(
+        played(&mut engine, &[("blocked", 1), ("blocked", 200)], 210),
+        expected(&[(1, "+i1")])
+    );
+    let open: Vec<Incident> = engine.open().cloned().collect();
+    assert_eq!((open[0].renewed, open[0].notified), (at(200), at(1)));
+    let see = |next: &mut Engine, second: i64| {
+        next.observe(&entry("blocked", "p", "x", second), (at(second), at(second)))
+            .len()
+    };
+    let mut next = gone_on(&policy, &[], open.clone(), (210, 250));
+    assert_eq!((see(&mut next, 300), see(&mut next, 301)), (0, 1));
+    let mut next = gone_on(&policy, &[], open, (210, 1_990));
+    assert_eq!(next.tick(at(1_999)), []);
+    assert_eq!(next.tick(at(2_000))[0].incident.state(), State::Closed);
 }

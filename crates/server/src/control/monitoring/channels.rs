@@ -1,5 +1,7 @@
 //! Notification channels. Their secrets are sealed apart from the document.
 
+use std::time::Instant;
+
 use binauthz_keyring::MasterKey;
 use binauthz_store::{Change, Kind, NewResource};
 use binauthz_wire::field_mask::FieldMask;
@@ -10,7 +12,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Listing, Record, all, by_caller, document, name_of, new_id, policies, require_room, stored};
-use crate::alert::channel::Message;
+use crate::alert::channel::{Message, SendError};
+use crate::alert::kept::{self, Secrets, Unusable};
 use crate::alert::series::Key;
 use crate::alert::{self, Incident, Notice};
 use crate::app::App;
@@ -25,8 +28,6 @@ struct Stored {
     record: Record,
     channel: NotificationChannel,
 }
-
-type Secrets = Vec<(String, String)>;
 
 fn parse(mut record: Record) -> Result<Stored, ApiError> {
     let content = std::mem::replace(&mut record.content, binauthz_wire::json::Value::Null);
@@ -114,16 +115,12 @@ fn sealed(
 
 /// The secrets that are kept for a channel; none if there are none.
 async fn opened(app: &App, name: &str) -> Result<Secrets, ApiError> {
-    let Some(sealed) = app.store.sealed_key(name).await? else {
-        return Ok(Secrets::new());
-    };
-    let clear = app
-        .master_key
-        .open_secret(name, &sealed)
-        .map_err(|error| ApiError::failed_precondition(format!("the secrets of `{name}`: {error}")))?;
-    serde_json::from_slice(&clear).map_err(|_| {
-        ApiError::failed_precondition(format!("the secrets of `{name}` are not in a known format"))
-    })
+    kept::secrets(&app.store, &app.master_key, name)
+        .await
+        .map_err(|why| match why {
+            Unusable::Store(why) => why.into(),
+            why => ApiError::failed_precondition(why.to_string()),
+        })
 }
 
 pub(super) async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
@@ -215,9 +212,35 @@ async fn forgotten(app: &App, name: &str) -> Result<Option<Change>, ApiError> {
 /// Sends a notice that says that it is a test. There is no code in it: whoever sees it arrive knows that the channel works.
 pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = name_of(&call, "notificationChannels", "channel")?;
-    let Stored { mut channel, .. } = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    match send_test(app, &mut call, &name).await? {
+        Ok(()) => Ok(Reply::empty()),
+        Err(why) => Err(ApiError::failed_precondition(format!(
+            "`{name}` did not take the test notice: {why}"
+        ))),
+    }
+}
+
+/// The same, and says what happened: also that it was not taken is an answer.
+pub(in crate::control) async fn verify(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let name = name_of(&call, "notificationChannels", "channel")?;
+    let begun = Instant::now();
+    let outcome = send_test(app, &mut call, &name).await?;
+    let mut reply = json!({
+        "name": name,
+        "delivered": outcome.is_ok(),
+        "durationMillis": u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    if let Err(why) = outcome {
+        reply["reason"] = json!(why.to_string());
+        reply["again"] = json!(matches!(why, SendError::Later(_)));
+    }
+    Ok(Reply::json(reply))
+}
+
+async fn send_test(app: &App, call: &mut Call, name: &str) -> Result<Result<(), SendError>, ApiError> {
+    let Stored { mut channel, .. } = parse(stored(app, Kind::NotificationChannel, name).await?)?;
     call.body_object()?.finish()?;
-    channel.reveal_secrets(&opened(app, &name).await?)?;
+    channel.reveal_secrets(&opened(app, name).await?)?;
     require_way(app, &channel)?;
     let Some(way) = alert::channel::of(&channel, &app.poster) else {
         let kind = channel.kind.kind;
@@ -225,18 +248,13 @@ pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             "`{name}`: notices cannot be sent by `{kind}` yet"
         )));
     };
-    let notice = test_notice(&call, &name)?;
+    let notice = test_notice(call, name)?;
     let message = Message {
         delivery: &call.request_id,
         now: call.now,
         notice: &notice,
     };
-    match way.send(&message).await {
-        Ok(()) => Ok(Reply::empty()),
-        Err(why) => Err(ApiError::failed_precondition(format!(
-            "`{name}` did not take the test notice: {why}"
-        ))),
-    }
+    Ok(way.send(&message).await)
 }
 
 fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
@@ -245,6 +263,8 @@ fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
         policy: String::new(),
         condition: String::new(),
         started: call.now,
+        renewed: call.now,
+        notified: call.now,
         ended: Some(call.now),
         metric_type: String::new(),
         about: Key::default(),
@@ -261,6 +281,7 @@ fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
         documentation: String::new(),
         user_labels: Vec::new(),
         channels: vec![name.to_owned()],
+        is_wanted: true,
     })
 }
 

@@ -1,12 +1,13 @@
 //! Alert policies.
 
-use binauthz_store::{Change, Kind, NewResource};
+use binauthz_store::{ABSENT, Change, Kind, NewResource, Resource};
 use binauthz_wire::field_mask::FieldMask;
 use binauthz_wire::monitoring::policy::{
     AlertPolicy, FIELDS, read_policy, write_policy, write_stored_policy,
 };
 
 use super::{Listing, Record, by_caller, document, name_of, new_id, require_room, stored};
+use crate::alert::shipped;
 use crate::app::App;
 use crate::control::call::{Call, Reply};
 use crate::control::error::ApiError;
@@ -133,8 +134,46 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
     )))
 }
 
+/// A policy that every project has from the start, as if it were stored.
+pub(super) fn shipped(name: &str, policy: &AlertPolicy) -> Resource {
+    Resource {
+        kind: Kind::AlertPolicy,
+        name: name.to_owned(),
+        parent: parent_of(name),
+        document: document(&write_stored_policy(policy), shipped::MAKER, shipped::MAKER),
+        revision: ABSENT,
+        created: 0,
+        updated: 0,
+    }
+}
+
+fn parent_of(name: &str) -> String {
+    let (parent, _) = name.split_once("/alertPolicies/").unwrap_or_default();
+    parent.to_owned()
+}
+
+/// Whether the row says of a policy that every project has from the start that it is not wanted here any more.
+pub(super) fn is_deleted(row: &Resource) -> bool {
+    row.kind == Kind::AlertPolicy && row.document == DELETED
+}
+
+/// What is stored in place of such a policy.
+const DELETED: &str = r#"{"content":null,"createdBy":"","updatedBy":""}"#;
+
 /// The change from a stored policy to another.
 pub(super) fn replacement(record: &Record, policy: &AlertPolicy, updated_by: &str) -> Change {
+    if record.row.revision == ABSENT {
+        let resource = NewResource {
+            kind: Kind::AlertPolicy,
+            name: record.row.name.clone(),
+            parent: record.row.parent.clone(),
+            document: document(&write_stored_policy(policy), &record.created_by, updated_by),
+        };
+        return Change::Put {
+            resource,
+            expect: Some(ABSENT),
+        };
+    }
     Change::Replace {
         kind: Kind::AlertPolicy,
         name: record.row.name.clone(),
@@ -144,10 +183,26 @@ pub(super) fn replacement(record: &Record, policy: &AlertPolicy, updated_by: &st
 }
 
 pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let delete = Change::Delete {
-        kind: Kind::AlertPolicy,
-        name: name_of(&call, "alertPolicies", "policy")?,
-        expect: None,
+    let name = name_of(&call, "alertPolicies", "policy")?;
+    let delete = if shipped::named(&name).is_some() {
+        let record = stored(app, Kind::AlertPolicy, &name).await?;
+        let resource = NewResource {
+            kind: Kind::AlertPolicy,
+            parent: parent_of(&name),
+            name,
+            document: DELETED.to_owned(),
+        };
+        // Otherwise it would be there again.
+        Change::Put {
+            resource,
+            expect: Some(record.row.revision),
+        }
+    } else {
+        Change::Delete {
+            kind: Kind::AlertPolicy,
+            name,
+            expect: None,
+        }
     };
     call.commit(app, vec![delete]).await?;
     Ok(Reply::empty())

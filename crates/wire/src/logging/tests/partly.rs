@@ -81,6 +81,20 @@ fn what_is_known_settles_what_it_can() {
     }
 }
 
+#[test]
+fn without_a_date_no_question_of_time_is_settled() {
+    let undated = shape().undated();
+    for text in [
+        "timestamp>=\"2020-01-01\"",
+        "NOT timestamp>\"2020-01-01\"",
+        "receiveTimestamp<\"2020-01-01\"",
+    ] {
+        assert_eq!(query(text).test_partly(&undated), Truth::Unknown, "{text}");
+        assert_ne!(query(text).test_partly(&shape()), Truth::Unknown, "{text}");
+    }
+    assert_eq!(query("severity=ERROR").test_partly(&undated), Truth::True);
+}
+
 /// A letter at the end of a fragment may be half of another one.
 #[test]
 fn the_end_of_a_fragment_is_not_taken_for_granted() {
