@@ -156,6 +156,7 @@ pub(crate) async fn attest(server: &Server, signer: &Signer, numbers: std::ops::
     Ok(())
 }
 
+/// The management API.
 pub(crate) struct Api {
     client: reqwest::Client,
     url: String,
@@ -172,7 +173,7 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<()> {
-        self.ask(method, path, Some(body)).await.map(|_| ())
+        self.ask(method, path, Some(body)).await.map(drop)
     }
 
     /// The answer to a call that goes well.

@@ -5,6 +5,7 @@
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
@@ -26,6 +27,7 @@ mod inputs;
 mod instructions;
 mod load;
 mod process;
+mod query;
 mod start;
 
 use std::path::PathBuf;
@@ -49,11 +51,16 @@ fn main() -> ExitCode {
         ["cold"] => run(cold::measure()),
         ["alert-delay"] => run(alert_delay::measure()),
         ["start"] => run(start::measure()),
+        ["query"] => run(query::measure(query::ENTRIES)),
+        ["query", entries] => match entries.parse() {
+            Ok(entries) => run(query::measure(entries)),
+            Err(_) => Err("expected a number of verdicts after `query`".into()),
+        },
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, alert-delay, cold, start, instructions".into()),
+        _ => Err("expected one of: admission, alert-delay, cold, start, query, instructions".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ Environment: API (base URL), TOKEN, TRANSPORT (http, grpc, grpc-insecure).
 """
 
 import os
+import threading
 from datetime import datetime, timedelta, timezone
 
 import grpc
@@ -12,6 +13,7 @@ from google.api_core.exceptions import InvalidArgument, NotFound
 from google.cloud import logging_v2
 from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 from google.cloud.logging_v2.services.metrics_service_v2 import MetricsServiceV2Client
+from google.cloud.logging_v2.types import TailLogEntriesRequest
 from google.oauth2.credentials import Credentials
 
 API, TOKEN, TRANSPORT = (os.environ[name] for name in ("API", "TOKEN", "TRANSPORT"))
@@ -22,12 +24,14 @@ protoPayload.request.metadata.annotations."alpha.image-policy.k8s.io/break-glass
 """
 
 
-class WithToken(grpc.UnaryUnaryClientInterceptor):
+class WithToken(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
     """On a channel without TLS the libraries send no credential."""
 
     def intercept_unary_unary(self, continuation, details, request):
         metadata = [*(details.metadata or []), ("authorization", "Bearer " + TOKEN)]
         return continuation(details._replace(metadata=metadata), request)
+
+    intercept_stream_stream = intercept_unary_unary
 
 
 def transport_of(kind):
@@ -87,6 +91,38 @@ def over_grpc():
         raise AssertionError("should be gone")
     except NotFound:
         pass
+    tail(client)
+
+
+def tail(client):
+    """Follows what this program writes itself."""
+    request = {"resource_names": ["projects/demo"], "filter": 'textPayload:"followed"', "buffer_window": "1s"}
+    log, resource = "projects/demo/logs/mine", {"type": "global"}
+
+    def write():
+        for number in range(3):
+            entry = {"log_name": log, "resource": resource, "text_payload": f"followed {number}"}
+            client.write_log_entries(entries=[entry])
+
+    # The library gives the stream back when the first message is there.
+    writer = threading.Timer(3, write)
+    writer.start()
+    responses = client.tail_log_entries(requests=iter([TailLogEntriesRequest(request)]), timeout=60)
+    texts = []
+    for response in responses:
+        assert not response.suppression_info, response
+        texts += [entry.text_payload for entry in response.entries]
+        if len(texts) >= 3:
+            break
+    assert texts == ["followed 0", "followed 1", "followed 2"], texts
+    responses.cancel()
+    writer.join()
+    try:
+        bad = iter([TailLogEntriesRequest({"resource_names": ["projects/demo"], "filter": "severity>=EROR"})])
+        next(iter(client.tail_log_entries(requests=bad, timeout=60)))
+        raise AssertionError("should have been refused")
+    except InvalidArgument as error:
+        assert "column 11" in str(error), error
 
 
 over_http() if TRANSPORT == "http" else over_grpc()

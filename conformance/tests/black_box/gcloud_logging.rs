@@ -1,7 +1,10 @@
-//! `gcloud logging`: the tutorial's filters find what was decided, and its metrics are kept.
+//! `gcloud logging`: the tutorial's filters find what was decided, and its metrics count.
+
+use std::time::Duration;
 
 use binauthz_conformance::desk::IMAGES;
-use binauthz_conformance::{Desk, review};
+use binauthz_conformance::server::poll_until;
+use binauthz_conformance::{Desk, review, tools};
 use serde_json::{Value, json};
 
 use crate::story;
@@ -145,5 +148,81 @@ fn metrics_are_made_changed_and_deleted() {
     assert_eq!(
         desk.ok("gcloud logging metrics list --format=json").json(),
         json!([])
+    );
+}
+
+/// gcloud follows over gRPC, always over TLS, with the grpcio of the Python it runs on.
+#[test]
+fn entries_are_followed_as_they_come() {
+    let Some(mut desk) = Desk::secure(&["gcloud", "python-clients"]) else {
+        return;
+    };
+    let python = tools::python().map_or_else(String::new, |path| path.display().to_string());
+    let authority = desk.server.webhook_ca().display().to_string();
+    desk.shell.set("CLOUDSDK_PYTHON", python);
+    desk.shell.set("CLOUDSDK_PYTHON_SITEPACKAGES", "1");
+    desk.shell.set("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", authority);
+    desk.shell.set("PYTHONUNBUFFERED", "1");
+    desk.ok(
+        "gcloud alpha logging tail 'textPayload:\"followed\"' --buffer-window=1s --format='value(textPayload)' \
+             > followed.txt 2> notes.txt &
+         echo $! > tail.pid
+         until grep -q Initializing notes.txt; do sleep 0.2; done",
+    );
+    // It says so before it has connected: what is written meanwhile is not followed.
+    desk.ok("for try in $(seq 60); do
+           gcloud logging write mine \"followed $try\" > written.txt 2>&1 || { cat written.txt; exit 1; }
+           grep -q followed followed.txt && break
+         done
+         kill $(cat tail.pid)
+         cat notes.txt followed.txt")
+        .says(&["Initializing tail session", "followed "]);
+    desk.sh("timeout 60 gcloud alpha logging tail 'severity>=EROR'")
+        .ok()
+        .says(&["Invalid argument", "column 11"]);
+}
+
+/// What is counted of a metric, once there is as much as expected.
+fn counted(desk: &Desk, name: &str, expected: i64) -> Option<i64> {
+    let path = format!(
+        "/v3/projects/demo/timeSeries?filter=metric.type%3D%22logging.googleapis.com%2Fuser%2F{name}%22\
+         &interval.startTime=2026-01-01T00:00:00Z&interval.endTime=2099-01-01T00:00:00Z\
+         &aggregation.alignmentPeriod=86400s&aggregation.perSeriesAligner=ALIGN_SUM\
+         &aggregation.crossSeriesReducer=REDUCE_SUM"
+    );
+    poll_until(Duration::from_secs(30), || {
+        let answer = desk.api("GET", &path, None).ok();
+        let value = answer["timeSeries"][0]["points"][0]["value"]["int64Value"].as_str()?;
+        value.parse().ok().filter(|count| *count >= expected)
+    })
+}
+
+#[test]
+fn the_tutorials_metric_counts_what_was_blocked() {
+    let Some(desk) = guarded() else { return };
+    desk.ok(
+        "gcloud logging metrics create binauthz-blocked-deployments \
+         --description='Count of deployments blocked by Binary Authorization' \
+         --log-filter='resource.type=\"k8s_cluster\" protoPayload.response.status.message:\"denied by attestor\"'",
+    );
+    let image = format!("{IMAGES}/unattested-image:latest");
+    for _ in 0..2 {
+        desk.admit(&review::pod("test-unsigned", &image)).denied(&[]);
+    }
+    assert_eq!(counted(&desk, "binauthz-blocked-deployments", 2), Some(2));
+    // Sizes make a distribution.
+    desk.write(
+        "sizes.yaml",
+        "filter: logName:app\nvalueExtractor: EXTRACT(jsonPayload.size)\n\
+         metricDescriptor: {metricKind: DELTA, valueType: DISTRIBUTION}\n\
+         bucketOptions: {linearBuckets: {numFiniteBuckets: 4, width: 10, offset: 0}}\n",
+    );
+    desk.ok("gcloud logging metrics create sizes --config-from-file=sizes.yaml");
+    let described = desk
+        .ok("gcloud logging metrics describe sizes --format=json")
+        .json();
+    assert_eq!(
+        described["metricDescriptor"]["valueType"], "DISTRIBUTION",
+        "{described:#}"
     );
 }

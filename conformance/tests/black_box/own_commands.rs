@@ -191,3 +191,60 @@ fn notification_channels() {
     desk.sh(&format!("{create} --label=url")).refused(&["KEY=VALUE"]);
     desk.sh(create).refused(&["labels", "is required"]);
 }
+
+#[test]
+fn verdicts_are_followed_in_a_terminal() {
+    let Some(mut desk) = Desk::with(&[]) else {
+        return;
+    };
+    ready(&mut desk);
+    let image = format!("{IMAGES}/myservice:v1");
+    desk.admit(&review::pod("before", &image)).denied(&[]);
+    desk.ok("bash -c '
+               binauthz logs tail --verdict=deny --since=1h > followed.txt 2> notes.txt & echo $! > tail.pid
+               wait $!; echo $? > status.txt
+             ' > /dev/null 2>&1 &
+             until grep -q default/Pod/before followed.txt; do sleep 0.1; done");
+    desk.admit(&review::pod("after\u{1b}[2J", &image));
+    desk.admit(&review::pod("after", &image)).denied(&[]);
+    desk.ok("until grep -q default/Pod/after followed.txt; do sleep 0.1; done
+             kill -INT $(cat tail.pid)
+             until grep -q . status.txt; do sleep 0.1; done
+             cat status.txt followed.txt")
+        .says(&[
+            "0\n",
+            "DENY         default/Pod/before  myservice:v1  NOT_PINNED: ",
+        ])
+        .never_says("\u{1b}");
+    desk.ok("test $(grep -c default/Pod/before followed.txt) = 1");
+    desk.sh("binauthz logs tail --filter='severity>=EROR'")
+        .refused(&["column 11"]);
+}
+
+#[test]
+fn who_broke_the_glass_is_reported() {
+    let Some(mut desk) = Desk::with(&[]) else {
+        return;
+    };
+    ready(&mut desk);
+    let image = format!("{IMAGES}/hotfix:latest");
+    let why = serde_json::json!({"alpha.image-policy.k8s.io/break-glass": "INC-1234 | now"});
+    for _ in 0..2 {
+        desk.admit(&review::deployment("emergency-fix", &image, &why))
+            .admitted();
+    }
+    desk.ok("binauthz break-glass report").says(&[
+        "LAST",
+        "COUNT",
+        "emergency-fix",
+        "hotfix:latest",
+        "INC-1234 | now",
+        "NOT_PINNED",
+        "unknown",
+        "2 times since",
+    ]);
+    desk.ok("binauthz break-glass report --since=1h --format=markdown")
+        .says(&["| LAST | COUNT |", "INC-1234 \\| now", "NOT\\_PINNED"]);
+    let report = desk.ok("binauthz break-glass report --format=json").json();
+    assert_eq!(report["uses"][0]["stillViolating"], "yes", "{report:#}");
+}

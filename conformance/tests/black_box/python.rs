@@ -53,6 +53,39 @@ fn log_entries_over_grpc_without_tls() {
     }
 }
 
+#[test]
+fn monitoring_over_grpc() {
+    if let Some(desk) = Desk::secure(CLIENTS) {
+        prepare(&desk);
+        monitoring(&desk, "grpc");
+    }
+}
+
+#[test]
+fn monitoring_over_grpc_without_tls() {
+    if let Some(desk) = prepared(CLIENTS) {
+        monitoring(&desk, "grpc-insecure");
+    }
+}
+
+/// The program makes the metric, waits until the file tells that something was denied, and asks for the count.
+fn monitoring(desk: &Desk, transport: &str) {
+    let image = format!("{IMAGES}/hotfix:latest");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/monitoring.py");
+    let shell = python(desk, script, transport);
+    shell
+        .run("\"$PYTHON\" \"$SCRIPT\" define")
+        .ok()
+        .says(&["defined"]);
+    for _ in 0..3 {
+        desk.admit(&review::pod("p", &image)).denied(&[]);
+    }
+    shell
+        .run("\"$PYTHON\" \"$SCRIPT\" read")
+        .ok()
+        .says(&["counted 3"]);
+}
+
 fn log_entries(desk: &Desk, transport: &str) {
     let image = format!("{IMAGES}/hotfix:latest");
     let why = json!({"alpha.image-policy.k8s.io/break-glass": "Emergency fix for incident INC-1234"});

@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, channels, clusters, completion, credentials, decide, environment,
-        images, incidents, keyrings, keys, locations, logs, notes, payload, policy, projects, services,
-        snapshot, tokens,
+        attestations, attestors, audit, break_glass, channels, clusters, completion, credentials, decide,
+        environment, images, incidents, keyrings, keys, locations, logs, notes, payload, policy, projects,
+        services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -104,7 +104,7 @@ pub struct GlobalFlags {
     /// Ask nothing; as gcloud's flag, though this program never asks
     #[arg(long, short = 'q', global = true, help_heading = "Global flags")]
     pub quiet: bool,
-    /// json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …) or none
+    /// json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …), markdown or none
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global flags")]
     pub format: Option<Format>,
 }
@@ -187,7 +187,7 @@ pub enum Command {
     /// Verdicts that were given
     #[command(
         subcommand,
-        after_help = "Examples:\n  binauthz logs list --verdict=deny --since=24h\n  binauthz logs audit --limit=20"
+        after_help = "Examples:\n  binauthz logs list --verdict=deny --since=24h\n  binauthz logs tail\n  binauthz logs audit --limit=20"
     )]
     Logs(logs::Command),
     /// The verdict log as files: verify it, export it
@@ -196,6 +196,12 @@ pub enum Command {
         after_help = "Examples:\n  binauthz audit verify data/journal\n  binauthz audit export data/journal --as=cef"
     )]
     Audit(audit::Command),
+    /// The emergency door: who went through it
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz break-glass report --since=7d"
+    )]
+    BreakGlass(break_glass::Command),
     /// API tokens
     #[command(
         subcommand,
@@ -395,6 +401,10 @@ mod tests {
         "keys versions get-public-key 1 --key=k --keyring=r --location=global --public-key-format=der -q",
         "locations list",
         "logs list --limit 5",
+        "logs tail",
+        "logs tail --filter severity=ERROR --effect=break-glass --namespace=prod --since=1h --format=json",
+        "break-glass report --since 7d --format markdown",
+        "break-glass report",
         "logs list --verdict=deny --namespace=prod --image=app --since=24h --effect=dry-run --reason=NOT_PINNED",
         "incidents list --state=open --limit=5",
         "incidents describe 0198",
@@ -447,6 +457,10 @@ mod tests {
         "channels dead-letters retry",
         "logs list --verdict=maybe",
         "logs list --since=yesterday",
+        "logs tail --effect=never",
+        "logs tail --limit=5",
+        "break-glass",
+        "break-glass report --since=monday",
         "decide",
         "completion tcsh",
     ];

@@ -1,5 +1,8 @@
 //! The collaborators of the server, built once.
 
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
+
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
@@ -12,6 +15,9 @@ use crate::alert::channel::Poster;
 use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
+use crate::counting::LogMetrics;
+use crate::listen::Certificates;
+use crate::logs::Index;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::Tracer;
@@ -23,6 +29,9 @@ pub(crate) const ADMISSIONS: usize = 8_000;
 /// Bytes of webhook bodies held at once. One has at most 7 MiB, but 1 000 connections of 128 streams each could send one;
 /// what is read of a body points into it, so this bounds both. A usual review has 10 KB: 26 000 fit.
 pub(crate) const BODIES: usize = 256 << 20;
+
+/// Sessions that follow log entries at once.
+pub(crate) const TAILS: usize = 20;
 
 /// Everything a handler may use.
 pub(crate) struct App {
@@ -36,13 +45,20 @@ pub(crate) struct App {
     pub(crate) journal: Journal,
     /// What others wrote as log entries.
     pub(crate) entries: Journal,
+    /// Over the journal of verdicts, and over that of written entries.
+    pub(crate) indexes: [Arc<Index>; 2],
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
+    pub(crate) log_metrics: LogMetrics,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,
+    /// When the journal last had every audit row, in microseconds; 0 before that.
+    pub(crate) calls_recorded: AtomicI64,
+    /// What is served with, once something is.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
     pub(crate) attestor_writes: Mutex<()>,
     /// Sends notices.
@@ -52,6 +68,8 @@ pub(crate) struct App {
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
     pub(crate) alert_writes: Mutex<()>,
+    /// Places for those who follow log entries; closed when the server is to stop.
+    pub(crate) tails: Arc<Semaphore>,
     pub(crate) generations: Semaphore,
     pub(crate) admissions: Semaphore,
     pub(crate) bodies: Semaphore,

@@ -1,7 +1,9 @@
-//! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers and no names.
+//! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers; of
+//! names only those of projects and of their log-based metrics, which were chosen to be counted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
 
 use binauthz_store::Kind;
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
+use crate::logs::Journals;
 use crate::metrics::Text;
 
 /// How long `/metrics` waits for the store. Prometheus gives up after 10 s, and the other numbers need no store.
@@ -59,6 +62,7 @@ async fn metrics(app: &App) -> String {
     decisions(app, &mut text);
     app.control_counters.write(&mut text);
     app.alerts.counters.write(&mut text, (app.clock)());
+    app.log_metrics.write(&mut text);
     text.family(
         "binauthz_cached_evidence",
         "gauge",
@@ -81,6 +85,18 @@ async fn metrics(app: &App) -> String {
         u8::from(app.journal.is_broken()),
     );
     traces(app, &mut text);
+    let journals = Journals::of(app);
+    let missing = tokio::task::spawn_blocking(move || journals.missing()).await;
+    // Else no sample: 0 would say that everything has its place in the index.
+    if let Ok(Ok(bytes)) = missing {
+        text.single(
+            "binauthz_log_unindexed_bytes",
+            "gauge",
+            "Bytes of log records that queries have to read because the index does not have them yet",
+            bytes,
+        );
+    }
+    times(app, &mut text);
     let state = "binauthz_enforcement_state";
     let help =
         "1 when some image can be refused, 0 when nothing is enforced; absent when the store does not say";
@@ -111,7 +127,37 @@ fn traces(app: &App, text: &mut Text) {
     );
 }
 
+/// What has a time of its own. Whoever looks compares with the clock.
+fn times(app: &App, text: &mut Text) {
+    let recorded = app.calls_recorded.load(Ordering::Relaxed);
+    text.single(
+        "binauthz_calls_recorded_timestamp_seconds",
+        "gauge",
+        "When the signed log last had every call of the API; 0 before that",
+        Duration::from_micros(u64::try_from(recorded).unwrap_or(0)).as_secs(),
+    );
+    let ends = app.certificates.get().map(|certificates| certificates.ends());
+    if let Some(Ok(ends)) = ends.map(|ends| ends.duration_since(UNIX_EPOCH)) {
+        text.single(
+            "binauthz_certificate_expires_timestamp_seconds",
+            "gauge",
+            "When the certificate that is served with ends",
+            ends.as_secs(),
+        );
+    }
+}
+
 fn decisions(app: &App, text: &mut Text) {
+    let outcomes = "binauthz_outcomes_total";
+    text.family(
+        outcomes,
+        "counter",
+        "Verdicts, by what they did; every row is there from the start",
+    );
+    for (effect, admitted, count) in app.counters.outcomes() {
+        let verdict = if admitted { "allow" } else { "deny" };
+        text.row(outcomes, &[("verdict", verdict), ("effect", effect)], count);
+    }
     text.family(
         "binauthz_decisions_total",
         "counter",
@@ -129,6 +175,12 @@ fn decisions(app: &App, text: &mut Text) {
     let (counts, sum) = app.counters.latency();
     let help = "From the first byte of a request to its verdict";
     text.histogram("binauthz_decision_seconds", help, &LATENCY_BOUNDS, (&counts, sum));
+    let phases = "binauthz_decision_phase_seconds";
+    let help = "Parts of it: until the request is read, until there is a verdict, until that is on disk";
+    text.family(phases, "histogram", help);
+    for (phase, (counts, sum)) in app.counters.phase_latencies() {
+        text.histogram_rows(phases, Some(("phase", phase)), &LATENCY_BOUNDS, (&counts, sum));
+    }
     for (name, value) in app.counters.singles() {
         let (name, help) = single(name);
         text.single(name, "counter", help, value);

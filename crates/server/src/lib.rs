@@ -8,6 +8,7 @@ mod app;
 mod audit;
 mod auth;
 mod control;
+mod counting;
 mod documents;
 mod files;
 mod googleapis;

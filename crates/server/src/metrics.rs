@@ -1,7 +1,8 @@
 //! The numbers of the control plane, and the Prometheus text form of all numbers.
 //!
 //! Names and label values are `&'static str`: nothing that a request carries can become one, so the number of rows is
-//! bounded by the route table and a few words.
+//! bounded by the route table and a few words. The one exception is what administrators made and named themselves:
+//! [`Text::named_row`].
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -97,6 +98,20 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
+    /// A sample of something that has a name: a project, a metric. Whoever calls this says how many there can be.
+    pub(crate) fn named_row(&mut self, name: &str, labels: &[(&'static str, &str)], value: impl Display) {
+        let escaped = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n")
+        };
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}=\"{}\"", escaped(value)))
+            .collect();
+        let _ = writeln!(self.0, "{name}{{{}}} {value}", labels.join(","));
+    }
+
     /// One sample.
     pub(crate) fn row(&mut self, name: &str, labels: &[(&'static str, &'static str)], value: impl Display) {
         let labels: Vec<String> = labels
@@ -132,15 +147,30 @@ impl Text {
         (counts, sum): (&[u64], f64),
     ) {
         self.family(name, "histogram", help);
+        self.histogram_rows(name, None, bounds, (counts, sum));
+    }
+
+    /// The rows of a histogram, of which there is one for each value of a label.
+    pub(crate) fn histogram_rows(
+        &mut self,
+        name: &'static str,
+        label: Option<(&'static str, &'static str)>,
+        bounds: &[f64],
+        (counts, sum): (&[u64], f64),
+    ) {
+        let (before, alone) = match label {
+            None => (String::new(), String::new()),
+            Some((key, value)) => (format!("{key}=\"{value}\","), format!("{{{key}=\"{value}\"}}")),
+        };
         let mut total = 0;
         for (index, count) in counts.iter().enumerate() {
             total += count;
             let bound = bounds
                 .get(index)
                 .map_or_else(|| "+Inf".to_owned(), ToString::to_string);
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {total}");
+            let _ = writeln!(self.0, "{name}_bucket{{{before}le=\"{bound}\"}} {total}");
         }
-        let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {total}");
+        let _ = writeln!(self.0, "{name}_sum{alone} {sum}\n{name}_count{alone} {total}");
     }
 
     /// The whole text.
@@ -194,6 +224,11 @@ mod tests {
         text.histogram("h", "help", &[0.5, 1.0], (&[1, 0, 2], 7.5));
         let expected = "# HELP h help\n# TYPE h histogram\nh_bucket{le=\"0.5\"} 1\nh_bucket{le=\"1\"} 1\n\
                         h_bucket{le=\"+Inf\"} 3\nh_sum 7.5\nh_count 3\n";
+        assert_eq!(text.finish(), expected);
+        let mut text = Text::default();
+        text.histogram_rows("h", Some(("phase", "read")), &[0.5], (&[1, 2], 7.5));
+        let expected = "h_bucket{phase=\"read\",le=\"0.5\"} 1\nh_bucket{phase=\"read\",le=\"+Inf\"} 3\n\
+                        h_sum{phase=\"read\"} 7.5\nh_count{phase=\"read\"} 3\n";
         assert_eq!(text.finish(), expected);
     }
 }

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
@@ -22,8 +23,9 @@ use tokio::task::JoinHandle;
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
-use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, system_clock};
+use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
@@ -98,7 +100,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 6],
+    jobs: [JoinHandle<()>; 9],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -139,6 +141,7 @@ impl Server {
             SystemTime::now(),
         )?);
         let app = Arc::new(build(settings)?);
+        app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = alert::ends(&app);
         let listeners = Listeners::bind(&app.settings, &certificates).await?;
@@ -269,17 +272,22 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         registries,
         journal,
         entries,
+        indexes: Default::default(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
+        log_metrics: LogMetrics::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
+        calls_recorded: AtomicI64::new(0),
+        certificates: OnceLock::new(),
         attestor_writes: Mutex::new(()),
         poster: poster.with_mailer(mailer),
         tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
+        tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
         bodies: Semaphore::new(BODIES),
@@ -289,15 +297,24 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 6] {
+fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
         tokio::spawn(alert::deliver(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(counting::count_entries(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(end_tails(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
     ]
+}
+
+/// Whoever follows log entries would keep the server from draining.
+async fn end_tails(app: Arc<App>, mut shutdown: Shutdown) {
+    shutdown.begun().await;
+    app.tails.close();
 }
 
 /// No record stays longer than a second without a signed checkpoint that speaks for it.

@@ -3,6 +3,7 @@
 //! `open` gives an empty store each time it is called.
 
 mod alerts;
+mod metrics;
 mod occurrences;
 
 use crate::{
@@ -39,6 +40,9 @@ pub async fn suite(open: impl Fn() -> Store) {
     alerts::a_delivery_waits_until_it_is_taken_or_given_up(&open()).await;
     alerts::dead_letters_are_retried_deleted_and_forgotten(&open()).await;
     alerts::of_too_many_deliveries_the_oldest_are_given_up(&open()).await;
+    metrics::points_and_the_cursor_move_together(&open()).await;
+    metrics::points_are_merged_and_read_in_order(&open()).await;
+    metrics::what_is_old_too_much_or_gone_is_forgotten(&open()).await;
 }
 
 /// An audit row of this time and method.

@@ -3,8 +3,8 @@
 //! One [`Store`] holds resources (opaque JSON documents under a name), occurrences (indexed by note and
 //! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write
 //! what a caller asked for: [`Store::commit`], which takes the audit row together with the changes it reports, so a
-//! change without its audit row cannot be expressed. What follows from the log by itself, incidents and notices on their
-//! way, is written by [`Store::settle`]. A commit that was answered is on disk; a commit that failed left
+//! change without its audit row cannot be expressed. What follows from the log by itself is settled: incidents and notices on
+//! their way by [`Store::settle`], what metrics counted by [`Store::settle_metrics`]. A commit that was answered is on disk; a commit that failed left
 //! nothing behind.
 //!
 //! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
@@ -13,6 +13,7 @@
 mod alert;
 mod change;
 mod error;
+mod metric;
 mod rows;
 mod sqlite;
 mod store;
@@ -26,6 +27,7 @@ pub use alert::{
 };
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, Unavailable};
+pub use metric::{FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow, MetricSettlement};
 pub use rows::{
     Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS,
     NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,

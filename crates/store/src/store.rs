@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, Settlement};
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, OpenError, Unavailable};
+use crate::metric::{MetricSeriesRow, MetricSettlement};
 use crate::rows::{
     Age, AuditQuery, AuditRow, Kind, ListQuery, OccurrenceQuery, OccurrenceRow, Resource, TokenRow,
 };
 use crate::sqlite::connection::{self, Role};
-use crate::sqlite::writer::{GROUP, Waiting};
-use crate::sqlite::{alerts, migrations, read, writer};
+use crate::sqlite::writer::{GROUP, Waiting, Work};
+use crate::sqlite::{alerts, metrics, migrations, read, writer};
 
 /// Threads that answer questions: a long listing leaves the other one to the admissions.
 const READERS: usize = 2;
@@ -97,17 +98,24 @@ impl Store {
     /// Writes the audit row and all the changes, or nothing. Answers when they are on disk. If the caller stops
     /// waiting, the commit may still happen.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let (answer, committed) = oneshot::channel();
-        enqueue(&self.commits, Waiting::Commit { commit, answer }).await?;
-        committed.await.map_err(|_| Unavailable::Closed)?
+        self.write(Work::Commit(commit)).await
+    }
+
+    /// Adds what log-based metrics counted and moves their cursor, or does nothing. Answers when it is on disk.
+    pub async fn settle_metrics(&self, settlement: MetricSettlement) -> Result<(), CommitError> {
+        self.write(Work::Metrics(settlement)).await.map(drop)
+    }
+
+    async fn write(&self, work: Work) -> Result<Committed, CommitError> {
+        let (answer, written) = oneshot::channel();
+        enqueue(&self.commits, Waiting { work, answer }).await?;
+        written.await.map_err(|_| Unavailable::Closed)?
     }
 
     /// Writes what was found in the log and what became of it, all of it or nothing, without an audit row: it is derived
     /// from what has one. Answers when it is on disk. If the caller stops waiting, it may still happen.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), CommitError> {
-        let (answer, settled) = oneshot::channel();
-        enqueue(&self.commits, Waiting::Settlement { settlement, answer }).await?;
-        settled.await.map_err(|_| Unavailable::Closed)?
+        self.write(Work::Alerts(settlement)).await.map(drop)
     }
 
     /// How far the log was watched, as [`Settlement::cursor`] last said.
@@ -221,6 +229,44 @@ impl Store {
     pub async fn audit_rows(&self, query: &AuditQuery) -> Result<Vec<AuditRow>, Unavailable> {
         let query = query.clone();
         self.ask(move |connection| read::audit_rows(connection, &query))
+            .await
+    }
+
+    /// How far log-based metrics have counted, as the last settlement says.
+    pub async fn metric_cursor(&self) -> Result<Option<String>, Unavailable> {
+        self.ask(metrics::cursor).await
+    }
+
+    /// The metrics that have series, in the order of their names.
+    pub async fn counted_metrics(&self) -> Result<Vec<String>, Unavailable> {
+        let mut found: Vec<String> = Vec::new();
+        loop {
+            let after = found.last().cloned().unwrap_or_default();
+            let next = self
+                .ask(move |connection| metrics::metric_behind(connection, &after))
+                .await?;
+            match next {
+                Some(next) => found.push(next),
+                None => return Ok(found),
+            }
+        }
+    }
+
+    /// The series of a metric, in the order of their names; at most [`MAX_ROWS`](crate::MAX_ROWS).
+    pub async fn metric_series(&self, metric: &str) -> Result<Vec<MetricSeriesRow>, Unavailable> {
+        let metric = metric.to_owned();
+        self.ask(move |connection| metrics::series(connection, &metric))
+            .await
+    }
+
+    /// The minutes and values of a series from one minute to another, both included, in their order.
+    pub async fn metric_points(
+        &self,
+        series: i64,
+        minutes: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>, Unavailable> {
+        self.ask(move |connection| metrics::points(connection, series, minutes, limit))
             .await
     }
 

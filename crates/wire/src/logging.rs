@@ -5,6 +5,7 @@
 //! leave the whole one unread when the short one settles the question.
 
 mod compare;
+mod demand;
 mod entry;
 pub(crate) mod extract;
 mod fields;
@@ -18,6 +19,7 @@ mod search;
 mod subject;
 mod view;
 
+pub use demand::Demand;
 pub use entry::{Entry, Payload};
 pub use extract::Extractor;
 pub use node::{Node, Severity, Truth, Veil};

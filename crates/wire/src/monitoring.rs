@@ -1,8 +1,12 @@
 //! `monitoring.googleapis.com`: what to watch, whom to tell, and what was counted.
 
+pub mod align;
 pub mod channel;
+pub mod descriptor;
+pub mod distribution;
 mod filter;
 pub mod policy;
+pub mod query;
 pub mod time_series;
 
 pub use filter::{Filter, Series};

@@ -7,6 +7,7 @@ use binauthz_wire::json::timestamp_out;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::tail;
 use crate::{
     duration,
     failure::{Exit, Failure},
@@ -33,6 +34,8 @@ pub enum Command {
         binauthz logs list --effect=break-glass --format=json"
     )]
     List(DecisionFlags),
+    /// Verdicts as they are given, one line each, until Ctrl-C
+    Tail(tail::Flags),
     /// Changes through the API, newest first
     #[command(after_help = "Examples:\n  binauthz logs audit --limit=20")]
     Audit(ListFlags),
@@ -117,9 +120,9 @@ impl DecisionFlags {
 impl Command {
     /// Does it.
     pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
-        let client = settings.client()?;
         match self {
             Command::List(flags) => {
+                let client = settings.client()?;
                 let path = format!("/binauthz/v1/projects/{}/decisions", settings.project()?);
                 let query = flags.query();
                 let query: Vec<(&str, &str)> = query
@@ -131,7 +134,9 @@ impl Command {
                     .await?;
                 flags.list.show(&decisions, DECISION_COLUMNS, settings)?;
             }
+            Command::Tail(flags) => return flags.run(settings).await,
             Command::Audit(flags) => {
+                let client = settings.client()?;
                 let entries = client
                     .list("/binauthz/v1/audit", &[], "entries", flags.limit())
                     .await?;

@@ -3,6 +3,7 @@
 pub(crate) mod attestations;
 pub(crate) mod attestors;
 pub(crate) mod audit;
+pub(crate) mod break_glass;
 mod cef;
 pub(crate) mod channels;
 pub(crate) mod clusters;
@@ -27,4 +28,5 @@ pub(crate) mod projects;
 pub(crate) mod public_keys;
 pub(crate) mod services;
 pub(crate) mod snapshot;
+mod tail;
 pub(crate) mod tokens;

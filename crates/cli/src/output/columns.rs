@@ -10,7 +10,7 @@ const COLUMNS_MAX: usize = 64;
 pub enum InvalidFormat {
     /// Neither a format nor a projection.
     #[error(
-        "expected json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …) or none, not `{name}`"
+        "expected json, yaml, table, table(FIELD, …), value(FIELD, …), csv(FIELD, …), markdown or none, not `{name}`"
     )]
     UnknownFormat {
         /// The word used.

@@ -33,6 +33,8 @@ pub enum Format {
     Value(Columns),
     /// Comma-separated fields with a heading.
     Csv(Columns),
+    /// The default columns of the command as a Markdown table.
+    Markdown,
     /// Nothing.
     None,
 }
@@ -45,6 +47,7 @@ impl FromStr for Format {
             "json" => Ok(Format::Json),
             "yaml" => Ok(Format::Yaml),
             "table" => Ok(Format::DefaultTable),
+            "markdown" => Ok(Format::Markdown),
             "none" | "disable" => Ok(Format::None),
             projection => {
                 let (name, columns) = columns::parse_projection(projection)?;
@@ -73,6 +76,7 @@ pub(crate) fn render_list(format: Option<&Format>, entries: &[Value], default: &
         Some(Format::Table(columns)) => table::table(columns, entries),
         Some(Format::Value(columns)) => table::values(columns, entries),
         Some(Format::Csv(columns)) => table::csv(columns, entries),
+        Some(Format::Markdown) => table::markdown(&Columns::fixed(default), entries),
         Some(Format::None) => String::new(),
         Some(Format::DefaultTable) | None => table::table(&Columns::fixed(default), entries),
     }
@@ -87,7 +91,7 @@ pub(crate) fn render_one(format: Option<&Format>, resource: &Value) -> String {
         Some(Format::Value(columns)) => table::single_value(columns, resource),
         Some(Format::Csv(columns)) => table::csv(columns, entries),
         Some(Format::None) => String::new(),
-        Some(Format::Yaml | Format::DefaultTable) | None => yaml::write(resource),
+        Some(Format::Yaml | Format::DefaultTable | Format::Markdown) | None => yaml::write(resource),
     }
 }
 
@@ -120,6 +124,11 @@ fn json(value: &Value) -> String {
     let mut out = escape::json_safe(&text);
     out.push('\n');
     out
+}
+
+/// One line of JSON whose strings keep no character that a terminal acts on.
+pub(crate) fn json_line(value: &Value) -> String {
+    escape::json_safe(&value.to_string()) + "\n"
 }
 
 /// Writes to standard output.

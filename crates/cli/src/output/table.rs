@@ -71,6 +71,34 @@ pub(super) fn single_value(columns: &Columns, resource: &Value) -> String {
     }
 }
 
+/// A table of Markdown. What a cell holds stays text, whoever wrote it.
+pub(super) fn markdown(columns: &Columns, entries: &[Value]) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let cell = |text: String| {
+        let mut cell = String::with_capacity(text.len());
+        for character in plain(&text).chars() {
+            if "\\`*_[]<>|~&!#".contains(character) {
+                cell.push('\\');
+            }
+            cell.push(character);
+        }
+        cell
+    };
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut out = row(columns.columns.iter().map(|column| column.heading()).collect());
+    out.push_str(&format!("|{}\n", "---|".repeat(columns.columns.len())));
+    for entry in entries {
+        let cells = columns
+            .columns
+            .iter()
+            .map(|column| cell(column.text(entry, ", ")));
+        out.push_str(&row(cells.collect()));
+    }
+    out
+}
+
 /// Comma-separated with a heading; quoted where needed.
 pub(super) fn csv(columns: &Columns, entries: &[Value]) -> String {
     let quote = |text: String| match text.contains([',', '"']) {

@@ -13,12 +13,43 @@ pub(crate) const LATENCY_BOUNDS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
 ];
 
+/// The parts of an admission: until the request is understood, until there is a verdict, until that is on disk. Their
+/// borders are where the clock is looked at in any case.
+pub(crate) const PHASES: [&str; 3] = ["read", "judge", "record"];
+
+/// Durations, sorted by [`LATENCY_BOUNDS`].
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; LATENCY_BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    fn add(&self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = LATENCY_BOUNDS
+            .iter()
+            .position(|bound| seconds <= *bound)
+            .unwrap_or(LATENCY_BOUNDS.len());
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// The buckets (not cumulated, one more than [`LATENCY_BOUNDS`]) and the sum in seconds.
+    fn read(&self) -> (Vec<u64>, f64) {
+        let buckets = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        let sum = Duration::from_micros(self.micros.load(Ordering::Relaxed));
+        (buckets.collect(), sum.as_secs_f64())
+    }
+}
+
 /// All counters of the data plane.
 #[derive(Debug)]
 pub(crate) struct Counters {
     verdicts: Vec<AtomicU64>,
-    latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
-    latency_micros: AtomicU64,
+    latency: Histogram,
+    phases: [Histogram; PHASES.len()],
     warm: AtomicU64,
     cold: AtomicU64,
     unrecorded: AtomicU64,
@@ -74,8 +105,8 @@ impl Counters {
             verdicts: (0..REASONS * EFFECTS.len() * 2)
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            latency: [const { AtomicU64::new(0) }; LATENCY_BOUNDS.len() + 1],
-            latency_micros: AtomicU64::new(0),
+            latency: Histogram::default(),
+            phases: Default::default(),
             warm: AtomicU64::new(0),
             cold: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
@@ -90,16 +121,14 @@ impl Counters {
         if let Some(counter) = self.verdicts.get(counted.0) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        let seconds = latency.as_secs_f64();
-        let bucket = LATENCY_BOUNDS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(LATENCY_BOUNDS.len());
-        self.latency[bucket].fetch_add(1, Ordering::Relaxed);
-        self.latency_micros.fetch_add(
-            u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.latency.add(latency);
+    }
+
+    /// Counts how long the phases of an admission took.
+    pub(super) fn phases(&self, durations: [Duration; PHASES.len()]) {
+        for (histogram, duration) in self.phases.iter().zip(durations) {
+            histogram.add(duration);
+        }
     }
 
     /// The verdicts given at least once.
@@ -120,17 +149,31 @@ impl Counters {
         counts
     }
 
+    /// How often each effect let something through or refused it, also where that was never: whoever watches a number
+    /// grow must have seen it before.
+    pub(crate) fn outcomes(&self) -> Vec<(&'static str, bool, u64)> {
+        let mut outcomes = Vec::with_capacity(EFFECTS.len() * 2);
+        for (effect, name) in EFFECTS.into_iter().enumerate() {
+            for admitted in [false, true] {
+                let cells =
+                    self.verdicts.iter().enumerate().filter(|(cell, _)| {
+                        cell / 2 % EFFECTS.len() == effect && (cell % 2 == 1) == admitted
+                    });
+                let count = cells.map(|(_, counter)| counter.load(Ordering::Relaxed)).sum();
+                outcomes.push((name, admitted, count));
+            }
+        }
+        outcomes
+    }
+
     /// The histogram's buckets (not cumulated, one more than [`LATENCY_BOUNDS`]) and the sum in seconds.
     pub(crate) fn latency(&self) -> (Vec<u64>, f64) {
-        let buckets = self
-            .latency
-            .iter()
-            .map(|bucket| bucket.load(Ordering::Relaxed))
-            .collect();
-        (
-            buckets,
-            Duration::from_micros(self.latency_micros.load(Ordering::Relaxed)).as_secs_f64(),
-        )
+        self.latency.read()
+    }
+
+    /// The same of each phase.
+    pub(crate) fn phase_latencies(&self) -> [(&'static str, (Vec<u64>, f64)); PHASES.len()] {
+        std::array::from_fn(|index| (PHASES[index], self.phases[index].read()))
     }
 
     /// Everything that is a single number, with its name.
@@ -148,12 +191,7 @@ impl Counters {
     }
 
     fn latency_count(&self) -> AtomicU64 {
-        AtomicU64::new(
-            self.latency
-                .iter()
-                .map(|bucket| bucket.load(Ordering::Relaxed))
-                .sum(),
-        )
+        AtomicU64::new(self.latency.read().0.iter().sum())
     }
 
     pub(super) fn evidence(&self, warm: bool) {
@@ -205,8 +243,15 @@ mod tests {
             count: 2,
         };
         assert_eq!(counters.verdicts(), [expected]);
+        let outcomes = counters.outcomes();
+        assert_eq!((outcomes[0], outcomes.len()), (("ENFORCED", false, 2), 8));
+        assert!(outcomes[1..].iter().all(|(_, _, count)| *count == 0));
         let (buckets, _) = counters.latency();
         assert_eq!((buckets[5], buckets[12]), (1, 1));
+        counters.phases([1, 2, 20].map(Duration::from_millis));
+        let [read, _, record] = counters.phase_latencies();
+        assert_eq!((read.0, read.1.0[3], read.1.1), ("read", 1, 0.001));
+        assert_eq!((record.0, record.1.0[7], record.1.1), ("record", 1, 0.02));
     }
 
     #[test]

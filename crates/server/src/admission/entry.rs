@@ -361,6 +361,43 @@ mod tests {
         assert!(record(&About::default()).get("door").is_none());
     }
 
+    /// Whoever searches tells records apart by their fixed places.
+    #[test]
+    fn a_record_has_its_shape() {
+        use crate::logs::shape::{Effect, Form, Shape, Verdict};
+
+        let opened = BreakGlass::read(None, Some("INC-1"));
+        for (dry_run, advice, opened, filler) in [
+            (false, false, None, "x"),
+            (true, false, opened.as_ref(), "\",\"dryRun\":"),
+            (false, true, opened.as_ref(), "é\n"),
+        ] {
+            let decision = refuse(Reason::Unreviewable("why".to_owned()), opened);
+            let mut about = about(filler).advised(advice);
+            about.dry_run = dry_run;
+            let entry = Entry {
+                about: &about,
+                decision: &decision,
+                standing: None,
+                time: UnixTime::from_seconds(0),
+                latency_micros: 1,
+            };
+            let expected = Verdict {
+                effect: match opened {
+                    Some(_) => Effect::BreakGlass,
+                    None => Effect::Enforced,
+                },
+                denies: !decision.admitted(),
+                conforms: decision.conforms(),
+                advice,
+                dry_run,
+                door: true,
+            };
+            let shape = Shape::of(&entry.render());
+            assert_eq!(shape.map(Shape::form), Some(Form::Verdict(expected)), "{filler}");
+        }
+    }
+
     #[test]
     fn ids_are_of_version_7_and_differ() {
         let time = UnixTime::from_seconds(1_700_000_000);

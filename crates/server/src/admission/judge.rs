@@ -53,6 +53,8 @@ impl From<&ImageReview<'_>> for Question {
 pub(super) struct Judged {
     pub(super) decision: Decision,
     pub(super) known: Option<Arc<Known>>,
+    /// When the judging began, if it did.
+    pub(super) begun: Option<Instant>,
 }
 
 impl From<Decision> for Judged {
@@ -60,6 +62,7 @@ impl From<Decision> for Judged {
         Self {
             decision,
             known: None,
+            begun: None,
         }
     }
 }
@@ -78,13 +81,17 @@ pub(super) async fn judge(
         return refused(Reason::Overloaded);
     };
     // A timeout gives its work one turn, which can be enough; too late is too late all the same.
-    if Instant::now() >= deadlines.judged() {
+    let now = Instant::now();
+    if now >= deadlines.judged() {
         return refused(Reason::Deadline);
     }
     let until = deadlines.gather(break_glass.is_some());
     let judged = caught(judge_until(app, cluster, question, until, deadlines.phases()));
     match tokio::time::timeout_at(deadlines.judged(), judged).await {
-        Ok(Some(judged)) => judged,
+        Ok(Some(judged)) => Judged {
+            begun: Some(now),
+            ..judged
+        },
         Ok(None) => {
             app.counters.panicked();
             tracing::error!("a panic while judging; denied");
@@ -149,6 +156,7 @@ pub(super) async fn judge_until(
     Judged {
         decision,
         known: Some(known),
+        begun: None,
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) async fn preview(
         .or_else(|| workload.written_namespace())
         .unwrap_or("default");
     let question = Question::of(&workload, namespace);
-    let Judged { decision, known } =
+    let Judged { decision, known, .. } =
         judge_until(app, cluster, question, Instant::now() + WAIT, &Phases::default()).await;
     let mut described = verdict::describe_object(&decision, object);
     if explain {

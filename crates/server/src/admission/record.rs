@@ -34,13 +34,18 @@ pub(super) async fn record(
     judged: Judged,
     deadlines: &Deadlines,
 ) -> Recorded {
-    let Judged { decision, known } = judged;
+    let Judged {
+        decision,
+        known,
+        begun,
+    } = judged;
+    let judged = deadlines.start().elapsed();
     let entry = Entry {
         about,
         decision: &decision,
         standing: known.as_ref().map(|known| &known.standing),
         time: (app.clock)(),
-        latency_micros: u64::try_from(deadlines.start().elapsed().as_micros()).unwrap_or(u64::MAX),
+        latency_micros: u64::try_from(judged.as_micros()).unwrap_or(u64::MAX),
     };
     let durable = app.journal.append(entry.render());
     let answer = recipient.answer(&decision);
@@ -66,7 +71,13 @@ pub(super) async fn record(
     };
     // The counters feed alerts; a dry run shall raise none.
     if !about.dry_run {
-        app.counters.verdict(counted, deadlines.start().elapsed());
+        let answered = deadlines.start().elapsed();
+        app.counters.verdict(counted, answered);
+        if let Some(begun) = begun {
+            let read = begun.duration_since(deadlines.start());
+            app.counters
+                .phases([read, judged.saturating_sub(read), answered.saturating_sub(judged)]);
+        }
     }
     traced::tell(app, about, (counted, images), deadlines);
     Recorded(answer)

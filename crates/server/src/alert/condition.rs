@@ -6,6 +6,7 @@ use std::time::Duration;
 use binauthz_wire::monitoring::Filter;
 use binauthz_wire::monitoring::policy::{
     Absence, Aggregation, Aligner, Condition, ConditionKind, MissingData, Reducer, Threshold, Trigger,
+    group_labels,
 };
 
 use super::clock::micros;
@@ -161,21 +162,10 @@ fn values(
 
 /// The part of a key that a group shares.
 fn shared(key: &Key, group_by: &[String]) -> Key {
-    let named = |prefixes: [&str; 2], label: &str| {
-        group_by.iter().any(|field| {
-            let name = prefixes.iter().find_map(|prefix| field.strip_prefix(prefix));
-            name == Some(label)
-        })
-    };
-    let kept = |labels: &[(String, String)], prefixes: [&str; 2]| {
-        let mut labels = labels.to_vec();
-        labels.retain(|(label, _)| named(prefixes, label));
-        labels
-    };
     let by_type = group_by.iter().any(|field| field == "resource.type");
-    let resource_labels = kept(&key.resource_labels, ["resource.label.", "resource.labels."]);
+    let resource_labels = group_labels(&key.resource_labels, "resource", group_by);
     Key {
-        metric_labels: kept(&key.metric_labels, ["metric.label.", "metric.labels."]),
+        metric_labels: group_labels(&key.metric_labels, "metric", group_by),
         resource_type: if by_type || !resource_labels.is_empty() {
             key.resource_type.clone()
         } else {

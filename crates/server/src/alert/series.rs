@@ -124,6 +124,10 @@ impl Counted {
             Aligner::Max => points.fold(f64::NEG_INFINITY, f64::max),
             Aligner::Mean => sum / of_points,
             Aligner::Count => of_points,
+            // No condition has one of these: counts have no percentiles.
+            Aligner::Percentile99 | Aligner::Percentile95 | Aligner::Percentile50 | Aligner::Percentile05 => {
+                return None;
+            }
         })
     }
 }

@@ -18,7 +18,7 @@ use super::watched::Watching;
 use crate::app::App;
 use crate::audit::{Journal, Position};
 use crate::listen::Shutdown;
-use crate::logs::{Follower, Found, Journals, Wants};
+use crate::logs::{Follower, Found, Wants};
 
 /// How often the log is looked at. A look that finds nothing new takes two locks and no disk.
 const ROUND: Duration = Duration::from_millis(100);
@@ -184,10 +184,7 @@ impl Watcher {
         };
         let read_at = newest_call(app).await?;
         let watching = Watching::load(&app.store).await.map_err(|why| text(&why))?;
-        let journals = Journals {
-            verdicts: app.journal.clone(),
-            written: app.entries.clone(),
-        };
+        let journals = (&app.journal, &app.entries);
         let mut engine = Engine::new(|| uuid::Uuid::now_v7().to_string());
         let wants = watching.wants();
         engine.count(watching.metrics);
@@ -196,14 +193,15 @@ impl Watcher {
         let mut sight = Box::new(Sight {
             engine,
             wants,
-            follower: Follower::new(&journals, places),
+            follower: Follower::new(journals, places),
             clock: app.clock,
             time,
         });
         if look_back > 0 {
             let since = UnixTime::from_micros(time.as_micros().saturating_sub(look_back));
+            let (verdicts, written) = (app.journal.clone(), app.entries.clone());
             sight = blocking(move || {
-                let earlier = Follower::since(&journals, since, places)?;
+                let earlier = Follower::since((&verdicts, &written), since, places)?;
                 sight.recall(earlier, since)?;
                 Ok(sight)
             })

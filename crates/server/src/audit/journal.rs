@@ -1,5 +1,6 @@
 //! The journal's handle: hands records to the writer and gives back a promise of durability.
 
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::log::{self, NotOurs, SignedLog};
 use super::queue::{Fate, Queue};
 use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
-use super::walk::{self, Direction, Line};
+use super::walk::{self, Line, Parts, Way};
 use super::writer::{self, Progress, Writer};
 
 /// The longest record of a verdict or a call. Longer ones are for their maker to shorten.
@@ -227,12 +228,47 @@ impl Journal {
     ///
     /// # Errors
     /// The system's, when a segment cannot be read.
-    pub(crate) fn walk(
+    pub(crate) fn walk(&self, way: Way, each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>) -> io::Result<()> {
+        self.walk_parts(way, walk::EVERYTHING, each)
+    }
+
+    /// As [`Journal::walk`], of these parts only. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn walk_parts(
         &self,
-        way: (Direction, Option<Position>),
+        way: Way,
+        parts: Parts<'_>,
         each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        walk::walk(&self.folder, self.progress.end(), way, each)
+        walk::walk(&self.folder, self.progress.end(), way, parts, each)
+    }
+
+    /// Where the records that are on disk end. Looks at memory only.
+    pub(crate) fn end(&self) -> Position {
+        self.progress.end()
+    }
+
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The numbers of its segments, the oldest first.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn segments(&self) -> io::Result<Vec<u64>> {
+        segment::numbers(&self.folder)
+    }
+
+    /// A segment to read from.
+    ///
+    /// # Errors
+    /// The system's; rotation may have removed it.
+    pub(crate) fn segment(&self, number: u64) -> io::Result<File> {
+        File::open(segment::path(&self.folder, number))
     }
 
     /// The first line of each segment, from the oldest on, of which `wanted` says something. Blocks on the disk.
@@ -241,11 +277,6 @@ impl Journal {
     /// The system's, when a segment cannot be read.
     pub(crate) fn firsts<T>(&self, wanted: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<(u64, T)>> {
         walk::firsts(&self.folder, wanted)
-    }
-
-    /// Where the records that are on disk end. Does not look at the disk.
-    pub(crate) fn end(&self) -> Position {
-        self.progress.end()
     }
 
     /// How often the disk was synced; many records share one sync.

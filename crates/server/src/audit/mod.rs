@@ -16,4 +16,4 @@ pub(crate) use journal::{
     Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, acts_on_display, escape,
 };
 pub(crate) use tail::{Position, Tail};
-pub(crate) use walk::{Direction, Line};
+pub(crate) use walk::{Direction, Line, Way};

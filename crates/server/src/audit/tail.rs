@@ -1,11 +1,12 @@
 //! Reads the journal backwards, newest record first.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::ops::ControlFlow;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::walk::{Direction, walk};
+use super::walk::{Direction, EVERYTHING, walk};
 
 /// Where a record is; opaque to callers except as the place to go on from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +69,8 @@ pub(super) fn read(
     let mut budget = query.scan_bytes;
     let mut last = query.before;
     let mut more = false;
-    walk(folder, end, (Direction::Backward, query.before), &mut |line| {
+    let way = (Direction::Backward, query.before);
+    walk(folder, end, way, EVERYTHING, &mut |line| {
         if budget == 0 || rows.len() == query.limit {
             more = true;
             return ControlFlow::Break(());
@@ -93,22 +95,24 @@ pub(super) fn read(
     })
 }
 
-/// The lines of a file from its end.
-pub(super) struct Backwards {
-    file: File,
+/// The lines of a part of a file from its end.
+pub(super) struct Backwards<'f> {
+    file: &'f File,
+    /// Where the part begins.
+    first: u64,
     /// Offset of `held`'s first byte.
     start: u64,
     held: Vec<u8>,
 }
 
-impl Backwards {
-    pub(super) fn new(file: File, end: Option<u64>) -> io::Result<Self> {
-        let size = file.metadata()?.len();
-        Ok(Self {
+impl<'f> Backwards<'f> {
+    pub(super) fn new(file: &'f File, part: Range<u64>) -> Backwards<'f> {
+        Backwards {
             file,
-            start: end.map_or(size, |end| end.min(size)),
+            first: part.start,
+            start: part.end,
             held: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn previous(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
@@ -116,13 +120,13 @@ impl Backwards {
             self.held.pop();
         }
         loop {
-            if let Some(at) = self.held.iter().rposition(|byte| *byte == b'\n') {
+            if let Some(at) = memchr::memrchr(b'\n', &self.held) {
                 let line = self.held.split_off(at + 1);
                 return Ok(Some((self.start + at as u64 + 1, line)));
             }
-            if self.start == 0 {
+            if self.start <= self.first {
                 let line = std::mem::take(&mut self.held);
-                return Ok((!line.is_empty()).then_some((0, line)));
+                return Ok((!line.is_empty()).then_some((self.start, line)));
             }
             let fresh = self.held.is_empty();
             self.extend()?;
@@ -134,10 +138,9 @@ impl Backwards {
 
     /// Puts the block before `start` in front of what is held.
     fn extend(&mut self) -> io::Result<()> {
-        let start = self.start.saturating_sub(BLOCK);
+        let start = self.start.saturating_sub(BLOCK).max(self.first);
         let mut block = vec![0; usize::try_from(self.start - start).unwrap_or(0)];
-        self.file.seek(SeekFrom::Start(start))?;
-        self.file.read_exact(&mut block)?;
+        self.file.read_exact_at(&mut block, start)?;
         block.append(&mut self.held);
         self.held = block;
         self.start = start;

@@ -1,8 +1,9 @@
 //! Reads the journal line by line, in either direction, from any place.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::ops::ControlFlow;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::segment;
@@ -44,12 +45,22 @@ impl Line<'_> {
 
 const BLOCK: u64 = 256 * 1024;
 
-/// Gives each line to `each`, from `from` on (or from the first one of the direction) to the last one before `end`:
-/// behind it the writer is at work. Segments that rotation removed meanwhile are no error.
+/// Which parts of a segment are to be read, in their order: whole lines, within the bytes that are asked about.
+pub(crate) type Parts<'p> = &'p dyn Fn(u64, Range<u64>) -> Vec<Range<u64>>;
+
+/// Every part.
+pub(super) const EVERYTHING: Parts<'static> = &|_, bytes| vec![bytes];
+
+/// Where a walk goes: which way, and from where on if not from the first line of that way.
+pub(crate) type Way = (Direction, Option<Position>);
+
+/// Gives each line of the wanted parts to `each`, to the last one before `end`: behind it the writer is at work. Segments
+/// that rotation removed meanwhile are no error.
 pub(super) fn walk(
     folder: &Path,
     end: Position,
-    (direction, from): (Direction, Option<Position>),
+    (direction, from): Way,
+    parts: Parts<'_>,
     each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut numbers = segment::numbers(folder)?;
@@ -71,28 +82,37 @@ pub(super) fn walk(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let from = from.and_then(bound);
-        let flow = match direction {
-            Direction::Backward => {
-                let end = [from, bound(end)].into_iter().flatten().min();
-                backward(file, number, end, each)?
-            }
-            Direction::Forward => forward(file, number, (from.unwrap_or(0), bound(end)), each)?,
+        let size = file.metadata()?.len();
+        let last = bound(end).map_or(size, |end| end.min(size));
+        let from = from.and_then(bound).map(|from| from.min(last));
+        let bytes = match direction {
+            Direction::Backward => 0..from.unwrap_or(last),
+            Direction::Forward => from.unwrap_or(0)..last,
         };
-        if flow.is_break() {
-            break;
+        let mut parts = parts(number, bytes);
+        if direction == Direction::Backward {
+            parts.reverse();
+        }
+        for part in parts {
+            let flow = match direction {
+                Direction::Backward => backward(&file, number, part, each)?,
+                Direction::Forward => forward(&file, number, part, each)?,
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
         }
     }
     Ok(())
 }
 
 fn backward(
-    file: File,
+    file: &File,
     segment: u64,
-    end: Option<u64>,
+    part: Range<u64>,
     each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    let mut lines = Backwards::new(file, end)?;
+    let mut lines = Backwards::new(file, part);
     while let Some((start, bytes)) = lines.previous()? {
         let line = Line {
             segment,
@@ -108,37 +128,33 @@ fn backward(
 }
 
 fn forward(
-    mut file: File,
+    file: &File,
     segment: u64,
-    (from, end): (u64, Option<u64>),
+    part: Range<u64>,
     each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
-    file.seek(SeekFrom::Start(from))?;
-    let size = file.metadata()?.len();
-    let mut left = end.map_or(size, |end| end.min(size)).saturating_sub(from);
-    let (mut held, mut start) = (Vec::new(), from);
-    while left > 0 {
+    let (mut held, mut start, mut at) = (Vec::new(), part.start, part.start);
+    while at < part.end {
         let fresh = held.len();
-        let more = left.min(BLOCK);
+        let more = (part.end - at).min(BLOCK);
         held.resize(fresh + usize::try_from(more).unwrap_or(0), 0);
-        file.read_exact(&mut held[fresh..])?;
-        left -= more;
+        file.read_exact_at(&mut held[fresh..], at)?;
+        at += more;
         let mut used = 0;
-        while let Some(length) = held[used..].iter().position(|byte| *byte == b'\n') {
+        while let Some(length) = memchr::memchr(b'\n', &held[used..]) {
             let bytes = &held[used..used + length];
             // Zeros are room for what comes next: the end.
             if bytes.first().is_none_or(|first| *first == 0) {
                 return Ok(ControlFlow::Continue(()));
             }
             let end = start + length as u64 + 1;
-            if each(Line {
+            let line = Line {
                 segment,
                 start,
                 end,
                 bytes,
-            })
-            .is_break()
-            {
+            };
+            if each(line).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             used += length + 1;
@@ -162,7 +178,8 @@ pub(super) fn firsts<T>(folder: &Path, wanted: impl Fn(&[u8]) -> Option<T>) -> i
             segment: number,
             offset: 0,
         };
-        walk(folder, only, (Direction::Forward, Some(from)), &mut |line| {
+        let way = (Direction::Forward, Some(from));
+        walk(folder, only, way, EVERYTHING, &mut |line| {
             found = wanted(line.bytes);
             if found.is_some() {
                 ControlFlow::Break(())

@@ -268,10 +268,9 @@ impl Entry {
         self.now
     }
 
-    /// The API and the method, where they are no row of the route table.
-    pub(crate) fn labelled(mut self, label: (&'static str, &'static str)) -> Entry {
-        self.label = label;
-        self
+    /// Says which API's method it is, where no row of the route table says it.
+    pub(crate) fn is_about(&mut self, api: &'static str, method: &'static str) {
+        self.label = (api, method);
     }
 
     /// Who calls. Nothing else of a request is looked at before.
@@ -370,6 +369,15 @@ where
     match route.class {
         Class::Read | Class::Ingest => outcome,
         Class::Write => report(app, &audit, outcome).await,
+    }
+}
+
+/// Refuses a caller who may not make the call of this address.
+pub(crate) fn may(caller: &Caller, verb: Verb, path: &str) -> Result<(), ApiError> {
+    let (route, _) = find(&verb.method(), path)?;
+    match caller.may(route.class) {
+        true => Ok(()),
+        false => Err(denied(caller, route)),
     }
 }
 

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
 use binauthz_wire::json::timestamp_from;
+use binauthz_wire::logging::Query;
 use binauthz_wire::manifest;
+use binauthz_wire::page::PageToken;
 use serde_json::{Value, json};
 
+use super::break_glass;
 use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::reply;
+use super::logging::blocking;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::admission::preview;
 use crate::app::App;
 use crate::audit::{Position, Tail};
+use crate::logs::Verdicts;
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
@@ -29,10 +34,14 @@ pub(crate) fn routes() -> Vec<Route> {
         handler,
     };
     const DECISIONS: &str = "/binauthz/v1/projects/{project}/decisions";
+    const FOLLOW: &str = "/binauthz/v1/projects/{project}/decisions:follow";
+    const REPORT: &str = "/binauthz/v1/projects/{project}/decisions:reportBreakGlass";
     const SETTINGS: &str = "/binauthz/v1/settings";
     const DECIDE: &str = "/binauthz/v1/projects/{project}/locations/{location}/clusters/{cluster}:decide";
     vec![
         row(Verb::Get, DECISIONS, "ListDecisions", "binauthz.decisions.list", |app, call| Box::pin(list(app, call))),
+        row(Verb::Get, FOLLOW, "FollowDecisions", "binauthz.decisions.list", |app, call| Box::pin(follow(app, call))),
+        row(Verb::Get, REPORT, "ReportBreakGlass", "binauthz.decisions.list", |app, call| Box::pin(break_glass::report(app, call))),
         row(Verb::Post, DECIDE, "Decide", "binauthz.decisions.preview", |app, call| Box::pin(decide(app, call))),
         row(Verb::Get, SETTINGS, "GetSettings", "binauthz.settings.get", |app, _| Box::pin(settings(app))),
     ]
@@ -55,19 +64,11 @@ impl Wanted {
         for name in ["verdict", "namespace", "effect", "reason"] {
             members.extend(text(name)?.map(|value| (name, value)));
         }
-        let since = text("since")?;
-        let unreadable = || {
-            ApiError::invalid_argument(
-                "query parameter `since`: expected RFC 3339 such as `2026-11-23T08:00:00Z`",
-            )
-        };
         Ok(Wanted {
             project: format!("projects/{}/", call.project()?),
             members,
             image: text("image")?,
-            since: since
-                .map(|since| timestamp_from(&since).ok_or_else(unreadable))
-                .transpose()?,
+            since: since(call)?,
         })
     }
 
@@ -92,6 +93,19 @@ impl Wanted {
             && self.image.as_ref().is_none_or(shows)
             && !self.is_too_old(record)
     }
+}
+
+/// The time of the query parameter `since`.
+pub(super) fn since(call: &Call) -> Result<Option<UnixTime>, ApiError> {
+    let unreadable = || {
+        ApiError::invalid_argument(
+            "query parameter `since`: expected RFC 3339 such as `2026-11-23T08:00:00Z`",
+        )
+    };
+    let since = call.query.string("since")?;
+    since
+        .map(|since| timestamp_from(since).ok_or_else(unreadable))
+        .transpose()
 }
 
 /// Newest first; `verdict`, `namespace`, `effect`, `reason`, `image` (a part of one) and `since` narrow it.
@@ -129,6 +143,40 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::json(reply("decisions", records, next)))
 }
 
+/// The verdicts after a place of the log, the oldest first; and the place to go on from, always: there may be more by then.
+/// Without a `pageToken` it begins at `since`, else at the end. `filter` is of the language of log entries.
+async fn follow(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let wanted = Wanted::of(&call)?;
+    let filter = call.query.string("filter")?.unwrap_or_default();
+    let query = Query::parse(filter)?;
+    let most = usize::try_from(call.page_size(100, 1_000)?).unwrap_or(100);
+    let project = call.project()?.to_string();
+    // A place is one of this log: where another one has begun, nothing is known of what was missed.
+    let log = format!("decisions {}", app.journal.verifier_key());
+    let from = match call.query.string("pageToken")? {
+        Some(token) => Some(position(PageToken::decode(&log, token)?.after())?),
+        None => None,
+    };
+    let (found, reached) = blocking(app, move |journals| {
+        let indexed = &journals.verdicts;
+        let verdicts = Verdicts {
+            project: &project,
+            query: &query,
+            since: wanted.since,
+            wants: &|record| wanted.wants(record),
+        };
+        let from = match (from, wanted.since) {
+            (Some(from), _) => from,
+            (None, Some(_)) => verdicts.start(indexed)?,
+            (None, None) => return Ok((Vec::new(), indexed.journal.end())),
+        };
+        verdicts.after(indexed, (from, most))
+    })
+    .await?;
+    let next = PageToken::encode(&log, &format!("{}-{}", reached.segment, reached.offset));
+    Ok(Reply::json(reply("decisions", found, Some(next))))
+}
+
 fn position(token: &str) -> Result<Position, ApiError> {
     let numbers = token
         .split_once('-')
@@ -158,6 +206,23 @@ async fn decide(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         results.push(described);
     }
     Ok(Reply::json(json!({ "decisions": results })))
+}
+
+/// Whether an object that a cluster sent would have nothing against it today; nothing if that cannot be told.
+pub(super) async fn conforms_now(app: &App, cluster: &ClusterName, object: &Value) -> Option<bool> {
+    const UNTOLD: [&str; 7] = [
+        "CLUSTER_NOT_REGISTERED",
+        "EVIDENCE_UNAVAILABLE",
+        "POLICY_UNAVAILABLE",
+        "NO_IMAGES",
+        "DEADLINE",
+        "OVERLOADED",
+        "INTERNAL",
+    ];
+    let objects = manifest::read(object.to_string().as_bytes()).ok()?;
+    let described = preview(app, cluster, objects.first()?, None, false).await.ok()?;
+    let is_told = !UNTOLD.contains(&described["reason"].as_str()?);
+    described["conforms"].as_bool().filter(|_| is_told)
 }
 
 /// What the server was told to do that a verdict depends on and no resource says: for verdicts without the server.

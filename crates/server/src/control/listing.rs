@@ -79,7 +79,7 @@ impl Page {
     }
 
     /// The token of the page after `key`.
-    fn token(&self, key: &str) -> String {
+    pub(crate) fn token(&self, key: &str) -> String {
         PageToken::encode(&self.list, key)
     }
 }

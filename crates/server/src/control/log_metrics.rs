@@ -12,6 +12,7 @@ use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use super::template;
 use crate::app::App;
+use crate::counting::MOST_METRICS as MOST_METRICS_EVERYWHERE;
 
 /// Metrics of one project: every entry is held against each of them.
 const MOST_METRICS: u32 = 100;
@@ -64,22 +65,12 @@ fn written(project: &ProjectId, row: &Resource) -> Result<serde_json::Value, Api
     Ok(write_metric(project, &parsed(row)?, created, updated))
 }
 
-/// The metric of the body. It counts: other numbers are not taken out of entries here.
-fn taken(call: &mut Call) -> Result<LogMetric, ApiError> {
-    let metric = read_metric(call.take_body())?;
-    if metric.distribution.is_some() {
-        return Err(ApiError::invalid_argument(
-            "`valueExtractor`: this server has counters only, expected none and `metricDescriptor.valueType` `INT64`",
-        ));
-    }
-    Ok(metric)
-}
-
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let project = call.project()?;
-    let metric = taken(&mut call)?;
+    let metric = read_metric(call.take_body())?;
     let insert = insertion(app, &project, &metric).await?;
     call.commit(app, vec![insert]).await?;
+    app.log_metrics.change();
     Ok(Reply::json(write_metric(&project, &metric, call.now, call.now)))
 }
 
@@ -97,6 +88,17 @@ async fn insertion(app: &App, project: &ProjectId, metric: &LogMetric) -> Result
     if is_full && rows.iter().all(|row| row.name != name) {
         return Err(ApiError::failed_precondition(format!(
             "`projects/{project}` has {MOST_METRICS} log-based metrics, which is the most: delete one first"
+        )));
+    }
+    let everywhere = ListQuery {
+        parent: String::new(),
+        limit: MOST_METRICS_EVERYWHERE,
+        ..query
+    };
+    let rows = app.store.list(&everywhere).await?;
+    if u32::try_from(rows.len()).is_ok_and(|rows| rows >= MOST_METRICS_EVERYWHERE) {
+        return Err(ApiError::failed_precondition(format!(
+            "this server has {MOST_METRICS_EVERYWHERE} log-based metrics, which is the most: delete one first"
         )));
     }
     Ok(Change::Insert(NewResource {
@@ -134,7 +136,7 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
 /// Replaces a metric, or makes one that is not there yet, as Google does.
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let (project, id) = (call.project()?, id_of(&call)?);
-    let metric = taken(&mut call)?;
+    let metric = read_metric(call.take_body())?;
     if metric.name != id {
         return Err(ApiError::invalid_argument(format!(
             "`name` is `{}`, expected the metric of the path, `{id}`",
@@ -144,6 +146,12 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let row = stored(app, &project, &id).await?;
     let (change, created) = match row {
         Some(row) => {
+            if parsed(&row)?.distribution.is_some() != metric.distribution.is_some() {
+                return Err(ApiError::invalid_argument(
+                    "`valueExtractor`: a metric that counts entries stays one, and so does one that takes numbers out of \
+                     them: delete it and create it anew",
+                ));
+            }
             let change = Change::Replace {
                 kind: Kind::LogMetric,
                 name: row.name,
@@ -155,6 +163,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         None => (insertion(app, &project, &metric).await?, call.now),
     };
     call.commit(app, vec![change]).await?;
+    app.log_metrics.change();
     Ok(Reply::json(write_metric(&project, &metric, created, call.now)))
 }
 
@@ -166,5 +175,6 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         expect: None,
     };
     call.commit(app, vec![delete]).await?;
+    app.log_metrics.change();
     Ok(Reply::empty())
 }

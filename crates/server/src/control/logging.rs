@@ -1,7 +1,10 @@
 //! Cloud Logging: the recorded verdicts and calls as log entries.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use binauthz_core::name::ProjectId;
-use binauthz_wire::json::Object;
+use binauthz_wire::json::{Object, duration_from};
 use binauthz_wire::logging::Query;
 use binauthz_wire::page::{PageToken, page_size};
 use serde_json::json;
@@ -13,10 +16,14 @@ use super::log_entries::deleted;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 use crate::audit::Position;
-use crate::logs::{At, Journals, List, NO_PROJECT, Order, Place, Places, names};
+use crate::auth::Caller;
+use crate::logs::{At, Deleted, Journals, List, NO_PROJECT, Order, Place, Places, Wanted, names};
 
 /// Cloud Logging has one version.
 pub(super) const VERSIONS: &[ApiVersion] = ApiVersion::V2_ONLY;
+/// As at Google: entries are held back so long, by default and at most.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(2);
+const LONGEST_WINDOW: Duration = Duration::from_secs(60);
 /// Resource names of one list, as at Google.
 const MOST_NAMES: usize = 100;
 
@@ -54,30 +61,75 @@ async fn list(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         .filter(|token| !token.is_empty());
     body.finish()?;
     let query = Query::parse(&filter)?;
-    let projects = readable(app, &call, &resources).await?;
+    let projects = readable(app, &call.caller, &resources).await?;
     let name = format!("entries {order:?} {} {filter}", resources.join(","));
     let start = Places {
         verdicts: At::Start,
         written: At::Start,
     };
     let from = token.map(|token| places(&name, &token)).transpose()?;
-    let mut hidden = Vec::new();
-    for project in &projects {
-        if project != NO_PROJECT {
-            hidden.extend(deleted(app, &project.parse()?).await?);
-        }
-    }
+    let hidden = hidden(app, &projects).await?;
     let list = List {
-        projects,
-        query,
+        wanted: Wanted {
+            projects,
+            query,
+            deleted: hidden,
+        },
         order,
         size,
         from: from.unwrap_or(start),
-        deleted: hidden,
     };
     let (entries, next) = blocking(app, move |journals| list.read(journals)).await?;
     let next = next.map(|places| PageToken::encode(&name, &written(places)));
     Ok(Reply::json(listing::reply("entries", entries, next)))
+}
+
+/// The logs of the projects that were deleted.
+async fn hidden(app: &App, projects: &[String]) -> Result<Vec<Deleted>, ApiError> {
+    let mut hidden = Vec::new();
+    for project in projects.iter().filter(|project| *project != NO_PROJECT) {
+        hidden.extend(deleted(app, &project.parse()?).await?);
+    }
+    Ok(hidden)
+}
+
+/// What somebody wants to follow.
+#[derive(Debug, Clone)]
+pub(crate) struct Tailed {
+    pub(crate) wanted: Arc<Wanted>,
+    /// How long entries are held back so that they come in order.
+    pub(crate) window: Duration,
+}
+
+/// Reads what a `TailLogEntriesRequest` asks for.
+pub(crate) async fn tailed(
+    app: &App,
+    caller: &Caller,
+    request: serde_json::Value,
+) -> Result<Tailed, ApiError> {
+    let mut request = Object::new(request.into(), "")?;
+    let resources = request.take_strings("resourceNames")?;
+    let filter = request.take_optional_string("filter")?.unwrap_or_default();
+    let window = request.take_optional_string("bufferWindow")?;
+    let window = match window.as_deref().map(duration_from) {
+        None => DEFAULT_WINDOW,
+        Some(Some(window)) if window <= LONGEST_WINDOW => window,
+        Some(_) => {
+            return Err(request
+                .refused("bufferWindow", "must be a duration from 0 s to 60 s")
+                .into());
+        }
+    };
+    request.finish()?;
+    let query = Query::parse(&filter)?;
+    let projects = readable(app, caller, &resources).await?;
+    let deleted = hidden(app, &projects).await?;
+    let wanted = Arc::new(Wanted {
+        projects,
+        query,
+        deleted,
+    });
+    Ok(Tailed { wanted, window })
 }
 
 /// `timestamp desc` and the like; without it, as Google, the oldest first.
@@ -127,7 +179,7 @@ fn places(list: &str, token: &str) -> Result<Places, ApiError> {
 }
 
 /// The projects of the resources, each of which must be there.
-async fn readable(app: &App, call: &Call, resources: &[String]) -> Result<Vec<String>, ApiError> {
+async fn readable(app: &App, caller: &Caller, resources: &[String]) -> Result<Vec<String>, ApiError> {
     if resources.is_empty() || resources.len() > MOST_NAMES {
         return Err(ApiError::invalid_argument(format!(
             "`resourceNames` has {} names, expected 1 to {MOST_NAMES} such as `projects/PROJECT`",
@@ -138,7 +190,7 @@ async fn readable(app: &App, call: &Call, resources: &[String]) -> Result<Vec<St
     for (index, resource) in resources.iter().enumerate() {
         let project = project_of(resource, index)?;
         if project == NO_PROJECT {
-            if !call.caller.may(Class::Write) {
+            if !caller.may(Class::Write) {
                 return Err(ApiError::permission_denied(
                     "`projects/_`: calls that are about no project are for administrators to read",
                 ));
@@ -182,10 +234,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     app: &App,
     read: impl FnOnce(&Journals) -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let journals = Journals {
-        verdicts: app.journal.clone(),
-        written: app.entries.clone(),
-    };
+    let journals = Journals::of(app);
     match tokio::task::spawn_blocking(move || read(&journals)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(_)) | Err(_) => Err(ApiError::unavailable("the journal cannot be read; try again")),

@@ -4,6 +4,7 @@ mod alerts;
 mod attestors;
 mod audit_entries;
 pub(crate) mod body;
+mod break_glass;
 pub(crate) mod call;
 pub(crate) mod clusters;
 mod continuous_validation;
@@ -34,6 +35,7 @@ mod verb_override;
 
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
+pub(crate) use logging::{Tailed, tailed};
 
 use std::sync::Arc;
 

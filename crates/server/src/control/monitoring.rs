@@ -1,9 +1,10 @@
-//! Cloud Monitoring's alert policies and notification channels.
+//! Cloud Monitoring: alert policies, notification channels, and the series of log-based metrics.
 
 mod channels;
 mod descriptors;
 mod order;
 mod policies;
+mod time_series;
 
 pub(super) use channels::verify;
 
@@ -46,6 +47,11 @@ pub(crate) fn routes() -> Vec<Route> {
     const KINDS: &str = "/{version}/projects/{project}/notificationChannelDescriptors";
     const KIND: &str = "/{version}/projects/{project}/notificationChannelDescriptors/{descriptor}";
     const SNOOZES: &str = "/{version}/projects/{project}/snoozes";
+    const SERIES: &str = "/{version}/projects/{project}/timeSeries";
+    const METRICS: &str = "/{version}/projects/{project}/metricDescriptors";
+    const METRIC: &str = "/{version}/projects/{project}/metricDescriptors/{metric_type**}";
+    const RESOURCES: &str = "/{version}/projects/{project}/monitoredResourceDescriptors";
+    const RESOURCE: &str = "/{version}/projects/{project}/monitoredResourceDescriptors/{resource_type}";
     vec![
         row(Verb::Post, POLICIES, "CreateAlertPolicy", "monitoring.alertPolicies.create", Class::Write, |app, call| Box::pin(policies::create(app, call))),
         row(Verb::Get, POLICIES, "ListAlertPolicies", "monitoring.alertPolicies.list", Class::Read, |app, call| Box::pin(policies::list(app, call))),
@@ -61,6 +67,11 @@ pub(crate) fn routes() -> Vec<Route> {
         row(Verb::Get, KINDS, "ListNotificationChannelDescriptors", "monitoring.notificationChannelDescriptors.list", Class::Read, |app, call| Box::pin(descriptors::list(app, call))),
         row(Verb::Get, KIND, "GetNotificationChannelDescriptor", "monitoring.notificationChannelDescriptors.get", Class::Read, |app, call| Box::pin(descriptors::read(app, call))),
         row(Verb::Get, SNOOZES, "ListSnoozes", "monitoring.snoozes.list", Class::Read, |app, call| Box::pin(snoozes(app, call))),
+        row(Verb::Get, SERIES, "ListTimeSeries", "monitoring.timeSeries.list", Class::Read, |app, call| Box::pin(time_series::list(app, call))),
+        row(Verb::Get, METRICS, "ListMetricDescriptors", "monitoring.metricDescriptors.list", Class::Read, |app, call| Box::pin(time_series::list_metrics(app, call))),
+        row(Verb::Get, METRIC, "GetMetricDescriptor", "monitoring.metricDescriptors.get", Class::Read, |app, call| Box::pin(time_series::read_metric(app, call))),
+        row(Verb::Get, RESOURCES, "ListMonitoredResourceDescriptors", "monitoring.monitoredResourceDescriptors.list", Class::Read, |app, call| Box::pin(time_series::list_resources(app, call))),
+        row(Verb::Get, RESOURCE, "GetMonitoredResourceDescriptor", "monitoring.monitoredResourceDescriptors.get", Class::Read, |app, call| Box::pin(time_series::read_resource(app, call))),
     ]
 }
 

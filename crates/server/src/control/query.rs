@@ -1,5 +1,7 @@
 //! The query string of a call.
 
+use binauthz_wire::json::Value;
+
 use super::error::ApiError;
 
 /// The longest query string: a page token and a filter of 2 KiB each, percent-encoded threefold, and room to spare.
@@ -61,6 +63,24 @@ impl Query {
         Ok(first.filter(|value| !value.is_empty()))
     }
 
+    /// What the parameters of a message's fields say, as the message would: `a.b=c` is `b` within `a`. Those of `lists`
+    /// are lists however often they are given.
+    pub(crate) fn message(&self, fields: &[&str], lists: &[&str]) -> Value {
+        let mut message = Value::empty_object();
+        for (key, value) in &self.0 {
+            let mut path = key.split('.');
+            if !fields
+                .iter()
+                .any(|field| path.clone().next().is_some_and(|first| same_name(first, field)))
+            {
+                continue;
+            }
+            let is_list = lists.iter().any(|list| same_path(key, list));
+            put(&mut message, &mut path, Value::String(value.clone()), is_list);
+        }
+        message
+    }
+
     /// A flag. Python writes `True`, so any case is taken.
     pub(crate) fn boolean(&self, name: &str) -> Result<bool, ApiError> {
         match self.string(name)?.map(str::to_ascii_lowercase).as_deref() {
@@ -92,6 +112,38 @@ fn decode(text: &str) -> Option<String> {
         super::template::decode(&text.replace('+', "%20"))
     } else {
         super::template::decode(text)
+    }
+}
+
+/// Whether both have the same names in the same order.
+fn same_path(key: &str, path: &str) -> bool {
+    let (mut keys, mut names) = (key.split('.'), path.split('.'));
+    keys.by_ref()
+        .zip(names.by_ref())
+        .all(|(key, name)| same_name(key, name))
+        && key.split('.').count() == path.split('.').count()
+}
+
+/// Puts a value where its path leads. What is given twice and is no list stays there twice, for the reader to refuse.
+fn put(into: &mut Value, path: &mut std::str::Split<'_, char>, value: Value, is_list: bool) {
+    let (Value::Object(members), Some(name)) = (into, path.next()) else {
+        return;
+    };
+    let is_last = path.clone().next().is_none();
+    let known = members
+        .iter_mut()
+        .find(|(key, _)| key == name)
+        .map(|(_, known)| known);
+    match (known, is_last, is_list) {
+        (Some(Value::Array(items)), true, true) => items.push(value),
+        (_, true, true) => members.push((name.to_owned(), Value::Array(vec![value]))),
+        (_, true, false) => members.push((name.to_owned(), value)),
+        (Some(known @ Value::Object(_)), false, _) => put(known, path, value, is_list),
+        (_, false, _) => {
+            let mut inner = Value::empty_object();
+            put(&mut inner, path, value, is_list);
+            members.push((name.to_owned(), inner));
+        }
     }
 }
 
@@ -130,6 +182,32 @@ mod tests {
         assert_eq!(query.string("noteId").unwrap(), Some("n"));
         assert_eq!(query.string("empty").unwrap(), None);
         assert_eq!(query.string("$alt").unwrap(), Some("json;enum-encoding=int"));
+    }
+
+    #[test]
+    fn dotted_names_are_messages_within() {
+        use serde_json::json;
+        let message = |text: &str| {
+            let query = Query::parse(Some(text)).unwrap();
+            query.message(&["filter", "aggregation"], &["aggregation.groupByFields"])
+        };
+        assert_eq!(
+            message(
+                "aggregation.alignmentPeriod=60s&alt=json&aggregation.group_by_fields=a&view=1&aggregation.group_by_fields=b&filter=x"
+            ),
+            json!({"filter": "x", "aggregation": {"alignmentPeriod": "60s", "group_by_fields": ["a", "b"]}})
+                .into()
+        );
+        assert_eq!(
+            message("aggregation.groupByFields=a"),
+            json!({"aggregation": {"groupByFields": ["a"]}}).into()
+        );
+        // Both stay, and whoever reads them says that there are two.
+        let Value::Object(members) = message("filter=x&filter=y&aggregation=z&aggregation.a.b=c") else {
+            panic!()
+        };
+        assert_eq!(members.len(), 4);
+        assert_eq!(message("other.filter=x"), Value::empty_object());
     }
 
     #[test]

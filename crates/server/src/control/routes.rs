@@ -251,7 +251,9 @@ mod tests {
             );
             assert!(!route.name.is_empty() && !route.versions.is_empty(), "{at}");
             // A read leaves no audit row, so it must not be able to change anything.
-            let reads = ["Get", "List", "Test", "Validate", "Decide", "Export"];
+            let reads = [
+                "Get", "List", "Test", "Validate", "Decide", "Export", "Follow", "Report",
+            ];
             let is_read = reads.iter().any(|prefix| route.name.starts_with(prefix));
             assert_eq!(
                 route.class == Class::Read,

@@ -1,7 +1,7 @@
 //! Path templates: which row of the route table a request path belongs to.
 //!
 //! A template reads `/{version}/projects/{project}/attestors/{attestor}:getIamPolicy`. `{version}` stands for one of the
-//! API versions the row lists; every other `{name}` captures one whole segment. A request path is split at `/` **before**
+//! API versions the row lists; every other `{name}` captures one whole segment, and a last `{name**}` all that are left. A request path is split at `/` **before**
 //! it is decoded, and each segment is decoded exactly once, so an encoded slash stays inside its segment and is judged by
 //! the name grammar of the handler instead of moving the borders of the path.
 
@@ -13,6 +13,8 @@ enum Segment {
     Version,
     Literal(&'static str),
     Parameter(&'static str),
+    /// The last one: all segments that are left.
+    Rest(&'static str),
 }
 
 /// A template in the form that is matched.
@@ -188,7 +190,7 @@ impl Template {
     #[cfg(test)]
     pub(super) fn parameters(&self) -> impl Iterator<Item = &'static str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Parameter(name) => Some(*name),
+            Segment::Parameter(name) | Segment::Rest(name) => Some(*name),
             Segment::Version | Segment::Literal(_) => None,
         })
     }
@@ -208,7 +210,8 @@ impl Template {
     }
 
     fn capture_segments(&self, segments: &[String], versions: &[ApiVersion]) -> Option<Captured> {
-        if self.segments.len() != segments.len() {
+        let has_rest = matches!(self.segments.last(), Some(Segment::Rest(_)));
+        if self.segments.len() > segments.len() || (self.segments.len() < segments.len() && !has_rest) {
             return None;
         }
         let mut captured = Captured {
@@ -216,13 +219,20 @@ impl Template {
             params: Vec::new(),
             literals: 0,
         };
-        for (segment, text) in self.segments.iter().zip(segments) {
+        for (index, (segment, text)) in self.segments.iter().zip(segments).enumerate() {
             match segment {
                 Segment::Version => {
                     captured.version = *versions.iter().find(|version| version.as_str() == text)?;
                 }
                 Segment::Literal(literal) if literal == text => captured.literals += 1,
                 Segment::Parameter(name) if !text.is_empty() => captured.params.push((name, text.clone())),
+                Segment::Rest(name) => {
+                    let rest = segments.get(index..).unwrap_or_default();
+                    if rest.iter().any(String::is_empty) {
+                        return None;
+                    }
+                    captured.params.push((name, rest.join("/")));
+                }
                 Segment::Literal(_) | Segment::Parameter(_) => return None,
             }
         }
@@ -233,7 +243,10 @@ impl Template {
 fn segment(text: &'static str) -> Segment {
     match text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
         Some("version") => Segment::Version,
-        Some(name) => Segment::Parameter(name),
+        Some(name) => match name.strip_suffix("**") {
+            Some(name) => Segment::Rest(name),
+            None => Segment::Parameter(name),
+        },
         None => Segment::Literal(text),
     }
 }
@@ -296,6 +309,7 @@ mod tests {
             route(Verb::Get, "/{version}/projects/{project}/versions/{digest}"),
             route(Verb::Post, "/{version}/projects/{project}/special/{id}:enable"),
             route(Verb::Get, "/own/v1/things"),
+            route(Verb::Get, "/{version}/projects/{project}/kinds/{kind**}"),
         ])
     }
 
@@ -307,6 +321,16 @@ mod tests {
     );
 
     const CASES: &[Case] = &[
+        (
+            "/v1/projects/p/kinds/example.com/a%2Fb/c",
+            "/{version}/projects/{project}/kinds/{kind**}",
+            &[("project", "p"), ("kind", "example.com/a/b/c")],
+        ),
+        (
+            "/v1/projects/p/kinds/one",
+            "/{version}/projects/{project}/kinds/{kind**}",
+            &[("project", "p"), ("kind", "one")],
+        ),
         (
             "/v1/projects/p/attestors/a",
             "/{version}/projects/{project}/attestors/{attestor}",

@@ -64,9 +64,8 @@ pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
         let message = "there is nothing here but `POST /token`";
         return call::failure(ApiError::not_found(message));
     }
-    let entry = Entry::new(app)
-        .within(app, request.headers())
-        .labelled(("oauth2", "Token"));
+    let mut entry = Entry::new(app).within(app, request.headers());
+    entry.is_about("oauth2", "Token");
     let outcome = change(app, &entry, request).await;
     let response = respond(&outcome, entry.now());
     entry.count(app, Outcome::of(response.status()));

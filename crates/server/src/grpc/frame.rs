@@ -18,7 +18,7 @@ use crate::control::error::ApiError;
 use crate::listen::{BodyError, read_body};
 
 /// How long a message may take to arrive, as a body of the REST API.
-const MESSAGE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const MESSAGE_WAIT: Duration = Duration::from_secs(30);
 /// The flag and the length before a message.
 const PREFIX: usize = 5;
 
@@ -80,7 +80,8 @@ pub(super) fn failure(error: &ApiError) -> Response<Body> {
     status(error).into_http()
 }
 
-fn status(error: &ApiError) -> Status {
+/// The error in tonic's words.
+pub(super) fn status(error: &ApiError) -> Status {
     let status = error.status();
     let details = if status.details.is_empty() {
         Bytes::new()
@@ -96,7 +97,7 @@ fn status(error: &ApiError) -> Status {
 
 /// Bytes as they are.
 #[derive(Debug, Clone, Copy, Default)]
-struct Raw;
+pub(super) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

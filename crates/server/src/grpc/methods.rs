@@ -21,6 +21,7 @@ pub(super) struct Method {
     pub(super) template: &'static str,
     /// The field that is the body, `*` for all that is left, or nothing.
     pub(super) body: &'static str,
+    /// With its package where that is not the one of the messages.
     response: &'static str,
 }
 
@@ -32,8 +33,8 @@ impl Method {
 
     /// The full name of its reply's message.
     pub(super) fn response(&self) -> String {
-        if self.response == EMPTY {
-            return EMPTY.to_owned();
+        if self.response.contains('.') {
+            return self.response.to_owned();
         }
         format!("{}.{}", self.package, self.response)
     }
@@ -95,7 +96,7 @@ macro_rules! version {
 }
 
 #[rustfmt::skip] // A table: one method a line.
-static SERVICES: [Service; 10] = [
+static SERVICES: [Service; 14] = [
     service!("google.cloud.binaryauthorization.v1.BinauthzManagementServiceV1", "google.cloud.binaryauthorization.v1",
         ("GetPolicy", GET, "/v1/{name=projects/*/policy}", "", "Policy"),
         ("UpdatePolicy", PUT, "/v1/{policy.name=projects/*/policy}", "policy", "Policy"),
@@ -161,6 +162,33 @@ static SERVICES: [Service; 10] = [
         ("CreateLogMetric", POST, "/v2/{parent=projects/*}/metrics", "metric", "LogMetric"),
         ("UpdateLogMetric", PUT, "/v2/{metricName=projects/*/metrics/*}", "metric", "LogMetric"),
         ("DeleteLogMetric", DELETE, "/v2/{metricName=projects/*/metrics/*}", "", EMPTY),
+    ),
+    service!("google.monitoring.v3.AlertPolicyService", "google.monitoring.v3",
+        ("ListAlertPolicies", GET, "/v3/{name=projects/*}/alertPolicies", "", "ListAlertPoliciesResponse"),
+        ("GetAlertPolicy", GET, "/v3/{name=projects/*/alertPolicies/*}", "", "AlertPolicy"),
+        ("CreateAlertPolicy", POST, "/v3/{name=projects/*}/alertPolicies", "alertPolicy", "AlertPolicy"),
+        ("UpdateAlertPolicy", PATCH, "/v3/{alertPolicy.name=projects/*/alertPolicies/*}", "alertPolicy", "AlertPolicy"),
+        ("DeleteAlertPolicy", DELETE, "/v3/{name=projects/*/alertPolicies/*}", "", EMPTY),
+    ),
+    service!("google.monitoring.v3.NotificationChannelService", "google.monitoring.v3",
+        ("ListNotificationChannelDescriptors", GET, "/v3/{name=projects/*}/notificationChannelDescriptors", "", "ListNotificationChannelDescriptorsResponse"),
+        ("GetNotificationChannelDescriptor", GET, "/v3/{name=projects/*/notificationChannelDescriptors/*}", "", "NotificationChannelDescriptor"),
+        ("ListNotificationChannels", GET, "/v3/{name=projects/*}/notificationChannels", "", "ListNotificationChannelsResponse"),
+        ("GetNotificationChannel", GET, "/v3/{name=projects/*/notificationChannels/*}", "", "NotificationChannel"),
+        ("CreateNotificationChannel", POST, "/v3/{name=projects/*}/notificationChannels", "notificationChannel", "NotificationChannel"),
+        ("UpdateNotificationChannel", PATCH, "/v3/{notificationChannel.name=projects/*/notificationChannels/*}", "notificationChannel", "NotificationChannel"),
+        ("DeleteNotificationChannel", DELETE, "/v3/{name=projects/*/notificationChannels/*}", "", EMPTY),
+        ("SendNotificationChannelVerificationCode", POST, "/v3/{name=projects/*/notificationChannels/*}:sendVerificationCode", "*", EMPTY),
+    ),
+    service!("google.monitoring.v3.MetricService", "google.monitoring.v3",
+        ("ListTimeSeries", GET, "/v3/{name=projects/*}/timeSeries", "", "ListTimeSeriesResponse"),
+        ("ListMetricDescriptors", GET, "/v3/{name=projects/*}/metricDescriptors", "", "ListMetricDescriptorsResponse"),
+        ("GetMetricDescriptor", GET, "/v3/{name=projects/*/metricDescriptors/**}", "", "google.api.MetricDescriptor"),
+        ("ListMonitoredResourceDescriptors", GET, "/v3/{name=projects/*}/monitoredResourceDescriptors", "", "ListMonitoredResourceDescriptorsResponse"),
+        ("GetMonitoredResourceDescriptor", GET, "/v3/{name=projects/*/monitoredResourceDescriptors/*}", "", "google.api.MonitoredResourceDescriptor"),
+    ),
+    service!("google.monitoring.v3.SnoozeService", "google.monitoring.v3",
+        ("ListSnoozes", GET, "/v3/{parent=projects/*}/snoozes", "", "ListSnoozesResponse"),
     ),
     service!("google.iam.v1.IAMPolicy", "google.iam.v1",
         ("SetIamPolicy", POST, "/v1/{resource=**}:setIamPolicy", "*", "Policy"),

@@ -3,6 +3,7 @@
 
 mod frame;
 mod methods;
+mod tail;
 mod transcode;
 
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub(crate) fn is_call<B>(request: &Request<B>) -> bool {
 
 /// Answers one call, or says at the caller's deadline that there is no answer yet. The call itself runs to its end.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Body> {
+    if request.uri().path() == tail::PATH {
+        // Its client ends it at its own deadline.
+        return tail::handle(app, request).await;
+    }
     let deadline = match deadline(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return frame::failure(&error),

@@ -29,7 +29,7 @@ pub(super) struct Variable {
     pub(super) before: &'static str,
     /// The field, with dots where it is inside another.
     field: &'static str,
-    /// `projects/*/attestors/*`; `**` is any name.
+    /// `projects/*/attestors/*`; `**` is any name, and at the end any rest of one.
     pub(super) form: &'static str,
     pub(super) after: &'static str,
 }
@@ -128,6 +128,14 @@ fn has_form(name: &str, form: &str) -> bool {
     let mut segments = name.split('/');
     if form == "**" {
         return segments.all(|segment| !segment.is_empty());
+    }
+    if let Some(begin) = form.strip_suffix("/**") {
+        let length = begin.split('/').count();
+        let (first, rest): (Vec<&str>, Vec<&str>) =
+            (segments.by_ref().take(length).collect(), segments.collect());
+        return has_form(&first.join("/"), begin)
+            && !rest.is_empty()
+            && rest.iter().all(|segment| !segment.is_empty());
     }
     let fits = form.split('/').all(|word| match segments.next() {
         Some(segment) => !segment.is_empty() && (word == "*" || word == segment),
@@ -274,6 +282,30 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn a_name_may_end_in_any_rest() {
+        let asked = |name: &str| {
+            asked(
+                "/google.monitoring.v3.MetricService/GetMetricDescriptor",
+                json!({ "name": name }),
+            )
+        };
+        let call = asked("projects/p/metricDescriptors/logging.googleapis.com/user/a b/c").unwrap();
+        assert_eq!(
+            call.path,
+            "/v3/projects/p/metricDescriptors/logging.googleapis.com/user/a%20b/c"
+        );
+        for name in [
+            "projects/p/metricDescriptors",
+            "projects/p/metricDescriptors/",
+            "projects/p/metricDescriptors/a//b",
+            "projects//metricDescriptors/a",
+            "projects/p/metrics/a/b",
+        ] {
+            assert!(asked(name).is_err(), "{name}");
+        }
     }
 
     #[test]

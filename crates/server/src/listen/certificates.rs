@@ -92,6 +92,11 @@ struct Description {
 }
 
 impl Certificates {
+    /// When the serving certificate ends.
+    pub(crate) fn ends(&self) -> SystemTime {
+        self.current.load().ends
+    }
+
     /// Uses what is stored under `data_directory`, makes what is missing or near its end.
     /// `names` are the further DNS names and addresses the server is reached by.
     ///

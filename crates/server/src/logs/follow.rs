@@ -1,278 +1,197 @@
-//! Follows both journals as they grow, in the order in which their lines came.
+//! Goes on reading a journal from where somebody stopped, and looks for records rather than entries.
 
-use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use binauthz_core::time::UnixTime;
-use binauthz_wire::logging::Entry;
+use binauthz_wire::logging::Query;
+use serde_json::Value;
 
-use super::list::first_near;
-use super::plain::Wants;
+use super::list::{CLOSELY, WAIT, first_near};
 use super::record::{Kind, glance};
-use super::{Journals, entries_of};
-use crate::audit::{Direction, Journal, Position};
+use super::{Indexed, Journals, Needle, Wanted, among, entries_of, project_of};
+use crate::audit::{Direction, Line, Position, Way};
 
-/// What is looked at of one journal at a time: 8 MiB are some 5 000 verdicts, and take some 10 ms. It bounds what is held,
-/// too.
-const AT_A_TIME: u64 = 8 << 20;
-
-/// A line that is to be read.
-#[derive(Debug)]
-pub(crate) struct Found {
+/// A line of which more than its bytes is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'l> {
+    pub(super) kind: Kind,
     /// When it came.
     pub(crate) arrival: UnixTime,
-    kind: Kind,
-    bytes: Vec<u8>,
-    start: Position,
+    pub(crate) bytes: &'l [u8],
 }
 
-impl Found {
-    /// What `each` makes of its entries.
-    pub(crate) fn entries<T>(&self, wants: &Wants, mut each: impl FnMut(Entry<'_>) -> T) -> Vec<T> {
-        let is_wanted = |project: &str| wants.looks_at(project);
-        entries_of((self.kind, self.arrival), &self.bytes, &is_wanted, |entry| {
-            Some(each(entry))
-        })
-    }
-}
-
-/// The way through one journal.
-#[derive(Debug)]
-struct Reader {
-    journal: Journal,
-    queue: VecDeque<Found>,
-    /// Up to here lines were looked at.
-    scanned: Position,
-    /// Only lines before this one.
-    until: Option<Position>,
-    /// The last look came to the end.
-    at_end: bool,
-}
-
-impl Reader {
-    fn is_behind(&self) -> bool {
-        self.scanned < self.until.unwrap_or_else(|| self.journal.end())
-    }
-
-    /// Looks at the next lines, if those before were taken. Without new lines the disk is left alone.
-    fn look(&mut self, wants: &Wants) -> io::Result<()> {
-        if !self.queue.is_empty() || !self.is_behind() {
-            return Ok(());
-        }
-        let (mut bytes, mut at_end) = (0, true);
-        let (queue, scanned, until) = (&mut self.queue, &mut self.scanned, self.until);
-        let from = *scanned;
-        self.journal.walk((Direction::Forward, Some(from)), &mut |line| {
-            let start = line.resume(Direction::Forward, true);
-            if until.is_some_and(|until| start >= until) {
-                return ControlFlow::Break(());
-            }
-            if bytes >= AT_A_TIME {
-                at_end = false;
-                return ControlFlow::Break(());
-            }
-            bytes += line.bytes.len() as u64;
-            *scanned = line.resume(Direction::Forward, false);
-            if let Some((kind, arrival)) = glance(line.bytes)
-                && wants.may_want(kind, line.bytes)
-            {
-                queue.push_back(Found {
-                    arrival,
-                    kind,
-                    bytes: line.bytes.to_vec(),
-                    start,
-                });
-            }
-            ControlFlow::Continue(())
+impl Indexed {
+    /// Gives the lines that may have what is looked for and come after a place, as far as one call reads; and the place
+    /// that it came to. `each` says whether it wants more. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn follow(
+        &self,
+        from: Position,
+        needle: &Needle,
+        each: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
+    ) -> io::Result<Position> {
+        // Behind it nothing was looked at. Lines that come meanwhile are given or not.
+        let end = self.journal.end();
+        let mut reached = from;
+        let is_whole = self.look((Direction::Forward, Some(from)), needle, &mut |line, seen| {
+            let flow = each(seen);
+            reached = line.resume(Direction::Forward, false);
+            flow
         })?;
-        self.at_end = at_end;
+        Ok(if is_whole { reached.max(end) } else { reached })
+    }
+
+    /// Gives the lines that may have what is looked for, and says whether these were all: one call reads a bounded part,
+    /// and `each` may want no more.
+    fn look(
+        &self,
+        way: Way,
+        needle: &Needle,
+        each: &mut dyn FnMut(&Line<'_>, Seen<'_>) -> ControlFlow<()>,
+    ) -> io::Result<bool> {
+        let (begun, mut close_bytes, mut is_whole) = (Instant::now(), 0, true);
+        self.walk(way, needle, &mut |line| {
+            let Some((kind, arrival)) = glance(line.bytes) else {
+                return ControlFlow::Continue(());
+            };
+            if !needle.is_then(arrival) || !needle.may_be(line.bytes) {
+                return ControlFlow::Continue(());
+            }
+            close_bytes += line.bytes.len() as u64;
+            let seen = Seen {
+                kind,
+                arrival,
+                bytes: line.bytes,
+            };
+            let is_spent = close_bytes >= CLOSELY || begun.elapsed() >= WAIT;
+            match each(&line, seen).is_break() || is_spent {
+                true => {
+                    is_whole = false;
+                    ControlFlow::Break(())
+                }
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(is_whole)
+    }
+}
+
+/// How far somebody who listens has come, in the journal of verdicts and in that of written entries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail([Position; 2]);
+
+impl Tail {
+    /// From now on.
+    pub(crate) fn new(journals: &Journals) -> Tail {
+        Tail([&journals.verdicts, &journals.written].map(|indexed| indexed.journal.end()))
+    }
+
+    /// Gives each wanted entry that has come since, with when it came, as far as one call reads. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn read(
+        &mut self,
+        journals: &Journals,
+        wanted: &Wanted,
+        each: &mut dyn FnMut(UnixTime, Value),
+    ) -> io::Result<()> {
+        let needle = Needle::new(&wanted.query, (i64::MIN, i64::MAX));
+        for (indexed, place) in [&journals.verdicts, &journals.written]
+            .into_iter()
+            .zip(&mut self.0)
+        {
+            if indexed.journal.end() == *place {
+                continue;
+            }
+            *place = indexed.follow(*place, &needle, &mut |seen| {
+                for (_, entry) in wanted.entries((seen.kind, seen.arrival), seen.bytes) {
+                    each(seen.arrival, entry);
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
         Ok(())
     }
 }
 
-/// The way through both journals.
-#[derive(Debug)]
-pub(crate) struct Follower {
-    verdicts: Reader,
-    written: Reader,
+/// Which verdicts somebody wants as they were recorded.
+pub(crate) struct Verdicts<'w> {
+    pub(crate) project: &'w str,
+    /// An entry of the verdict must be one that this wants.
+    pub(crate) query: &'w Query,
+    /// Not before this.
+    pub(crate) since: Option<UnixTime>,
+    /// What else must be so of the record.
+    pub(crate) wants: &'w dyn Fn(&Value) -> bool,
 }
 
-impl Follower {
-    /// From these places on.
-    pub(crate) fn new(journals: &Journals, from: (Position, Position)) -> Follower {
-        let reader = |journal: &Journal, scanned| Reader {
-            journal: journal.clone(),
-            queue: VecDeque::new(),
-            scanned,
-            until: None,
-            at_end: false,
-        };
-        Follower {
-            verdicts: reader(&journals.verdicts, from.0),
-            written: reader(&journals.written, from.1),
+impl Verdicts<'_> {
+    fn needle(&self) -> Needle {
+        let times = self.query.times();
+        let since = self.since.map_or(i64::MIN, UnixTime::as_micros);
+        Needle::new(
+            self.query,
+            (since.max(times.from.as_micros()), times.until.as_micros()),
+        )
+    }
+
+    /// The record of a line, if it is wanted.
+    fn take(&self, seen: Seen<'_>) -> Option<Value> {
+        if seen.kind != Kind::Verdict {
+            return None;
         }
-    }
-
-    /// From some time on, or a little earlier, up to these places. Blocks on the disk.
-    pub(crate) fn since(
-        journals: &Journals,
-        time: UnixTime,
-        until: (Position, Position),
-    ) -> io::Result<Follower> {
-        let near = |journal| Ok::<_, io::Error>(first_near(journal, time.as_micros())?.unwrap_or_default());
-        let mut follower = Follower::new(journals, (near(&journals.verdicts)?, near(&journals.written)?));
-        follower.verdicts.until = Some(until.0);
-        follower.written.until = Some(until.1);
-        Ok(follower)
-    }
-
-    /// Whether there are lines that were not given yet. Does not look at the disk.
-    pub(crate) fn is_behind(&self) -> bool {
-        [&self.verdicts, &self.written]
-            .iter()
-            .any(|reader| !reader.queue.is_empty() || reader.is_behind())
-    }
-
-    /// Looks for the next lines. Blocks on the disk.
-    pub(crate) fn look(&mut self, wants: &Wants) -> io::Result<()> {
-        self.verdicts.look(wants)?;
-        self.written.look(wants)
-    }
-
-    /// The line that came next, as far as is known without another look.
-    pub(crate) fn next(&mut self) -> Option<Found> {
-        let (one, other) = (&mut self.verdicts, &mut self.written);
-        let first = match (one.queue.front(), other.queue.front()) {
-            (Some(found), Some(rival)) if rival.arrival < found.arrival => other,
-            (Some(_), Some(_)) => one,
-            (Some(_), None) if other.at_end || !other.is_behind() => one,
-            (None, Some(_)) if one.at_end || !one.is_behind() => other,
-            _ => return None,
-        };
-        first.queue.pop_front()
-    }
-
-    /// Where to go on so that what was not given yet comes next.
-    pub(crate) fn places(&self) -> (Position, Position) {
-        let place = |reader: &Reader| reader.queue.front().map_or(reader.scanned, |found| found.start);
-        (place(&self.verdicts), place(&self.written))
-    }
-
-    /// Whether nothing is left of what it was to give.
-    pub(crate) fn is_done(&self) -> bool {
-        [&self.verdicts, &self.written]
-            .iter()
-            .all(|reader| reader.queue.is_empty() && (reader.at_end || !reader.is_behind()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use binauthz_keyring::MasterKey;
-    use binauthz_wire::json::timestamp_out;
-    use binauthz_wire::logging::Query;
-
-    use super::*;
-    use crate::audit::JournalSettings;
-
-    fn journals(folder: &std::path::Path) -> Journals {
-        let master = MasterKey::new(&[7; MasterKey::BYTES]).unwrap();
-        let open =
-            |name: &str| Journal::open(&folder.join(name), JournalSettings::of_entries(), &master).unwrap();
-        Journals {
-            verdicts: open("journal"),
-            written: open("entries"),
+        let record: Value = serde_json::from_slice(seen.bytes).ok()?;
+        if record["cluster"].as_str().and_then(project_of) != Some(self.project) || !(self.wants)(&record) {
+            return None;
         }
+        let project = [self.project.to_owned()];
+        let entries = entries_of((seen.kind, seen.arrival), seen.bytes, &among(&project), |entry| {
+            self.query.test(&entry).then_some(())
+        });
+        (!entries.is_empty()).then_some(record)
     }
 
-    fn line(text: &str, second: i64) -> Vec<u8> {
-        let time = timestamp_out(UnixTime::from_seconds(second));
-        let entry = format!(r#"{{"logName":"projects/p/logs/x","textPayload":"{text}","insertId":"i"}}"#);
-        format!(r#"{{"log":"entry","time":"{time}","entry":{entry}}}"#).into_bytes()
+    /// The first place that can have one.
+    pub(crate) fn start(&self, indexed: &Indexed) -> io::Result<Position> {
+        let since = self.since.map_or(i64::MIN, UnixTime::as_micros);
+        Ok(first_near(&indexed.journal, since)?.unwrap_or_default())
     }
 
-    fn wants() -> Wants {
-        Wants::new([("p", &Query::parse("textPayload:robot").unwrap())])
-    }
-
-    /// What is given by as many looks as it takes, by the second of its arrival.
-    fn given(follower: &mut Follower, wants: &Wants) -> Vec<i64> {
-        let mut seconds = Vec::new();
-        loop {
-            follower.look(wants).unwrap();
-            while let Some(found) = follower.next() {
-                let entries = found.entries(wants, |entry| entry.log_name().map(str::to_owned));
-                assert_eq!(entries, [Some("projects/p/logs/x".to_owned())]);
-                seconds.push(found.arrival.as_seconds());
+    /// Those after a place, at most so many, the oldest first; and where to go on. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn after(
+        &self,
+        indexed: &Indexed,
+        (from, most): (Position, usize),
+    ) -> io::Result<(Vec<Value>, Position)> {
+        let mut found = Vec::new();
+        let reached = indexed.follow(from, &self.needle(), &mut |seen| {
+            found.extend(self.take(seen));
+            match found.len() >= most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
-            if follower.is_done() {
-                return seconds;
+        })?;
+        Ok((found, reached))
+    }
+
+    /// Gives each of them, the newest first, as far as one call reads; says whether these were all. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The system's, when a segment cannot be read.
+    pub(crate) fn newest(&self, indexed: &Indexed, each: &mut dyn FnMut(Value)) -> io::Result<bool> {
+        indexed.look((Direction::Backward, None), &self.needle(), &mut |_, seen| {
+            if let Some(record) = self.take(seen) {
+                each(record);
             }
-        }
-    }
-
-    #[tokio::test]
-    async fn lines_come_once_in_the_order_of_their_arrival() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journals, wants) = (journals(folder.path()), wants());
-        let start = (journals.verdicts.end(), journals.written.end());
-        let mut follower = Follower::new(&journals, start);
-        assert!(!follower.is_behind());
-        for (journal, text, second) in [
-            (&journals.verdicts, "robot", 1),
-            (&journals.written, "robot", 2),
-            (&journals.written, "other", 3),
-            (&journals.verdicts, "robot", 4),
-            (&journals.written, "robot", 5),
-        ] {
-            journal.append(line(text, second)).await.unwrap();
-        }
-        assert!(follower.is_behind());
-        assert_eq!(given(&mut follower, &wants), [1, 2, 4, 5]);
-        assert!(!follower.is_behind());
-        journals.written.append(line("robot", 6)).await.unwrap();
-        let places = follower.places();
-        assert_eq!(given(&mut follower, &wants), [6]);
-        assert_eq!(given(&mut follower, &wants), [0; 0]);
-        // Whoever goes on from a place gets what was not given there.
-        assert_eq!(given(&mut Follower::new(&journals, places), &wants), [6]);
-        let mut half = Follower::new(&journals, start);
-        half.look(&wants).unwrap();
-        assert_eq!(half.next().unwrap().arrival.as_seconds(), 1);
-        assert_eq!(
-            given(&mut Follower::new(&journals, half.places()), &wants),
-            [2, 4, 5, 6]
-        );
-    }
-
-    #[tokio::test]
-    async fn what_came_before_a_place_is_looked_at_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journals, wants) = (journals(folder.path()), wants());
-        for second in 1..=3 {
-            journals.written.append(line("robot", second)).await.unwrap();
-        }
-        let until = (journals.verdicts.end(), journals.written.end());
-        journals.written.append(line("robot", 4)).await.unwrap();
-        let time = UnixTime::from_seconds(2);
-        let mut follower = Follower::since(&journals, time, until).unwrap();
-        assert_eq!(given(&mut follower, &wants), [1, 2, 3]);
-    }
-
-    #[tokio::test]
-    async fn more_than_is_looked_at_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journals, wants) = (journals(folder.path()), wants());
-        let long = "x".repeat(200 << 10);
-        for second in 0..100 {
-            let text = if second % 30 == 0 { "robot" } else { &long };
-            journals.written.append(line(text, second)).await.unwrap();
-        }
-        journals.verdicts.append(line("robot", 45)).await.unwrap();
-        let mut follower = Follower::new(&journals, Default::default());
-        follower.look(&wants).unwrap();
-        assert!(!follower.is_done());
-        assert_eq!(given(&mut follower, &wants), [0, 30, 45, 60, 90]);
+            ControlFlow::Continue(())
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
@@ -11,13 +12,14 @@ use binauthz_wire::logging::{Entry, Query};
 use serde_json::Value;
 
 use super::record::{Kind, glance};
-use super::{ACTIVITY, POLICY, entries_of, is_among};
-use crate::audit::{Direction, Journal, Line, Position};
+use super::{ACTIVITY, Index, Needle, POLICY, among, entries_of};
+use crate::app::App;
+use crate::audit::{Direction, Journal, Line, Position, Way};
 
 /// What one call reads closely of a journal: 64 MiB are some 40 000 verdicts.
-const CLOSELY: u64 = 64 << 20;
+pub(super) const CLOSELY: u64 = 64 << 20;
 /// How long one call looks. Lines of another time are passed over at some 1 GB/s.
-const WAIT: Duration = Duration::from_millis(500);
+pub(super) const WAIT: Duration = Duration::from_millis(500);
 /// What one page holds; below the 4 MiB that a gRPC client takes, whatever the last entry adds.
 const PAGE_BYTES: usize = 3 << 20;
 /// A record is written soon after its time, and the clock may have been set back a little meanwhile.
@@ -59,8 +61,57 @@ pub(crate) struct Places {
 /// Where entries come from: what was decided and done here, and what others wrote.
 #[derive(Debug, Clone)]
 pub(crate) struct Journals {
-    pub(crate) verdicts: Journal,
-    pub(crate) written: Journal,
+    pub(crate) verdicts: Indexed,
+    pub(crate) written: Indexed,
+}
+
+/// A journal and the index over it.
+#[derive(Debug, Clone)]
+pub(crate) struct Indexed {
+    pub(crate) journal: Journal,
+    pub(crate) index: Arc<Index>,
+}
+
+impl Journals {
+    pub(crate) fn of(app: &App) -> Journals {
+        let [verdicts, written] = &app.indexes;
+        let indexed = |journal: &Journal, index: &Arc<Index>| Indexed {
+            journal: journal.clone(),
+            index: Arc::clone(index),
+        };
+        Journals {
+            verdicts: indexed(&app.journal, verdicts),
+            written: indexed(&app.entries, written),
+        }
+    }
+}
+
+impl Journals {
+    /// Bytes of records that no index has yet. Blocks on the disk.
+    pub(crate) fn missing(&self) -> io::Result<u64> {
+        let [verdicts, written] =
+            [&self.verdicts, &self.written].map(|indexed| indexed.index.missing(&indexed.journal));
+        Ok(verdicts? + written?)
+    }
+}
+
+impl Indexed {
+    /// A number that grows with the journal, by its bytes.
+    pub(crate) fn end(&self) -> u64 {
+        let end = self.journal.end();
+        (end.segment << 32) | end.offset.min(u64::from(u32::MAX))
+    }
+
+    /// Gives each line that may have what is looked for, and some others. Blocks on the disk.
+    pub(crate) fn walk(
+        &self,
+        way: Way,
+        needle: &Needle,
+        each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let parts = |segment, bytes| self.index.unread(segment, bytes, needle);
+        self.journal.walk_parts(way, &parts, each)
+    }
 }
 
 /// A log of which nothing is shown that was received up to a time.
@@ -72,20 +123,26 @@ pub(crate) struct Deleted {
 
 /// Which entries are wanted.
 #[derive(Debug)]
-pub(crate) struct List {
+pub(crate) struct Wanted {
     pub(crate) projects: Vec<String>,
     pub(crate) query: Query,
+    pub(crate) deleted: Vec<Deleted>,
+}
+
+/// Which of them, and in what order.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) wanted: Wanted,
     pub(crate) order: Order,
     pub(crate) size: usize,
     pub(crate) from: Places,
-    pub(crate) deleted: Vec<Deleted>,
 }
 
 impl List {
     /// The next page, and where to go on if there may be more. Within a page the order is that of the times; from page
     /// to page that of the journals, which is the order of arrival. Blocks on the disk.
     pub(crate) fn read(&self, journals: &Journals) -> io::Result<(Vec<Value>, Option<Places>)> {
-        let times = self.query.times();
+        let times = self.wanted.query.times();
         if times.from > times.until {
             return Ok((Vec::new(), None));
         }
@@ -96,25 +153,30 @@ impl List {
 
     /// What one journal has for the page. `around` is by how much its entries may be earlier and later than their
     /// arrival says.
-    fn part(&self, journal: &Journal, at: At, (early, late): (i64, i64)) -> io::Result<Part> {
+    fn part(&self, journal: &Indexed, at: At, (early, late): (i64, i64)) -> io::Result<Part> {
         let start = match at {
             At::End => return Ok(Part::default()),
             At::Start => None,
             At::Place(place) => Some(place),
         };
-        let times = self.query.times();
+        let times = self.wanted.query.times();
         let oldest = times.from.as_micros().saturating_sub(early);
+        let newest = times.until.as_micros().saturating_add(late);
         let near = oldest.saturating_sub(SLACK_MICROS);
         let from = match start {
             Some(place) => Some(place.position),
-            None if self.order == Order::OldestFirst && near > i64::MIN => first_near(journal, near)?,
+            None if self.order == Order::OldestFirst && near > i64::MIN => {
+                first_near(&journal.journal, near)?
+            }
             None => None,
         };
+        let needle = Needle::new(&self.wanted.query, (oldest, newest));
         let mut search = Search {
             list: self,
+            needle: &needle,
             direction: self.order.direction(),
             oldest: (near, oldest),
-            newest: times.until.as_micros().saturating_add(late),
+            newest,
             begun: Instant::now(),
             looked_at: false,
             close_bytes: 0,
@@ -122,7 +184,7 @@ impl List {
             part: Part::default(),
             bytes: 0,
         };
-        journal.walk((search.direction, from), &mut |line| search.line(line))?;
+        journal.walk((search.direction, from), &needle, &mut |line| search.line(line))?;
         Ok(search.part)
     }
 
@@ -170,7 +232,7 @@ impl Order {
 }
 
 /// The segment that the first record of this time, or one before it, is in.
-pub(super) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
+pub(crate) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
     let firsts = journal.firsts(|line| glance(line).filter(|(kind, _)| *kind != Kind::Call))?;
     let before = firsts
         .iter()
@@ -241,6 +303,7 @@ impl Heads {
 /// One journal being looked through.
 struct Search<'a> {
     list: &'a List,
+    needle: &'a Needle,
     direction: Direction,
     /// Before the first nothing more is wanted, and nothing before the second.
     oldest: (i64, i64),
@@ -275,13 +338,11 @@ impl Search<'_> {
         if micros < self.oldest.1 || micros > self.newest {
             return ControlFlow::Continue(());
         }
+        if !self.needle.may_be(line.bytes) {
+            return ControlFlow::Continue(());
+        }
         self.close_bytes += line.bytes.len() as u64;
-        let projects = |project: &str| is_among(project, &self.list.projects);
-        let mut wanted = entries_of((kind, arrival), line.bytes, &projects, |entry| {
-            self.list
-                .wants(&entry, arrival)
-                .then(|| (entry.time(), entry.to_json()))
-        });
+        let mut wanted = self.list.wanted.entries((kind, arrival), line.bytes);
         if self.direction == Direction::Backward {
             wanted.reverse();
         }
@@ -316,9 +377,13 @@ impl Search<'_> {
     }
 }
 
-impl List {
-    fn wants(&self, entry: &Entry<'_>, arrival: UnixTime) -> bool {
-        !is_deleted(&self.deleted, entry, arrival) && self.query.test(entry)
+impl Wanted {
+    /// The entries of a line that are wanted, with their times, the first of them first.
+    pub(super) fn entries(&self, (kind, arrival): (Kind, UnixTime), line: &[u8]) -> Vec<(UnixTime, Value)> {
+        entries_of((kind, arrival), line, &among(&self.projects), |entry| {
+            let is_wanted = !is_deleted(&self.deleted, &entry, arrival) && self.query.test(&entry);
+            is_wanted.then(|| (entry.time(), entry.to_json()))
+        })
     }
 }
 
@@ -337,12 +402,14 @@ pub(crate) fn names(
     let mut names: Vec<String> = Vec::new();
     // Each project has these two in the first journal; in the other there may be any.
     let own = projects.len() * [ACTIVITY, POLICY].len();
-    for (journal, all) in [(&journals.verdicts, own), (&journals.written, usize::MAX)] {
+    for (journal, all) in [
+        (&journals.verdicts.journal, own),
+        (&journals.written.journal, usize::MAX),
+    ] {
         let begun = Instant::now();
         journal.walk((Direction::Backward, None), &mut |line| {
             if let Some((kind, arrival)) = glance(line.bytes) {
-                let is_wanted = |project: &str| is_among(project, projects);
-                let found = entries_of((kind, arrival), line.bytes, &is_wanted, |entry| {
+                let found = entries_of((kind, arrival), line.bytes, &among(projects), |entry| {
                     let name = entry.log_name().map(str::to_owned);
                     name.filter(|_| !is_deleted(deleted, &entry, arrival))
                 });

@@ -4,36 +4,42 @@
 //! them in the shape of Google's audit logs, so that the filters people know find what they expect.
 
 mod calls;
+mod feed;
 mod follow;
+mod index;
 mod list;
 mod members;
 mod outbox;
 mod plain;
 mod record;
 mod request;
+pub(crate) mod shape;
+mod veiled;
 mod verdicts;
 mod written;
 
 pub(crate) use calls::NO_PROJECT;
-pub(crate) use follow::{Follower, Found};
-pub(crate) use list::{At, Deleted, Journals, List, Order, Place, Places, names};
+pub(crate) use feed::{Follower, Found};
+pub(crate) use follow::{Tail, Verdicts};
+pub(crate) use index::{Index, Needle, keep_indexes};
+pub(crate) use list::{
+    At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, first_near, names,
+};
 pub(crate) use outbox::record_calls;
 pub(crate) use plain::Wants;
+pub(crate) use record::{Kind, glance};
 pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::Entry;
-
-use record::Kind;
 
 /// The log of verdicts and of the API's own calls.
 pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 /// The log of what a policy in dry run would have denied: an entry for each image.
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
-/// The entries of one line, the first of them first, if it is about a project that is wanted. A line that cannot be read
-/// has none.
-fn entries_of<T>(
+/// The entries of one line, the first of them first, about a project that is wanted. A line that cannot be read has none.
+pub(crate) fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
     is_wanted: &dyn Fn(&str) -> bool,
@@ -67,8 +73,9 @@ fn entries_of<T>(
     }
 }
 
-fn is_among(project: &str, projects: &[String]) -> bool {
-    projects.iter().any(|wanted| wanted == project)
+/// Of these projects.
+pub(crate) fn among(projects: &[String]) -> impl Fn(&str) -> bool {
+    move |project| projects.iter().any(|wanted| wanted == project)
 }
 
 /// The project of a resource's name: `projects/P/…`, anywhere in it.

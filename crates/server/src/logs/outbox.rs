@@ -6,6 +6,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
@@ -35,10 +36,16 @@ pub(crate) async fn record_calls(app: Arc<App>, mut shutdown: Shutdown) {
             _ = clock.tick() => {}
             () = app.calls.notified() => {}
         }
-        if let Err(why) = copy(&app, &mut place).await {
-            tracing::error!(%why, "calls could not be brought into the signed log");
-            // What the log has is to be looked up again.
-            place = None;
+        match copy(&app, &mut place).await {
+            Ok(()) => {
+                let now = (app.clock)().as_micros();
+                app.calls_recorded.store(now, Ordering::Relaxed);
+            }
+            Err(why) => {
+                tracing::error!(%why, "calls could not be brought into the signed log");
+                // What the log has is to be looked up again.
+                place = None;
+            }
         }
     }
 }

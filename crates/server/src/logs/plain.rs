@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use binauthz_core::time::UnixTime;
-use binauthz_wire::logging::{Entry, Node, Payload, Query, Severity, Truth, Veil};
+use binauthz_wire::logging::{Demand, Entry, Node, Payload, Query, Severity, Truth, Veil};
 
 use super::ACTIVITY;
 use super::record::Kind;
@@ -28,7 +28,10 @@ impl Wants {
         for (project, filter) in filters {
             let may_be_plain = filter.test_partly(&plain(project)) != Truth::False;
             *projects.entry(project.to_owned()).or_default() |= may_be_plain;
-            match (&mut texts, filter.required_text().filter(|text| is_written(text))) {
+            match (
+                &mut texts,
+                text_of(&filter.demand()).filter(|text| is_written(text)),
+            ) {
                 (Some(texts), Some(text)) if !texts.iter().any(|known| known == text) => {
                     texts.push(text.to_owned());
                 }
@@ -65,6 +68,15 @@ impl Wants {
                 _ => true,
             },
         }
+    }
+}
+
+/// The longest text that is in every entry of which so much is demanded.
+fn text_of<'q>(demand: &Demand<'q>) -> Option<&'q str> {
+    match demand {
+        Demand::Within(text) | Demand::Is(text) => Some(text),
+        Demand::All(parts) => parts.iter().filter_map(text_of).max_by_key(|text| text.len()),
+        Demand::Any(_) | Demand::Nothing => None,
     }
 }
 

@@ -180,7 +180,7 @@ pub(super) struct Call<'a> {
 
 /// A line of which more than its kind and its time may be wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Verdict,
     Call,
     Entry,
@@ -188,15 +188,20 @@ pub(super) enum Kind {
 
 /// What kind of line it is and when that happened; nothing for the lines that the log writes about itself. Looks at the
 /// line's beginning only.
-pub(super) fn glance(line: &[u8]) -> Option<(Kind, UnixTime)> {
-    const BEGINNINGS: [(Kind, &[u8]); 3] =
-        [(Kind::Verdict, VERDICT), (Kind::Call, CALL), (Kind::Entry, ENTRY)];
-    let (kind, rest) = BEGINNINGS
-        .into_iter()
-        .find_map(|(kind, beginning)| Some((kind, line.strip_prefix(beginning)?)))?;
+pub(crate) fn glance(line: &[u8]) -> Option<(Kind, UnixTime)> {
+    let (kind, rest) = beginning(line)?;
     let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
     let time = std::str::from_utf8(rest.get(..end)?).ok()?;
     Some((kind, timestamp_from(time)?))
+}
+
+/// What kind of line it is, and the line from its time on.
+pub(super) fn beginning(line: &[u8]) -> Option<(Kind, &[u8])> {
+    const BEGINNINGS: [(Kind, &[u8]); 3] =
+        [(Kind::Verdict, VERDICT), (Kind::Call, CALL), (Kind::Entry, ENTRY)];
+    BEGINNINGS
+        .into_iter()
+        .find_map(|(kind, beginning)| Some((kind, line.strip_prefix(beginning)?)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::record::{Image, Verdict};
 use super::{ACTIVITY, POLICY, insert_id, project_of, request};
 
 /// The name of the webhook in a cluster: the API server writes it before what a webhook says.
-const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
+pub(super) const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
 
 /// The entries of a verdict; the audit log's first.
 pub(super) fn render<'a>(verdict: &'a Verdict<'_>, time: UnixTime) -> Vec<Entry<'a>> {

@@ -40,12 +40,7 @@ impl Court {
     /// On a server of one's own making.
     pub(crate) async fn on(desk: Desk) -> Court {
         install_crypto_provider();
-        let court = Court {
-            webhook: client(&desk, true),
-            desk,
-            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
-            images: AtomicU32::new(0),
-        };
+        let court = Court::on_again(desk);
         let cluster = json!({ "cluster": {
             "name": "c",
             "binaryAuthorization": { "evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE" },
@@ -75,16 +70,33 @@ impl Court {
         court
     }
 
-    /// The same, after the server was stopped and started again.
+    /// On a server where all of it is there already; the key is another one.
+    pub(crate) fn on_again(desk: Desk) -> Court {
+        Court {
+            webhook: client(&desk, true),
+            desk,
+            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+            images: AtomicU32::new(0),
+        }
+    }
+
+    /// The same on a server that was stopped and started anew.
     pub(crate) async fn restarted(self) -> Court {
-        let folder = self.desk.stop().await;
+        let Court {
+            desk,
+            webhook,
+            key,
+            images,
+        } = self;
+        drop(webhook);
+        let folder = desk.stop().await;
         let flags = flags(folder.path());
         let desk = Desk::with(folder, flags).await;
         Court {
             webhook: client(&desk, true),
             desk,
-            key: self.key,
-            images: self.images,
+            key,
+            images,
         }
     }
 

@@ -73,7 +73,7 @@ async fn what_could_never_count_is_refused() {
         (with("filter", "".into()), "filter"),
         (with("name", "a b".into()), "name"),
         (
-            with("valueExtractor", "EXTRACT(jsonPayload.n)".into()),
+            with("valueExtractor", "EXTRACT(jsonPayload.n".into()),
             "valueExtractor",
         ),
         (with("unknown", "x".into()), "unknown"),

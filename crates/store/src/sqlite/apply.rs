@@ -83,6 +83,7 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
     }
 }
 
+/// Refuses a document above the limit.
 pub(crate) fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
     let length = document.len();
     if length <= limit {

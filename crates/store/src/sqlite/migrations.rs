@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_newest_occurrences.sql"),
     include_str!("../../migrations/0003_alerts.sql"),
+    include_str!("../../migrations/0004_metrics.sql"),
 ];
 
 const REGISTER: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod apply;
 pub(crate) mod connection;
+pub(crate) mod metrics;
 pub(crate) mod migrations;
 pub(crate) mod read;
 pub(crate) mod writer;

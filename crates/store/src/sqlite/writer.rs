@@ -9,18 +9,21 @@ use tokio::sync::oneshot;
 use crate::alert::Settlement;
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, Unavailable};
-use crate::sqlite::{alerts, apply};
+use crate::metric::MetricSettlement;
+use crate::sqlite::{alerts, apply, metrics};
 
-/// What is to be written, and where its answer goes.
-pub(crate) enum Waiting {
-    Commit {
-        commit: Commit,
-        answer: oneshot::Sender<Result<Committed, CommitError>>,
-    },
-    Settlement {
-        settlement: Settlement,
-        answer: oneshot::Sender<Result<(), CommitError>>,
-    },
+/// What is to be written.
+pub(crate) enum Work {
+    Commit(Commit),
+    /// Gets no revision and no place in the log, as the next.
+    Alerts(Settlement),
+    Metrics(MetricSettlement),
+}
+
+/// Work and where its answer goes.
+pub(crate) struct Waiting {
+    pub(crate) work: Work,
+    pub(crate) answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
 /// Commits per fsync. At 0.25 ms for a fsync and 60 µs for a row, 64 rows wait 4 ms: more would only make the
@@ -30,63 +33,51 @@ pub(crate) const GROUP: usize = 64;
 /// Writes a group and answers everyone in it. No answer leaves before the group is on disk: a refusal may
 /// rest on a row of the same group.
 pub(crate) fn write(connection: &mut Connection, group: Vec<Waiting>) {
-    match transact(connection, &group) {
+    let works: Vec<&Work> = group.iter().map(|waiting| &waiting.work).collect();
+    match transact(connection, &works) {
         Ok(results) => {
             for (waiting, result) in group.into_iter().zip(results) {
-                waiting.answer(result);
+                // A caller that has gone away is no error: what it asked for stands.
+                let _ = waiting.answer.send(result);
             }
         }
         Err(error) => {
             tracing::error!(%error, commits = group.len(), "the store could not write");
             for waiting in group {
-                waiting.answer(Err(error.clone().into()));
+                let _ = waiting.answer.send(Err(error.clone().into()));
             }
         }
     }
 }
 
-/// A settlement was given nothing.
-type Given = Option<Committed>;
-type Results = Vec<Result<Given, CommitError>>;
+/// What a settlement is given.
+const NOTHING: Committed = Committed {
+    revision: 0,
+    sequence: 0,
+};
 
-impl Waiting {
-    fn apply(&self, connection: &Connection) -> Result<Given, CommitError> {
-        match self {
-            Waiting::Commit { commit, .. } => apply::commit(connection, commit).map(Some),
-            Waiting::Settlement { settlement, .. } => alerts::settle(connection, settlement).map(|()| None),
-        }
-    }
+type Results = Vec<Result<Committed, CommitError>>;
 
-    /// A caller that has gone away is no error: what it asked for stands.
-    fn answer(self, result: Result<Given, CommitError>) {
-        match self {
-            Waiting::Commit { answer, .. } => {
-                let given = result.and_then(|given| given.ok_or(Unavailable::Closed.into()));
-                let _ = answer.send(given);
-            }
-            Waiting::Settlement { answer, .. } => {
-                let _ = answer.send(result.map(|_| ()));
-            }
-        }
-    }
-}
-
-fn transact(connection: &mut Connection, group: &[Waiting]) -> Result<Results, Unavailable> {
+fn transact(connection: &mut Connection, works: &[&Work]) -> Result<Results, Unavailable> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut results = Vec::with_capacity(group.len());
-    for waiting in group {
-        let result = one(&transaction, waiting)?;
+    let mut results = Vec::with_capacity(works.len());
+    for work in works {
+        let result = one(&transaction, work)?;
         results.push(result);
     }
     transaction.commit()?;
     Ok(results)
 }
 
-/// One of them in its savepoint. The outer error means that the whole transaction is lost: SQLite ends it by
+/// One piece of work in its savepoint. The outer error means that the whole transaction is lost: SQLite ends it by
 /// itself when the disk is full or fails, and what was written before in this group is then gone too.
-fn one(connection: &Connection, waiting: &Waiting) -> Result<Result<Given, CommitError>, Unavailable> {
+fn one(connection: &Connection, work: &Work) -> Result<Result<Committed, CommitError>, Unavailable> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
-    let result = waiting.apply(connection);
+    let result = match work {
+        Work::Commit(commit) => apply::commit(connection, commit),
+        Work::Alerts(settlement) => alerts::settle(connection, settlement).map(|()| NOTHING),
+        Work::Metrics(settlement) => metrics::settle(connection, settlement).map(|()| NOTHING),
+    };
     if connection.is_autocommit() {
         return Err(match result {
             Err(CommitError::Unavailable(error)) => error,

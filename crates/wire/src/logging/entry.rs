@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use binauthz_core::time::UnixTime;
 
 use super::fields::{ENTRY, Field, Kind};
+use super::literal::fold;
 use super::node::{Node, Severity, Veil};
 
 /// One log entry, whole or partly veiled.
@@ -35,6 +36,25 @@ impl<'a> Entry<'a> {
             .with("insertId", insert_id.into())
             .with("timestamp", Node::Time(time))
             .with("receiveTimestamp", Node::Time(time))
+    }
+
+    /// An entry of which it is not known which one it is and when it was: to be asked about, not to be shown.
+    pub fn veiled(log_name: impl Into<Node<'a>>) -> Entry<'a> {
+        let time = UnixTime::from_micros(0);
+        Entry::of(Node::Map(Vec::new()), time)
+            .with("logName", log_name.into())
+            .with("insertId", Veil::text().into())
+            .with("timestamp", Veil::anything().into())
+            .with("receiveTimestamp", Veil::anything().into())
+    }
+
+    /// An entry of which nothing is known.
+    pub fn unknown() -> Entry<'a> {
+        ENTRY
+            .iter()
+            .fold(Entry::veiled(Veil::anything()), |entry, field| {
+                entry.with(field.name, Veil::anything().into())
+            })
     }
 
     /// An entry of members of `LogEntry`.
@@ -114,6 +134,25 @@ impl<'a> Entry<'a> {
         self.text("insertId")
     }
 
+    /// Gives every text in it, and every key, folded as a [`super::Demand`] is.
+    pub fn texts(&self, each: &mut dyn FnMut(&str)) {
+        texts(&self.root, each);
+    }
+
+    /// What it is about: a type and its labels, as far as they are texts.
+    pub fn monitored_resource(&self) -> (&str, Vec<(&str, &str)>) {
+        let resource = self.root.member("resource");
+        let kind = text_of(resource.and_then(|resource| resource.member("type"))).unwrap_or_default();
+        let labels = match resource.and_then(|resource| resource.member("labels")) {
+            Some(Node::Map(labels)) => labels
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_ref(), text_of(Some(value))?)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        (kind, labels)
+    }
+
     /// As JSON. An entry with veils cannot be shown: they come out as `null`.
     pub fn to_json(&self) -> serde_json::Value {
         message_out(&self.root, ENTRY)
@@ -136,10 +175,26 @@ impl<'a> Entry<'a> {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        match self.root.member(name) {
-            Some(Node::Text(text)) => Some(text),
-            _ => None,
-        }
+        text_of(self.root.member(name))
+    }
+}
+
+fn text_of<'n>(node: Option<&'n Node<'_>>) -> Option<&'n str> {
+    match node {
+        Some(Node::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn texts(node: &Node<'_>, each: &mut dyn FnMut(&str)) {
+    match node {
+        Node::Text(text) => each(&fold(text)),
+        Node::List(items) => items.iter().for_each(|item| texts(item, each)),
+        Node::Map(members) => members.iter().for_each(|(key, node)| {
+            each(&fold(key));
+            texts(node, each);
+        }),
+        _ => {}
     }
 }
 

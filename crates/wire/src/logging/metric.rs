@@ -5,7 +5,7 @@ use binauthz_core::time::UnixTime;
 use serde_json::{Map, json};
 
 use super::extract::{take_extractors, write_extractors};
-use super::{Extractor, Query};
+use super::{Entry, Extractor, Query};
 use crate::json::{EnumRow, InvalidField, Object, Value, enum_name, timestamp_out};
 
 const MAX_NAME: usize = 100;
@@ -67,6 +67,23 @@ pub struct DistributionOf {
     pub extractor: Extractor,
     /// What they are sorted into.
     pub buckets: Option<Buckets>,
+}
+
+impl DistributionOf {
+    /// The number it takes out of an entry; nothing where there is no finite one.
+    pub fn number(&self, entry: &Entry<'_>) -> Option<f64> {
+        let number: f64 = self.extractor.of(entry).trim().parse().ok()?;
+        number.is_finite().then_some(number)
+    }
+
+    /// How the numbers are sorted: where nothing is said, as Google's servers do then.
+    pub fn sorted_by(&self) -> Buckets {
+        self.buckets.clone().unwrap_or(Buckets::Exponential {
+            count: 64,
+            growth: 2.0,
+            scale: 0.01,
+        })
+    }
 }
 
 /// How numbers are sorted into buckets. Below the first bound and above the last lies one bucket each.
@@ -285,7 +302,8 @@ fn joined_labels(
     Ok(extractors.into_iter().map(label).collect())
 }
 
-pub(crate) fn take_buckets(object: &mut Object) -> Result<Option<Buckets>, InvalidField> {
+/// Takes `bucketOptions`.
+pub fn take_buckets(object: &mut Object) -> Result<Option<Buckets>, InvalidField> {
     let Some(mut given) = object.take_optional_object("bucketOptions")? else {
         return Ok(None);
     };
@@ -385,6 +403,21 @@ pub fn write_stored_metric(metric: &LogMetric) -> serde_json::Value {
     members.into()
 }
 
+/// Writes what Cloud Monitoring says of a metric.
+pub fn write_metric_descriptor(project: &ProjectId, metric: &LogMetric) -> serde_json::Value {
+    let mut written = write_descriptor(metric);
+    if let Some(members) = written.as_object_mut() {
+        let kind = format!("{TYPE_PREFIX}{}", metric.name);
+        let name = format!("projects/{project}/metricDescriptors/{kind}");
+        members.insert("name".to_owned(), json!(name));
+        members.insert("type".to_owned(), json!(kind));
+        if !metric.description.is_empty() {
+            members.insert("description".to_owned(), json!(metric.description));
+        }
+    }
+    written
+}
+
 /// Writes a metric as clients see it.
 pub fn write_metric(
     project: &ProjectId,
@@ -393,19 +426,9 @@ pub fn write_metric(
     updated: UnixTime,
 ) -> serde_json::Value {
     let mut written = write_stored_metric(metric);
-    let kind = format!("{TYPE_PREFIX}{}", metric.name);
-    if let Some(descriptor) = written
-        .get_mut("metricDescriptor")
-        .and_then(serde_json::Value::as_object_mut)
-    {
-        let name = format!("projects/{project}/metricDescriptors/{kind}");
-        descriptor.insert("name".to_owned(), json!(name));
-        descriptor.insert("type".to_owned(), json!(kind));
-        if !metric.description.is_empty() {
-            descriptor.insert("description".to_owned(), json!(metric.description));
-        }
-    }
     if let Some(members) = written.as_object_mut() {
+        let descriptor = write_metric_descriptor(project, metric);
+        members.insert("metricDescriptor".to_owned(), descriptor);
         let escaped = metric.name.replace('%', "%25").replace('/', "%2F");
         let resource_name = format!("projects/{project}/metrics/{escaped}");
         members.insert("resourceName".to_owned(), json!(resource_name));
@@ -448,7 +471,8 @@ fn write_label(label: &MetricLabel) -> serde_json::Value {
     written.into()
 }
 
-fn write_buckets(buckets: &Buckets) -> serde_json::Value {
+/// Writes `bucketOptions`.
+pub fn write_buckets(buckets: &Buckets) -> serde_json::Value {
     match buckets {
         Buckets::Linear { count, width, offset } => json!({
             "linearBuckets": { "numFiniteBuckets": count, "width": width, "offset": offset },

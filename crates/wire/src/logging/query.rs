@@ -6,6 +6,7 @@ use binauthz_core::time::UnixTime;
 use regex::{Regex, RegexBuilder};
 
 use super::compare::compare;
+use super::demand::Demand;
 use super::entry::Entry;
 use super::fields::{Holds, Path};
 use super::functions::{Function, Net, share, source};
@@ -111,10 +112,9 @@ impl Query {
         self.test.times()
     }
 
-    /// A text that a value or a key of every wanted entry contains, both folded (NFKC, lower case); the longest that
-    /// the query speaks of.
-    pub fn required_text(&self) -> Option<&str> {
-        self.test.required_text()
+    /// The texts that every wanted entry has.
+    pub fn demand(&self) -> Demand<'_> {
+        self.test.demand()
     }
 }
 
@@ -161,25 +161,27 @@ impl Test {
         }
     }
 
-    fn required_text(&self) -> Option<&str> {
+    fn demand(&self) -> Demand<'_> {
         match self {
-            Test::All(parts) => parts
-                .iter()
-                .filter_map(Test::required_text)
-                .max_by_key(|text| text.len()),
-            Test::Compare(subject, Operator::Equal | Operator::Has, literal) => {
+            Test::All(parts) => Demand::all(parts.iter().map(Test::demand)),
+            Test::Any(parts) => Demand::any(parts.iter().map(Test::demand)),
+            Test::Compare(subject, operator, literal) => {
                 let as_text = match subject.holds() {
                     Holds::Text => !literal.is_null,
                     Holds::Anything => literal.is_text_only(),
                     _ => false,
                 };
                 let said = as_text && subject.transforms.is_empty() && !literal.folded.is_empty();
-                said.then_some(literal.folded.as_str())
+                match operator {
+                    Operator::Equal if said => Demand::Is(&literal.folded),
+                    Operator::Has if said => Demand::Within(&literal.folded),
+                    _ => Demand::Nothing,
+                }
             }
             Test::Anywhere(literal) if literal.is_text_only() && !literal.folded.is_empty() => {
-                Some(&literal.folded)
+                Demand::Within(&literal.folded)
             }
-            _ => None,
+            _ => Demand::Nothing,
         }
     }
 }

@@ -4,7 +4,7 @@ mod condition;
 
 pub use condition::{
     Absence, Aggregation, Aligner, Comparison, Condition, ConditionKind, LogMatch, MissingData, Reducer,
-    Threshold, Trigger, take_aggregation,
+    Threshold, Trigger, group_labels, is_group_field, take_aggregation,
 };
 
 use std::time::Duration;

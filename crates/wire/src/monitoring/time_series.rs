@@ -3,6 +3,7 @@
 use binauthz_core::time::UnixTime;
 use serde_json::{Map, json};
 
+use super::distribution::Distribution;
 use super::{Series, labels_out, take_labels};
 use crate::json::{EnumRow, InvalidField, Object, Value, enum_name, timestamp_out};
 
@@ -67,21 +68,6 @@ pub enum PointValue {
     Double(f64),
     String(String),
     Distribution(Distribution),
-}
-
-/// Many numbers in one value.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Distribution {
-    /// How many.
-    pub count: i64,
-    /// Their mean.
-    pub mean: f64,
-    /// The sum of the squares of their distances from it.
-    pub squared_deviation: f64,
-    /// The bounds of their buckets, ascending; empty without buckets.
-    pub bounds: Vec<f64>,
-    /// How many are in each bucket: one more than bounds.
-    pub bucket_counts: Vec<i64>,
 }
 
 const METRIC_KINDS: &[EnumRow<MetricKind>] = &[

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 
 use binauthz_wire::tlog::{Checkpoint, Fault, Summary, Verifier, VerifierKey};
 
+use super::super::walk::Direction;
 use super::*;
 
 fn line(number: usize) -> Vec<u8> {

@@ -407,6 +407,16 @@ fn shape(entry: &Entry<'static>, choices: &mut impl Iterator<Item = u8>) -> Entr
     Entry::of(Node::Map(members.collect()), entry.time())
 }
 
+fn is_met(demand: &Demand<'_>, texts: &[String]) -> bool {
+    match demand {
+        Demand::Nothing => true,
+        Demand::All(parts) => parts.iter().all(|part| is_met(part, texts)),
+        Demand::Any(parts) => parts.iter().any(|part| is_met(part, texts)),
+        Demand::Within(part) => texts.iter().any(|text| text.contains(part)),
+        Demand::Is(whole) => texts.iter().any(|text| text == whole),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -447,16 +457,16 @@ proptest! {
     }
 
     #[test]
-    fn times_and_required_text_leave_nothing_out(tree in tree(), entry in an_entry()) {
+    fn times_and_demand_leave_nothing_out(tree in tree(), entry in an_entry()) {
         let text = written(&tree);
         let query = query(&text);
         if query.test(&entry) {
             let bounds = query.times();
             prop_assert!(bounds.from <= entry.time() && entry.time() <= bounds.until, "{}", text);
-            if let Some(required) = query.required_text() {
-                let json = folded(&entry.to_json().to_string());
-                prop_assert!(json.contains(required), "{} without {}", text, required);
-            }
+            let mut texts = Vec::new();
+            entry.texts(&mut |text| texts.push(text.to_owned()));
+            let demand = query.demand();
+            prop_assert!(is_met(&demand, &texts), "{} wants {:?} with {:?}", text, demand, texts);
         }
     }
 

@@ -445,25 +445,30 @@ fn the_times_of_a_query_are_bounds() {
 }
 
 #[test]
-fn a_text_that_must_be_there_is_found() {
+fn the_texts_that_must_be_there_are_told() {
+    use Demand::{All, Any, Is, Nothing, Within};
     for (text, expected) in [
-        ("", None),
+        ("", Nothing),
         (
             r#"resource.type="k8s_cluster" "Break-Glass/X""#,
-            Some("break-glass/x"),
+            All(vec![Is("k8s_cluster"), Within("break-glass/x")]),
         ),
-        ("jsonPayload.podName=Alpha", Some("alpha")),
-        ("jsonPayload.n=8.50", None),
-        ("jsonPayload.n=true", None),
-        ("labels.n=8.50", Some("8.50")),
-        ("jsonPayload.z=NULL_VALUE", None),
-        (r#"trace="""#, None),
-        ("a OR b", None),
-        ("NOT a", None),
-        ("jsonPayload.a!=alpha", None),
-        ("severity=ERROR", None),
-        ("WARNING", None),
+        ("jsonPayload.podName=Alpha", Is("alpha")),
+        ("jsonPayload.podName:Alpha", Within("alpha")),
+        ("jsonPayload.n=8.50", Nothing),
+        ("jsonPayload.n=true", Nothing),
+        ("labels.n=8.50", Is("8.50")),
+        ("jsonPayload.z=NULL_VALUE", Nothing),
+        (r#"trace="""#, Nothing),
+        ("x OR y", Any(vec![Within("x"), Within("y")])),
+        ("x OR severity=ERROR", Nothing),
+        ("NOT x", Nothing),
+        ("x AND NOT y", Within("x")),
+        ("jsonPayload.a!=alpha", Nothing),
+        ("jsonPayload.a=~alpha", Nothing),
+        ("severity=ERROR", Nothing),
+        ("WARNING", Nothing),
     ] {
-        assert_eq!(query(text).required_text(), expected, "{text}");
+        assert_eq!(query(text).demand(), expected, "{text}");
     }
 }

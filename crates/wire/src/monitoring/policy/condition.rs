@@ -104,6 +104,18 @@ pub enum Aligner {
     Mean,
     Count,
     Sum,
+    Percentile99,
+    Percentile95,
+    Percentile50,
+    Percentile05,
+}
+
+impl Aligner {
+    /// Whether it looks into distributions.
+    fn is_percentile(self) -> bool {
+        use Aligner::{Percentile05, Percentile50, Percentile95, Percentile99};
+        matches!(self, Percentile99 | Percentile95 | Percentile50 | Percentile05)
+    }
 }
 
 /// How several series become one.
@@ -193,10 +205,10 @@ const ALIGNERS: &[EnumRow<Option<Aligner>>] = &[
     ("ALIGN_STDDEV", 15, None),
     ("ALIGN_COUNT_TRUE", 16, None),
     ("ALIGN_FRACTION_TRUE", 17, None),
-    ("ALIGN_PERCENTILE_99", 18, None),
-    ("ALIGN_PERCENTILE_95", 19, None),
-    ("ALIGN_PERCENTILE_50", 20, None),
-    ("ALIGN_PERCENTILE_05", 21, None),
+    ("ALIGN_PERCENTILE_99", 18, Some(Aligner::Percentile99)),
+    ("ALIGN_PERCENTILE_95", 19, Some(Aligner::Percentile95)),
+    ("ALIGN_PERCENTILE_50", 20, Some(Aligner::Percentile50)),
+    ("ALIGN_PERCENTILE_05", 21, Some(Aligner::Percentile05)),
     ("ALIGN_PERCENT_CHANGE", 23, None),
     ("ALIGN_COUNT_FALSE", 24, None),
 ];
@@ -368,14 +380,26 @@ fn take_aggregations(object: &mut Object) -> Result<Vec<Aggregation>, InvalidFie
         let why = format_args!("has more than {MAX_AGGREGATIONS} entry");
         return Err(object.refused("aggregations", why));
     }
-    given.into_iter().map(take_aggregation).collect()
+    // Conditions are held against counts, which have no percentiles.
+    given
+        .into_iter()
+        .map(|given| aggregation(given, |aligner| !aligner.is_percentile()))
+        .collect()
 }
 
-/// Takes one aggregation: of a condition, or of a query for time series.
-pub fn take_aggregation(mut object: Object) -> Result<Aggregation, InvalidField> {
-    const BEYOND: &str = "is not computed by this server";
+const BEYOND: &str = "is not computed by this server";
+
+/// Takes one aggregation of a question for time series.
+pub fn take_aggregation(object: Object) -> Result<Aggregation, InvalidField> {
+    aggregation(object, |_| true)
+}
+
+fn aggregation(mut object: Object, is_computed: fn(Aligner) -> bool) -> Result<Aggregation, InvalidField> {
     let aligner = object.take_optional_enum("perSeriesAligner", ALIGNERS)?;
-    let Some(aligner) = aligner.unwrap_or(Some(Aligner::None)) else {
+    let Some(aligner) = aligner
+        .unwrap_or(Some(Aligner::None))
+        .filter(|aligner| is_computed(*aligner))
+    else {
         return Err(object.refused("perSeriesAligner", BEYOND));
     };
     let reducer = object.take_optional_enum("crossSeriesReducer", REDUCERS)?;
@@ -403,6 +427,30 @@ pub fn take_aggregation(mut object: Object) -> Result<Aggregation, InvalidField>
     }
     object.finish()?;
     Ok(aggregation)
+}
+
+/// The labels of `kind` (`metric` or `resource`) that series must share by these fields.
+pub fn group_labels(labels: &[(String, String)], kind: &str, group_by: &[String]) -> Vec<(String, String)> {
+    let is_named = |label: &str| {
+        group_by
+            .iter()
+            .any(|field| label_of(field).is_some_and(|(of, name)| of == kind && name == label))
+    };
+    let mut labels = labels.to_vec();
+    labels.retain(|(label, _)| is_named(label));
+    labels
+}
+
+/// Whether series can be grouped by it.
+pub fn is_group_field(field: &str) -> bool {
+    ["resource.type", "metric.type", "project"].contains(&field) || label_of(field).is_some()
+}
+
+/// `metric.label.K` or `resource.labels.K`: of what, and the label.
+fn label_of(field: &str) -> Option<(&str, &str)> {
+    let (kind, rest) = field.split_once('.')?;
+    let name = rest.strip_prefix("label.").or(rest.strip_prefix("labels."))?;
+    (["metric", "resource"].contains(&kind) && !name.is_empty()).then_some((kind, name))
 }
 
 pub(super) fn write(condition: &Condition) -> serde_json::Value {

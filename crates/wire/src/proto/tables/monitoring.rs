@@ -162,5 +162,16 @@ TypedValue {
 CreateTimeSeriesRequest { 3 name string; 2 timeSeries TimeSeries*; }
 ListMetricDescriptorsRequest { 5 name string; 2 filter string; 3 pageSize int32; 4 pageToken string; 6 activeOnly bool; }
 ListMetricDescriptorsResponse { 1 metricDescriptors google.api.MetricDescriptor*; 2 nextPageToken string; }
+GetMetricDescriptorRequest { 3 name string; }
+ListMonitoredResourceDescriptorsRequest { 5 name string; 2 filter string; 3 pageSize int32; 4 pageToken string; }
+ListMonitoredResourceDescriptorsResponse {
+  1 resourceDescriptors google.api.MonitoredResourceDescriptor*; 2 nextPageToken string;
+}
+GetMonitoredResourceDescriptorRequest { 3 name string; }
+SendNotificationChannelVerificationCodeRequest { 1 name string; }
+Snooze { 1 name string; 3 criteria Snooze.Criteria; 4 interval TimeInterval; 5 displayName string; }
+Snooze.Criteria { 1 policies string*; 2 filter string; }
+ListSnoozesRequest { 1 parent string; 2 filter string; 4 pageSize int32; 5 pageToken string; }
+ListSnoozesResponse { 1 snoozes Snooze*; 2 nextPageToken string; }
 ",
 };

@@ -48,6 +48,10 @@ pub(super) const API: Package = Package {
     name: "google.api",
     text: "
 MonitoredResource { 1 type string; 2 labels map<string>; }
+MonitoredResourceDescriptor {
+  5 name string; 1 type string; 2 displayName string; 3 description string; 4 labels LabelDescriptor*;
+  7 launchStage LaunchStage;
+}
 MonitoredResourceMetadata { 1 systemLabels Struct; 2 userLabels map<string>; }
 Metric { 3 type string; 2 labels map<string>; }
 LabelDescriptor { 1 key string; 2 valueType LabelDescriptor.ValueType; 3 description string; }

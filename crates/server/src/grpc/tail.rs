@@ -1,0 +1,354 @@
+//! `TailLogEntries`: entries as they come, to a client that keeps listening. The one method that is no call of the REST
+//! API, where it has no form: who may list entries may follow them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use binauthz_core::time::UnixTime;
+use binauthz_wire::json::Limits;
+use binauthz_wire::proto::{MessageType, Unlisted};
+use binauthz_wire::status::Code;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::server::{Grpc, StreamingService};
+use tonic::{Status, Streaming};
+
+use super::{frame, known};
+use crate::app::App;
+use crate::control::call::{Entry, may};
+use crate::control::error::ApiError;
+use crate::control::routes::Verb;
+use crate::control::{Tailed, tailed};
+use crate::logs::{Journals, Tail};
+
+pub(super) const PATH: &str = "/google.logging.v2.LoggingServiceV2/TailLogEntries";
+const PACKAGE: &str = "google.logging.v2";
+/// From one look at the journals to the next.
+const PAUSE: Duration = Duration::from_millis(250);
+/// From one look at whether the caller may still listen to the next.
+const RECHECK: Duration = Duration::from_secs(5);
+/// Entries held back for the window and for a slow client: 20 sessions × 8 MiB of JSON, perhaps three times that in memory.
+/// What comes beyond is counted and left out, as at Google.
+const MOST_HELD: usize = 4_000;
+const MOST_HELD_BYTES: usize = 8 << 20;
+/// What one message holds: below the 4 MiB that a client takes.
+const MESSAGE_ENTRIES: usize = 500;
+const MESSAGE_BYTES: usize = 2 << 20;
+
+/// Answers one call. The session goes on when this has returned, until client, caller's right or server is gone.
+pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Body> {
+    let mut entry = Entry::new(app);
+    entry.is_about("logging", "TailLogEntries");
+    let headers = request.headers().clone();
+    let listen = Listen {
+        app: Arc::clone(app),
+        headers,
+    };
+    let response = match listen.permitted(&entry).await {
+        Ok(permit) => {
+            let request = request.map(Body::new);
+            Grpc::new(frame::Raw)
+                .max_decoding_message_size(Limits::API.bytes)
+                .streaming(Service(Some((listen, permit))), request)
+                .await
+        }
+        Err(error) => frame::failure(&error),
+    };
+    let outcome = super::outcome(&response);
+    entry.count(app, outcome);
+    response
+}
+
+/// Who listens.
+struct Listen {
+    app: Arc<App>,
+    headers: HeaderMap,
+}
+
+impl Listen {
+    /// A place among those who listen, for a caller who may.
+    async fn permitted(&self, entry: &Entry) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.check(entry).await?;
+        Arc::clone(&self.app.tails).try_acquire_owned().map_err(|_| {
+            ApiError::new(
+                Code::ResourceExhausted,
+                format!("{} sessions are open, and no more are taken", crate::app::TAILS),
+            )
+        })
+    }
+
+    async fn check(&self, entry: &Entry) -> Result<crate::auth::Caller, ApiError> {
+        let caller = entry.caller(&self.app, &self.headers).await?;
+        may(&caller, Verb::Post, "/v2/entries:list")?;
+        Ok(caller)
+    }
+
+    /// Reads the one message that the client sends.
+    async fn begin(
+        self,
+        mut messages: Streaming<Bytes>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Opened, ApiError> {
+        let first = tokio::time::timeout(frame::MESSAGE_WAIT, messages.message()).await;
+        let message = match first {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => {
+                return Err(ApiError::invalid_argument(
+                    "the call carries no message, expected one",
+                ));
+            }
+            Ok(Err(status)) => return Err(ApiError::invalid_argument(status.message().to_owned())),
+            Err(_) => {
+                let why = format!("no message arrived within {} s", frame::MESSAGE_WAIT.as_secs());
+                return Err(ApiError::new(Code::DeadlineExceeded, why));
+            }
+        };
+        let request = known(&format!("{PACKAGE}.TailLogEntriesRequest"))?;
+        let caller = self.check(&Entry::new(&self.app)).await?;
+        let asked = tailed(&self.app, &caller, Value::Object(request.decode(&message)?)).await?;
+        let (sender, receiver) = mpsc::channel(1);
+        let session = Session {
+            reply: known(&format!("{PACKAGE}.TailLogEntriesResponse"))?,
+            tail: Tail::new(&Journals::of(&self.app)),
+            held: Held::default(),
+            checked: Instant::now(),
+            listen: self,
+            asked,
+            sender,
+            _permit: permit,
+        };
+        tokio::spawn(session.run(messages));
+        Ok(ReceiverStream::new(receiver))
+    }
+}
+
+type Opened = ReceiverStream<Result<Bytes, Status>>;
+
+/// In the form tonic wants.
+struct Service(Option<(Listen, OwnedSemaphorePermit)>);
+
+impl StreamingService<Bytes> for Service {
+    type Response = Bytes;
+    type ResponseStream = Opened;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<tonic::Response<Opened>, Status>> + Send>>;
+
+    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Self::Future {
+        let taken = self.0.take();
+        Box::pin(async move {
+            // tonic asks once.
+            let Some((listen, permit)) = taken else {
+                return Err(Status::internal("the call was made twice"));
+            };
+            let opened = listen.begin(request.into_inner(), permit).await;
+            opened
+                .map(tonic::Response::new)
+                .map_err(|error| frame::status(&error))
+        })
+    }
+}
+
+/// One client that listens.
+struct Session {
+    listen: Listen,
+    asked: Tailed,
+    tail: Tail,
+    held: Held,
+    reply: MessageType,
+    sender: mpsc::Sender<Result<Bytes, Status>>,
+    checked: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    async fn run(mut self, mut messages: Streaming<Bytes>) {
+        let mut clock = tokio::time::interval(PAUSE);
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_asking = true;
+        loop {
+            tokio::select! {
+                () = self.sender.closed() => return,
+                _ = clock.tick() => {}
+                // A client that has said everything goes on listening.
+                more = messages.message(), if is_asking => match more {
+                    Ok(None) => is_asking = false,
+                    Ok(Some(_)) => {
+                        let why = ApiError::invalid_argument("a session takes one message, and this is another one");
+                        return self.end(&why).await;
+                    }
+                    Err(_) => return,
+                },
+            }
+            if let Err(error) = self.step().await {
+                return self.end(&error).await;
+            }
+        }
+    }
+
+    async fn end(&self, error: &ApiError) {
+        // The client may be gone, or never read: then nobody is to be told.
+        let told = self.sender.send(Err(frame::status(error)));
+        let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
+    }
+
+    async fn step(&mut self) -> Result<(), ApiError> {
+        if self.listen.app.tails.is_closed() {
+            return Err(ApiError::unavailable("the server is shutting down; try again"));
+        }
+        if self.checked.elapsed() >= RECHECK {
+            self.listen.check(&Entry::new(&self.listen.app)).await?;
+            self.checked = Instant::now();
+        }
+        self.read().await?;
+        let now = (self.listen.app.clock)();
+        let window = i64::try_from(self.asked.window.as_micros()).unwrap_or(i64::MAX);
+        let ripe = UnixTime::from_micros(now.as_micros().saturating_sub(window));
+        while let Ok(place) = self.sender.try_reserve() {
+            let Some(reply) = self.held.message(ripe) else {
+                break;
+            };
+            let bytes = self.reply.encode(reply, Unlisted::Skip).map_err(|error| {
+                tracing::error!(%error, "followed entries do not fit their message");
+                ApiError::new(Code::Internal, "internal error; see the server's log")
+            })?;
+            place.send(Ok(bytes.into()));
+        }
+        Ok(())
+    }
+
+    /// Takes what has come since.
+    async fn read(&mut self) -> Result<(), ApiError> {
+        let journals = Journals::of(&self.listen.app);
+        let mut tail = self.tail;
+        let asked = self.asked.clone();
+        let mut held = std::mem::take(&mut self.held);
+        let read = tokio::task::spawn_blocking(move || {
+            let outcome = tail.read(&journals, &asked.wanted, &mut |arrival, entry| {
+                held.add(arrival, entry)
+            });
+            (outcome, tail, held)
+        });
+        match read.await {
+            Ok((Ok(()), tail, held)) => {
+                (self.tail, self.held) = (tail, held);
+                Ok(())
+            }
+            Ok((Err(_), ..)) | Err(_) => Err(ApiError::unavailable("the journal cannot be read; try again")),
+        }
+    }
+}
+
+/// Entries that wait for the window, or for a client that is slow.
+#[derive(Debug, Default)]
+struct Held {
+    entries: Vec<(UnixTime, Value, usize)>,
+    bytes: usize,
+    /// How many were left out since the client was last told.
+    suppressed: i32,
+}
+
+impl Held {
+    fn add(&mut self, arrival: UnixTime, entry: Value) {
+        let size = entry.to_string().len();
+        if self.entries.len() >= MOST_HELD || self.bytes + size > MOST_HELD_BYTES {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return;
+        }
+        self.bytes += size;
+        self.entries.push((arrival, entry, size));
+    }
+
+    /// The next message, of entries that came up to then, in the order of their times.
+    fn message(&mut self, ripe: UnixTime) -> Option<Value> {
+        let (mut ready, mut bytes) = (0, 0);
+        for (arrival, _, size) in &self.entries {
+            if *arrival > ripe || ready == MESSAGE_ENTRIES || (ready > 0 && bytes + size > MESSAGE_BYTES) {
+                break;
+            }
+            ready += 1;
+            bytes += size;
+        }
+        if ready == 0 && self.suppressed == 0 {
+            return None;
+        }
+        self.bytes -= bytes;
+        let mut entries: Vec<Value> = self.entries.drain(..ready).map(|(_, entry, _)| entry).collect();
+        entries.sort_by(|one, other| one["timestamp"].as_str().cmp(&other["timestamp"].as_str()));
+        let mut reply = json!({ "entries": entries });
+        let suppressed = std::mem::take(&mut self.suppressed);
+        if suppressed > 0 {
+            reply["suppressionInfo"] = json!([{ "reason": "NOT_CONSUMED", "suppressedCount": suppressed }]);
+        }
+        Some(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str, time: &str) -> Value {
+        json!({ "textPayload": text, "timestamp": time })
+    }
+
+    fn at(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(seconds)
+    }
+
+    #[test]
+    fn entries_wait_for_the_window_and_come_in_order() {
+        let mut held = Held::default();
+        assert_eq!(held.message(at(9)), None);
+        held.add(at(1), entry("b", "2026-01-01T00:00:02Z"));
+        held.add(at(2), entry("a", "2026-01-01T00:00:01Z"));
+        held.add(at(5), entry("c", "2026-01-01T00:00:00Z"));
+        assert_eq!(held.message(at(0)), None);
+        let message = held.message(at(4)).unwrap();
+        let texts: Vec<&Value> = message["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| &entry["textPayload"])
+            .collect();
+        assert_eq!(texts, ["a", "b"]);
+        assert!(message.get("suppressionInfo").is_none());
+        assert_eq!(held.message(at(4)), None);
+        assert_eq!(held.message(at(5)).unwrap()["entries"][0]["textPayload"], "c");
+        assert_eq!((held.entries.len(), held.bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut held = Held::default();
+        for _ in 0..MOST_HELD + 3 {
+            held.add(at(1), entry("x", "2026-01-01T00:00:00Z"));
+        }
+        let first = held.message(at(1)).unwrap();
+        assert_eq!(first["entries"].as_array().unwrap().len(), MESSAGE_ENTRIES);
+        assert_eq!(
+            first["suppressionInfo"],
+            json!([{ "reason": "NOT_CONSUMED", "suppressedCount": 3 }])
+        );
+        assert!(
+            held.message(at(1)).unwrap().get("suppressionInfo").is_none(),
+            "told once"
+        );
+        let mut large = Held::default();
+        let text = "x".repeat(256 << 10);
+        for _ in 0..40 {
+            large.add(at(1), entry(&text, "2026-01-01T00:00:00Z"));
+        }
+        assert!(large.bytes <= MOST_HELD_BYTES && large.suppressed > 0);
+        let message = large.message(at(1)).unwrap();
+        assert!(
+            message.to_string().len() <= MESSAGE_BYTES + 1_024,
+            "{}",
+            message.to_string().len()
+        );
+    }
+}
