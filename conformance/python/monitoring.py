@@ -41,7 +41,11 @@ def define():
     channels = client(monitoring_v3.NotificationChannelServiceClient)
     channel = channels.create_notification_channel(
         name=PROJECT,
-        notification_channel={"type_": "email", "display_name": "Mail", "labels": {"email_address": "a@example.com"}},
+        notification_channel={
+            "type_": "slack",
+            "display_name": "Operations",
+            "labels": {"channel_name": "#operations", "auth_token": "secret"},
+        },
     )
     assert [one.name for one in channels.list_notification_channels(name=PROJECT)] == [channel.name]
     policies = client(monitoring_v3.AlertPolicyServiceClient)

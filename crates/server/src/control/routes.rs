@@ -177,6 +177,7 @@ pub(super) fn table() -> &'static Table {
                 super::audit_entries::routes(),
                 super::clusters::routes(),
                 super::continuous_validation::routes(),
+                super::credentials::routes(),
                 super::decisions::routes(),
                 super::image_digests::routes(),
                 super::images::routes(),

@@ -31,7 +31,7 @@ fn mask(path: &str) -> Option<FieldMask> {
 
 #[tokio::test]
 async fn channels_and_policies() {
-    let desk = Desk::new().await;
+    let desk = Desk::with_mail().await;
     let channel = Channel::plain(&desk).await;
     let told = channels(&channel).await;
     channel_kinds(&channel).await;
