@@ -9,6 +9,7 @@ pub(crate) mod channels;
 pub(crate) mod cluster;
 pub(crate) mod clusters;
 pub(crate) mod completion;
+pub(crate) mod credentials;
 pub(crate) mod dead_letters;
 pub(crate) mod decide;
 pub(crate) mod environment;

@@ -369,7 +369,8 @@ impl Watcher {
     async fn settle_all(&mut self) -> Result<(), String> {
         let is_moved = self.sight()?.follower.places() != self.saved;
         let is_pending = self.pending != Settlement::default();
-        if !is_pending && !(is_moved && self.saved_at.elapsed() >= SAVE) {
+        let is_due = is_pending || (is_moved && self.saved_at.elapsed() >= SAVE);
+        if !is_due {
             return Ok(());
         }
         self.save()?;

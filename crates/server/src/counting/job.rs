@@ -40,9 +40,8 @@ const SLACK_MICROS: i64 = 60_000_000;
 pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
     let mut meter = None;
     loop {
-        let wait = match turns(&app, &mut meter).await {
-            Ok(true) => Some(TICK),
-            Ok(false) => None,
+        let wait = match turn(&app, &mut meter).await {
+            Ok(wait) => wait,
             Err(why) => {
                 tracing::error!(%why, "log-based metrics could not be counted");
                 meter = None;
@@ -63,34 +62,30 @@ pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
     }
 }
 
-/// Takes turns until there is nothing left to count; whether there are metrics at all.
-async fn turns(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<bool, String> {
-    loop {
-        // First how far the journals go, then whether the metrics are still these: what is written after a metric was
-        // made lies behind ends that were taken before.
-        let ends = Ends::of(app);
-        let mut current = match meter.take() {
-            Some(current) if current.is_current(app) => current,
-            Some(mut before) if before.unsettled_bytes > 0 => {
-                // What was not wanted as the metrics were is not looked at again as they are now.
-                before.settle(app, Vec::new()).await?;
-                Meter::load(app).await?
-            }
-            _ => Meter::load(app).await?,
-        };
-        if current.definitions.is_empty() && current.gone.is_empty() {
-            *meter = Some(current);
-            return Ok(false);
+/// Takes one turn; when the next one is due, or nothing where there are no metrics.
+async fn turn(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<Option<Duration>, String> {
+    // First how far the journals go, then whether the metrics are still these: what is written after a metric was made
+    // lies behind ends that were taken before.
+    let ends = Ends::of(app);
+    let current = match meter.take() {
+        Some(current) if current.is_current(app) => current,
+        Some(mut before) if before.unsettled_bytes > 0 => {
+            // What was not wanted as the metrics were is not looked at again as they are now.
+            before.settle(app, Vec::new()).await?;
+            Meter::load(app).await?
         }
-        let is_done = current.is_done(&ends);
-        if !is_done {
-            current = current.turn(app, ends).await?;
-        }
+        _ => Meter::load(app).await?,
+    };
+    if current.definitions.is_empty() && current.gone.is_empty() {
         *meter = Some(current);
-        if is_done {
-            return Ok(true);
-        }
+        return Ok(None);
     }
+    if current.is_done(&ends) {
+        *meter = Some(current);
+        return Ok(Some(TICK));
+    }
+    *meter = Some(current.turn(app, ends).await?);
+    Ok(Some(Duration::ZERO))
 }
 
 /// How far the two journals go.

@@ -102,7 +102,7 @@ impl<'a> Tally<'a> {
         let project = entry
             .log_name()
             .and_then(|name| name.strip_prefix("projects/")?.split('/').next());
-        if late > EARLY_MICROS || late < -LATE_MICROS {
+        if !(-LATE_MICROS..=EARLY_MICROS).contains(&late) {
             return;
         }
         for index in wanting {
