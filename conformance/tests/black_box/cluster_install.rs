@@ -297,40 +297,8 @@ fn status_finds_every_weakening_and_install_mends_it() {
             "registered:   no",
         ),
     ];
-    for (weakening, words) in weakenings {
-        desk.ok(&weakening);
-        Cluster::eventually(
-            &desk,
-            &format!(
-                "{} >status.txt || grep -qF -- '{words}' status.txt",
-                typed("status")
-            ),
-        );
-        status(&desk).exits(1).says(&[words, "NOT GUARDED"]);
-        install(&desk, "").ok();
-        status(&desk).ok().says(&["guarded"]);
-    }
-    desk.ok(
-        "binauthz clusters update my-cluster --location=us-central1-a --binauthz-evaluation-mode=disabled",
-    );
-    status(&desk)
-        .exits(1)
-        .says(&["registered:   DISABLED", "known-bad Pod: admitted"]);
-    desk.ok("binauthz clusters update my-cluster --location=us-central1-a \
-             --binauthz-evaluation-mode=project-singleton-policy-enforce");
-    let lax = json!({"defaultAdmissionRule": {"evaluationMode": "ALWAYS_ALLOW", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG"}});
-    desk.api("PUT", "/v1/projects/demo/policy", Some(&lax)).ok();
-    status(&desk).exits(1).says(&["known-bad Pod: admitted"]);
-    let status = desk
-        .sh(&format!("{} --format=json", typed("status")))
-        .exits(1)
-        .json();
-    assert_eq!(status["guarded"], false, "{status:#}");
-    assert_eq!(status["canary"]["outcome"], "admitted", "{status:#}");
-    assert_eq!(
-        status["configurations"][1]["condition"], "as shipped",
-        "{status:#}"
-    );
+    weaken_and_mend(&desk, &weakenings);
+    what_the_server_lets_in(&desk);
 
     // Without the server: it is said, nothing runs, and the way out is open.
     desk.server.end();
@@ -346,4 +314,44 @@ fn status_finds_every_weakening_and_install_mends_it() {
     ]);
     nothing_is_installed(&desk);
     Cluster::eventually(&desk, "kubectl run p --image=registry.k8s.io/pause:3.9");
+}
+
+fn weaken_and_mend(desk: &Desk, weakenings: &[(String, &str)]) {
+    for (weakening, words) in weakenings {
+        desk.ok(weakening);
+        Cluster::eventually(
+            desk,
+            &format!(
+                "{} >status.txt || grep -qF -- '{words}' status.txt",
+                typed("status")
+            ),
+        );
+        status(desk).exits(1).says(&[words, "NOT GUARDED"]);
+        install(desk, "").ok();
+        status(desk).ok().says(&["guarded"]);
+    }
+}
+
+fn what_the_server_lets_in(desk: &Desk) {
+    desk.ok(
+        "binauthz clusters update my-cluster --location=us-central1-a --binauthz-evaluation-mode=disabled",
+    );
+    status(desk)
+        .exits(1)
+        .says(&["registered:   DISABLED", "known-bad Pod: admitted"]);
+    desk.ok("binauthz clusters update my-cluster --location=us-central1-a \
+             --binauthz-evaluation-mode=project-singleton-policy-enforce");
+    let lax = json!({"defaultAdmissionRule": {"evaluationMode": "ALWAYS_ALLOW", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG"}});
+    desk.api("PUT", "/v1/projects/demo/policy", Some(&lax)).ok();
+    status(desk).exits(1).says(&["known-bad Pod: admitted"]);
+    let status = desk
+        .sh(&format!("{} --format=json", typed("status")))
+        .exits(1)
+        .json();
+    assert_eq!(status["guarded"], false, "{status:#}");
+    assert_eq!(status["canary"]["outcome"], "admitted", "{status:#}");
+    assert_eq!(
+        status["configurations"][1]["condition"], "as shipped",
+        "{status:#}"
+    );
 }

@@ -302,6 +302,8 @@ fn shown(value: Option<&Value>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn guard(exempt: &[&str]) -> Guard {
@@ -325,6 +327,54 @@ mod tests {
                 assert_eq!(cluster_of(&written), Some("projects/p/locations/l/clusters/c"));
             }
         }
+    }
+
+    /// Every group, resource and operation of a configuration.
+    fn reviewed(configuration: &Value) -> BTreeSet<String> {
+        let texts = |rule: &Value, field: &str| -> Vec<String> {
+            let items = rule[field].as_array().expect("a list").iter();
+            items
+                .map(|item| item.as_str().expect("a text").to_owned())
+                .collect()
+        };
+        let mut reviewed = BTreeSet::new();
+        for rule in configuration["webhooks"][0]["rules"].as_array().expect("rules") {
+            for group in texts(rule, "apiGroups") {
+                for resource in texts(rule, "resources") {
+                    for operation in texts(rule, "operations") {
+                        reviewed.insert(format!("{group}/{resource} {operation}"));
+                    }
+                }
+            }
+        }
+        reviewed
+    }
+
+    #[test]
+    fn everything_that_runs_images_is_reviewed() {
+        let makers = [
+            "/podtemplates",
+            "/replicationcontrollers",
+            "apps/deployments",
+            "apps/replicasets",
+            "apps/statefulsets",
+            "apps/daemonsets",
+            "batch/jobs",
+            "batch/cronjobs",
+        ];
+        let pods = ["/pods", "/pods/ephemeralcontainers"];
+        let with_operations = |resources: &[&str]| -> BTreeSet<String> {
+            let operations =
+                |resource: &&str| ["CREATE", "UPDATE"].map(|operation| format!("{resource} {operation}"));
+            resources.iter().flat_map(operations).collect()
+        };
+        let mutating = guard(&[]).configuration(Configuration::Mutating);
+        let validating = guard(&[]).configuration(Configuration::Validating);
+        assert_eq!(reviewed(&mutating), with_operations(&makers));
+        assert_eq!(
+            reviewed(&validating),
+            with_operations(&[&makers[..], &pods].concat())
+        );
     }
 
     #[test]
