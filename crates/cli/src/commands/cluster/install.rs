@@ -247,31 +247,39 @@ impl Step {
         }
     }
 
-    /// Also of a step of which nobody knows how far it got.
+    /// Also of a step of which nobody knows whether it took effect: what is as it was is left alone.
     async fn undo(&self, hands: &Hands) -> Result<(), Failure> {
         let Hands { api, client, cluster } = hands;
         match self {
-            Step::Register(_) => match clusters::find(client, cluster).await? {
-                Some(_) => clusters::forget(client, cluster).await.map(|_done| ()),
-                None => Ok(()),
-            },
-            Step::ChangeMode { from, .. } => clusters::update(client, cluster, from).await,
+            Step::Register(_) => {
+                if clusters::find(client, cluster).await?.is_some() {
+                    clusters::forget(client, cluster).await?;
+                }
+            }
+            Step::ChangeMode { from, .. } => {
+                let found = clusters::find(client, cluster).await?.unwrap_or_default();
+                if found["binaryAuthorization"] != *from {
+                    clusters::update(client, cluster, from).await?;
+                }
+            }
             Step::Create(which, _) => {
-                api.delete(&which.path()).await?;
-                Ok(())
+                if api.read(&which.path()).await?.is_some() {
+                    api.delete(&which.path()).await?;
+                }
             }
-            Step::Replace { which, from, .. } => {
-                let path = which.path();
-                match api.read(&path).await? {
-                    Some(found) => api.replace(&path, &in_place_of(&found, from.clone())).await?,
-                    None => {
-                        api.create(which.collection(), &without_version(from.clone()))
-                            .await?
-                    }
-                };
-                Ok(())
-            }
+            Step::Replace { which, from, .. } => match api.read(&which.path()).await? {
+                Some(found) if differences(&found, from).is_empty() => {}
+                Some(found) => {
+                    api.replace(&which.path(), &in_place_of(&found, from.clone()))
+                        .await?;
+                }
+                None => {
+                    api.create(which.collection(), &without_version(from.clone()))
+                        .await?;
+                }
+            },
         }
+        Ok(())
     }
 }
 
@@ -293,12 +301,12 @@ async fn perform(hands: &Hands, guard: &Guard, steps: &[Step], begun: &mut usize
 async fn undo(hands: &Hands, begun: &[Step], failure: Failure) -> Failure {
     let mut left = Vec::new();
     if let Err(error) = remove_probe(&hands.api).await {
-        left.push(format!("remove the probe: {error}"));
+        left.push(format!("remove the probe: {}", error.sentence()));
     }
     for step in begun.iter().rev() {
         if let Err(error) = step.undo(hands).await {
             let what = step.lines().swap_remove(0);
-            left.push(format!("{}: {error}", what.trim()));
+            left.push(format!("{}: {}", what.trim(), error.sentence()));
         }
     }
     if left.is_empty() {
