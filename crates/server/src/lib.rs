@@ -7,6 +7,7 @@ pub mod alert;
 mod app;
 mod audit;
 mod auth;
+mod changes;
 mod control;
 mod counting;
 mod documents;

@@ -30,6 +30,7 @@ use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
+use crate::logs::Reached;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::{control, health, logs};
@@ -144,7 +145,7 @@ impl Server {
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         let settings = &app.settings;
         // Before anybody can ask for anything: what comes from now on is watched.
-        let ends = alert::ends(&app);
+        let ends = Reached::ends(&app);
         let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, own_tls).await?;
@@ -265,7 +266,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 8] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 8] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
