@@ -12,6 +12,7 @@ mod control;
 mod counting;
 mod documents;
 mod files;
+mod googleapis;
 mod grpc;
 mod health;
 pub mod listen;
@@ -19,6 +20,7 @@ mod logs;
 mod metrics;
 mod run;
 mod settings;
+mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Settings};
+pub use settings::{Flags, InvalidSettings, Security, Settings, Smtp};

@@ -342,7 +342,8 @@ impl Watcher {
     async fn settle_all(&mut self) -> Result<(), String> {
         let is_moved = self.sight()?.follower.place() != self.saved;
         let is_pending = self.pending != Alerted::default();
-        if !is_pending && !(is_moved && self.saved_at.elapsed() >= SAVE) {
+        let is_due = is_pending || (is_moved && self.saved_at.elapsed() >= SAVE);
+        if !is_due {
             return Ok(());
         }
         self.settle().await

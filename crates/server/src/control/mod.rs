@@ -3,11 +3,12 @@
 mod alerts;
 mod attestors;
 mod audit_entries;
-mod body;
+pub(crate) mod body;
 mod break_glass;
 pub(crate) mod call;
 pub(crate) mod clusters;
 mod continuous_validation;
+mod credentials;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;

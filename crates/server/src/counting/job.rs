@@ -55,7 +55,7 @@ pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
     }
 }
 
-/// Takes one turn; how long the next one can wait, which is for a change where there is no metric.
+/// Takes one turn; when the next one is due, or nothing where there are no metrics.
 async fn turn(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<Option<Duration>, String> {
     // First how far the journals go, then whether the metrics are still these: what is written after a metric was made
     // lies behind ends that were taken before.
@@ -69,18 +69,17 @@ async fn turn(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<Option<Durati
         }
         _ => Meter::load(app).await?,
     };
-    let has_work = !current.definitions.is_empty() || !current.gone.is_empty();
-    if has_work && !current.is_done(ends) {
+    if current.definitions.is_empty() && current.gone.is_empty() {
+        *meter = Some(current);
+        return Ok(None);
+    }
+    if !current.is_done(ends) {
         current = current.turn(app, ends).await?;
     }
     // What came since is for the next turn: under load there is always something.
-    let wait = match (has_work, current.is_done(ends)) {
-        (false, _) => None,
-        (true, true) => Some(TICK),
-        (true, false) => Some(Duration::ZERO),
-    };
+    let is_done = current.is_done(ends);
     *meter = Some(current);
-    Ok(wait)
+    Ok(Some(if is_done { TICK } else { Duration::ZERO }))
 }
 
 /// What the job knows from turn to turn. Whatever goes wrong, it is thrown away and loaded again.

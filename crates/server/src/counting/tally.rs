@@ -76,7 +76,7 @@ impl<'a> Tally<'a> {
     fn entry(&mut self, entry: &Entry<'_>, arrival: UnixTime) {
         let time = entry.time().as_micros();
         let late = arrival.as_micros().saturating_sub(time);
-        if late > EARLY_MICROS || late < -LATE_MICROS {
+        if !(-LATE_MICROS..=EARLY_MICROS).contains(&late) {
             return;
         }
         let project = entry.log_name().and_then(project_of);

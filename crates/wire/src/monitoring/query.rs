@@ -161,7 +161,7 @@ mod tests {
                 json!(["x"]),
                 "`aggregation.groupByFields[0]`: expected",
             ),
-            ("/view", json!("HALF"), "`view`: "),
+            ("/view", json!("HALF"), "`view` is `HALF`"),
         ] {
             let mut query = full();
             *query.pointer_mut(path).unwrap() = value;

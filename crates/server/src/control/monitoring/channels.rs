@@ -40,6 +40,7 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let parent = format!("projects/{}", call.project()?);
     let mut channel = read_channel(call.take_body())?;
     channel.reveal_secrets(&[])?;
+    require_way(app, &channel)?;
     let made = make_secret(&mut channel, &call)?;
     let name = format!("{parent}/notificationChannels/{}", new_id(&call));
     let secrets = channel.hide_secrets();
@@ -60,6 +61,16 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
         reply["labels"]["secret"] = json!(*secret);
     }
     Ok(Reply::json(reply))
+}
+
+/// A channel that nothing could be sent by is not kept: whoever relies on it would wait for notices in vain.
+fn require_way(app: &App, channel: &NotificationChannel) -> Result<(), ApiError> {
+    if channel.kind.kind == "email" && app.poster.mailer().is_none() {
+        return Err(ApiError::failed_precondition(
+            "a channel of type `email` needs a mail server: `smtp` is missing in the server's configuration file",
+        ));
+    }
+    Ok(())
 }
 
 /// A webhook's signing secret, where none was given.
@@ -148,6 +159,7 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
         Secrets::new()
     };
     channel.reveal_secrets(&kept)?;
+    require_way(app, &channel)?;
     make_secret(&mut channel, &call)?;
     let secrets = channel.hide_secrets();
     let caller = by_caller(&call);
@@ -210,6 +222,7 @@ async fn send_test(app: &App, call: &mut Call, name: &str) -> Result<Result<(), 
     let mut channel = COLLECTION.stored(app, name).await?.content;
     call.body_object()?.finish()?;
     channel.reveal_secrets(&opened(app, name).await?)?;
+    require_way(app, &channel)?;
     let Some(way) = alert::channel::of(&channel, &app.poster) else {
         let kind = channel.kind.kind;
         return Err(ApiError::failed_precondition(format!(

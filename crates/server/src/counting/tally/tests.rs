@@ -57,7 +57,9 @@ fn verdict(second: i64, verdict: &str, conforms: bool) -> Vec<u8> {
 }
 
 /// Labels, minute after the beginning, and value of what was counted.
-fn tallied(definitions: &[Definition], lines: &[Vec<u8>]) -> Vec<(Vec<(String, String)>, i64, String)> {
+type Tallied = (Vec<(String, String)>, i64, String);
+
+fn tallied(definitions: &[Definition], lines: &[Vec<u8>]) -> Vec<Tallied> {
     let mut known = Known::default();
     let mut tally = Tally::new(definitions, &mut known);
     let needle = needle(definitions);
