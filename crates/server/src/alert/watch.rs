@@ -112,7 +112,10 @@ impl Sight {
         }
         let at = (seen.arrival, (self.clock)());
         let engine = &mut self.engine;
-        seen.entries(&self.needle, |entry| Some(engine.recall(&entry, at)));
+        seen.entries(&self.needle, |entry| {
+            engine.recall(&entry, at);
+            Some(())
+        });
     }
 }
 

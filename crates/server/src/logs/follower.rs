@@ -165,7 +165,6 @@ mod tests {
     use binauthz_keyring::MasterKey;
     use binauthz_wire::json::timestamp_out;
     use binauthz_wire::logging::Query;
-    use binauthz_wire::monitoring::policy::ConditionKind;
 
     use super::*;
     use crate::audit::{Journal, JournalSettings};
@@ -327,63 +326,5 @@ mod tests {
         let rest = given(&mut follower, &needle, ends(&journals));
         assert!(rest.len() < 60 && rest.last() == Some(&99), "{rest:?}");
         assert!(!follower.is_behind(ends(&journals)));
-    }
-
-    /// CPU time of this thread, in nanoseconds.
-    fn cpu() -> u64 {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        stat.split(' ').next().unwrap().parse().unwrap()
-    }
-
-    /// What the jobs that follow the log spend on an admission that neither wants: with the two shipped policies, and the
-    /// tutorial's metric. They look after every hundred admissions, as they do at some 500 in a second.
-    #[tokio::test]
-    #[ignore = "a measurement, to be run with --release"]
-    #[expect(clippy::print_stdout, reason = "a measurement is read in a terminal")]
-    async fn a_plain_admission_costs_less_than_a_microsecond() {
-        let folder = tempfile::tempdir().unwrap();
-        let journals = journals(folder.path(), JournalSettings::of_entries());
-        let policies: Vec<_> = crate::alert::shipped::of("demo")
-            .flat_map(|(_, policy)| policy.conditions)
-            .collect();
-        let filters = policies.iter().map(|condition| match &condition.kind {
-            ConditionKind::MatchedLog(matched) => ("demo", &matched.filter),
-            other => panic!("{other:?}"),
-        });
-        let denied =
-            r#"resource.type="k8s_cluster" protoPayload.response.status.message:"denied by attestor""#;
-        let denied = Query::parse(denied).unwrap();
-        let mut jobs = [Needle::new(filters), Needle::new([("demo", &denied)])]
-            .map(|needle| (Follower::new(&journals, ends(&journals)), needle, 0));
-        let image = format!(
-            "us-docker.pkg.dev/demo/repository/app@sha256:{}",
-            "0123456789abcdef".repeat(4)
-        );
-        let sentence = "Expected digest with at least 1 of 1 attestor, as its rule requires. ".repeat(5);
-        let line = format!(
-            r#"{{"time":"2026-11-23T08:18:25.234686Z","verdict":"ALLOW","conforms":true,"effect":"ENFORCED","dryRun":false,"reason":"ATTESTED","id":"019ab1c2-0000-7000-8000-000000000000","dialect":"AdmissionReview","cluster":"projects/demo/locations/l/clusters/c","uid":"0f3c2a5e-0000-4000-8000-000000000000","operation":"CREATE","group":"","version":"v1","kind":"Pod","subResource":"","namespace":"payments","name":"web-7f9c5d-abcde","user":"system:serviceaccount:kube-system:replicaset-controller","latencyMicros":120,"message":"","rule":"projects/demo/policy#defaultAdmissionRule","policy":{{"name":"projects/demo/policy","etag":"e"}},"attestors":{{"projects/demo/attestors/a":7}},"images":[{{"field":"spec.containers[0]","image":"{image}","verdict":"ALLOW","reasons":[{{"code":"ATTESTED","message":"{sentence}"}}]}}]}}"#
-        );
-        let (count, at_once) = (100_000, 100);
-        for _ in 0..count / at_once {
-            let durable: Vec<_> = (0..at_once)
-                .map(|_| journals.verdicts.journal.append(line.clone().into_bytes()))
-                .collect();
-            for line in durable {
-                line.await.unwrap();
-            }
-            let until = ends(&journals);
-            for (follower, needle, spent) in &mut jobs {
-                let begun = cpu();
-                follower.look(needle, until).unwrap();
-                *spent += cpu() - begun;
-                assert!(follower.next().is_none() && !follower.is_behind(until));
-            }
-        }
-        let spent: Vec<u64> = jobs.iter().map(|(_, _, spent)| spent / count).collect();
-        println!(
-            "ns for each admission of {} bytes, alerts and metrics: {spent:?}",
-            line.len()
-        );
-        assert!(spent.iter().sum::<u64>() < 1_000, "{spent:?}");
     }
 }
