@@ -20,4 +20,4 @@ mod run;
 mod settings;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Settings};
+pub use settings::{Flags, InvalidSettings, Retention, Settings};

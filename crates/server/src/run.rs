@@ -228,10 +228,14 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
-    let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
+    let journal = Journal::open(
+        &folder.join("journal"),
+        JournalSettings::of_verdicts(settings.journal_kept),
+        &master_key,
+    )?;
     let entries = Journal::open(
         &folder.join("entries"),
-        JournalSettings::of_entries(),
+        JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
     Ok(App {

@@ -175,6 +175,7 @@ mod tests {
 
     use super::*;
     use crate::audit::JournalSettings;
+    use crate::settings::Retention;
 
     /// Both journals.
     struct Journals {
@@ -184,8 +185,14 @@ mod tests {
 
     fn journals(folder: &std::path::Path) -> Journals {
         let master = MasterKey::new(&[7; MasterKey::BYTES]).unwrap();
-        let open =
-            |name: &str| Journal::open(&folder.join(name), JournalSettings::of_entries(), &master).unwrap();
+        let open = |name: &str| {
+            Journal::open(
+                &folder.join(name),
+                JournalSettings::of_entries(Retention::ENTRIES),
+                &master,
+            )
+            .unwrap()
+        };
         Journals {
             verdicts: open("journal"),
             written: open("entries"),
