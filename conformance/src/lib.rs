@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod desk;
+pub mod flood;
 pub mod guide;
+pub mod journal;
 pub mod receiver;
 pub mod registry;
 pub mod review;

@@ -23,4 +23,4 @@ mod settings;
 mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Security, Settings, Smtp};
+pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};

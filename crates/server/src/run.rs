@@ -259,10 +259,14 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let master_key = files::master_key(&folder)?;
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
-    let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
+    let journal = Journal::open(
+        &folder.join("journal"),
+        JournalSettings::of_verdicts(settings.journal_kept),
+        &master_key,
+    )?;
     let entries = Journal::open(
         &folder.join("entries"),
-        JournalSettings::of_entries(),
+        JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
     Ok(App {

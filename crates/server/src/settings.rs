@@ -5,6 +5,7 @@ mod smtp;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use binauthz_registry::Endpoint;
 use serde::Deserialize;
@@ -51,6 +52,18 @@ pub enum InvalidSettings {
         /// What is wrong.
         why: String,
     },
+    /// A number that makes no sense.
+    #[error("`{key}` is {value}, expected {least} to {most}")]
+    OutOfRange {
+        /// The key in the file.
+        key: &'static str,
+        /// What was given.
+        value: u32,
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
 }
 
 /// The flags of `binauthz serve`; what is absent comes from the file or the defaults.
@@ -91,10 +104,70 @@ struct File {
     googleapis_listen: Option<SocketAddr>,
     warn_only_for_workloads: bool,
     unique_attestor_keys: bool,
+    audit_allows_may_wait: bool,
+    journal_keep_mebibytes: Option<u32>,
+    journal_keep_days: Option<u32>,
+    entries_keep_mebibytes: Option<u32>,
+    entries_keep_days: Option<u32>,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+}
+
+/// How much of a journal is kept, in whole segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    mebibytes: u32,
+    days: u32,
+}
+
+impl Retention {
+    /// Of verdicts and calls, where nothing was chosen: some two million verdicts, and 400 days as Google keeps its audit.
+    pub(crate) const VERDICTS: Self = Self {
+        mebibytes: 4_096,
+        days: 400,
+    };
+    /// Of entries that others wrote.
+    pub(crate) const ENTRIES: Self = Self {
+        mebibytes: 1_024,
+        days: 30,
+    };
+    /// One segment, which is what is removed at a time, to 16 TiB.
+    const MEBIBYTES: (u32, u32) = (64, 16 << 20);
+    /// A day to ten years.
+    const DAYS: (u32, u32) = (1, 3_650);
+
+    fn chosen(
+        keys: [&'static str; 2],
+        given: [Option<u32>; 2],
+        default: Self,
+    ) -> Result<Self, InvalidSettings> {
+        let within = |key, value, (least, most)| match value {
+            value if (least..=most).contains(&value) => Ok(value),
+            value => Err(InvalidSettings::OutOfRange {
+                key,
+                value,
+                least,
+                most,
+            }),
+        };
+        let [mebibytes, days] = given;
+        Ok(Self {
+            mebibytes: within(keys[0], mebibytes.unwrap_or(default.mebibytes), Self::MEBIBYTES)?,
+            days: within(keys[1], days.unwrap_or(default.days), Self::DAYS)?,
+        })
+    }
+
+    /// Bytes of sealed segments.
+    pub(crate) fn bytes(self) -> u64 {
+        u64::from(self.mebibytes) << 20
+    }
+
+    /// Since a segment was written last.
+    pub(crate) fn time(self) -> Duration {
+        Duration::from_secs(u64::from(self.days) * 24 * 3_600)
+    }
 }
 
 /// Everything the operator chose.
@@ -122,6 +195,12 @@ pub struct Settings {
     pub warn_only_for_workloads: bool,
     /// A public key belongs to one attestor; else a second one is warned about.
     pub unique_attestor_keys: bool,
+    /// What conforms may be answered before its record is on disk.
+    pub audit_allows_may_wait: bool,
+    /// How much of the verdict log is kept.
+    pub journal_kept: Retention,
+    /// How much is kept of the entries that others wrote.
+    pub entries_kept: Retention,
     /// Further names of the serving certificate.
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
@@ -181,6 +260,17 @@ impl Settings {
                 .unwrap_or_else(|| loopback(8789)),
             warn_only_for_workloads: file.warn_only_for_workloads,
             unique_attestor_keys: file.unique_attestor_keys,
+            audit_allows_may_wait: file.audit_allows_may_wait,
+            journal_kept: Retention::chosen(
+                ["journalKeepMebibytes", "journalKeepDays"],
+                [file.journal_keep_mebibytes, file.journal_keep_days],
+                Retention::VERDICTS,
+            )?,
+            entries_kept: Retention::chosen(
+                ["entriesKeepMebibytes", "entriesKeepDays"],
+                [file.entries_keep_mebibytes, file.entries_keep_days],
+                Retention::ENTRIES,
+            )?,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
             smtp: file
@@ -230,6 +320,11 @@ impl fmt::Display for Settings {
             self.warn_only_for_workloads
         )?;
         writeln!(formatter, "uniqueAttestorKeys: {}", self.unique_attestor_keys)?;
+        writeln!(formatter, "auditAllowsMayWait: {}", self.audit_allows_may_wait)?;
+        for (journal, kept) in [("journal", self.journal_kept), ("entries", self.entries_kept)] {
+            writeln!(formatter, "{journal}KeepMebibytes: {}", kept.mebibytes)?;
+            writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
+        }
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
@@ -329,6 +424,9 @@ mod tests {
             ("requirePolicy: maybe\n", "maybe"),
             ("requirePolicy: true\nrequirePolicy: false\n", "uplicate"),
             ("apiListen: nowhere\n", "socket address"),
+            ("auditAllowsMayWait: 5\n", "bool"),
+            ("journalKeepDays: -1\n", "u32"),
+            ("entriesKeepDays: forever\n", "u32"),
             ("- a list\n", "expected"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -342,6 +440,43 @@ mod tests {
                 error.contains("binauthz.yaml") && error.contains(expected),
                 "{text}{error}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_journal_has_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("binauthz.yaml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Settings::new(Flags {
+                config: Some(path.clone()),
+                ..flags()
+            })
+        };
+        let settings = read("journalKeepMebibytes: 64\nentriesKeepDays: 3650\n").unwrap();
+        let chosen = (settings.journal_kept, settings.entries_kept);
+        assert_eq!(chosen.0.bytes(), 64 << 20);
+        assert_eq!(chosen.0.time(), Retention::VERDICTS.time());
+        assert_eq!(chosen.1.bytes(), Retention::ENTRIES.bytes());
+        assert_eq!(chosen.1.time(), Duration::from_secs(3_650 * 86_400));
+        assert!(!settings.audit_allows_may_wait);
+        for (text, expected) in [
+            (
+                "journalKeepMebibytes: 63",
+                "`journalKeepMebibytes` is 63, expected 64 to 16777216",
+            ),
+            (
+                "entriesKeepMebibytes: 16777217",
+                "`entriesKeepMebibytes` is 16777217, expected 64 to 16777216",
+            ),
+            ("journalKeepDays: 0", "`journalKeepDays` is 0, expected 1 to 3650"),
+            (
+                "entriesKeepDays: 3651",
+                "`entriesKeepDays` is 3651, expected 1 to 3650",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err().to_string(), expected);
         }
     }
 

@@ -168,6 +168,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{Journal, JournalSettings};
+    use crate::settings::Retention;
 
     fn journals(folder: &std::path::Path, settings: JournalSettings) -> Journals {
         let master = MasterKey::new(&[7; MasterKey::BYTES]).unwrap();
@@ -219,7 +220,10 @@ mod tests {
     #[tokio::test]
     async fn lines_come_once_in_the_order_of_their_arrival() {
         let folder = tempfile::tempdir().unwrap();
-        let (journals, needle) = (journals(folder.path(), JournalSettings::of_entries()), needle());
+        let (journals, needle) = (
+            journals(folder.path(), JournalSettings::of_entries(Retention::ENTRIES)),
+            needle(),
+        );
         let start = ends(&journals);
         let mut follower = Follower::new(&journals, start);
         assert!(!follower.is_behind(ends(&journals)));
@@ -255,7 +259,10 @@ mod tests {
     #[tokio::test]
     async fn what_came_before_a_place_is_looked_at_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (journals, needle) = (journals(folder.path(), JournalSettings::of_entries()), needle());
+        let (journals, needle) = (
+            journals(folder.path(), JournalSettings::of_entries(Retention::ENTRIES)),
+            needle(),
+        );
         for second in 101..=103 {
             journals
                 .written
@@ -276,7 +283,10 @@ mod tests {
     #[tokio::test]
     async fn more_than_is_looked_at_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let (journals, needle) = (journals(folder.path(), JournalSettings::of_entries()), needle());
+        let (journals, needle) = (
+            journals(folder.path(), JournalSettings::of_entries(Retention::ENTRIES)),
+            needle(),
+        );
         let long = format!("robot {}", "x".repeat(200 << 10));
         for second in 0..100 {
             journals
@@ -300,7 +310,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let settings = JournalSettings {
             segment_bytes: 4_096,
-            ..JournalSettings::of_entries()
+            ..JournalSettings::of_entries(Retention::ENTRIES)
         };
         let needle = needle();
         let before = journals(folder.path(), settings);

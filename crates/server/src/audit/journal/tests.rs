@@ -300,6 +300,39 @@ async fn a_full_disk_is_an_error_and_the_journal_recovers() {
 }
 
 #[tokio::test]
+async fn what_nobody_waited_for_is_there_or_counted() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("journal");
+    let journal = open(&folder, 1, 1 << 30);
+    let patience = Some(Duration::from_secs(3_600));
+    journal.append_within(line(0), patience).await.unwrap();
+    for number in 1..100 {
+        journal.append_within(line(number), patience).await.unwrap();
+    }
+    // What waits when the journal is closed is written.
+    drop(journal);
+    let journal = open(&folder, 1, 1 << 30);
+    assert_eq!(numbers(&journal, &Tail::newest(1_000)).len(), 100);
+    assert_eq!(journal.lost(), 0);
+    journal.append(line(100)).await.unwrap();
+    // Every record begins a segment, and from now on there is no place for one.
+    fs::remove_dir_all(&folder).unwrap();
+    journal.append_within(line(101), patience).await.unwrap();
+    let known = tokio::time::timeout(Duration::from_secs(30), async {
+        while journal.lost() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    known.await.unwrap();
+    // From then on everybody waits, and is told.
+    for number in 102..110 {
+        let refused = journal.append_within(line(number), patience).await;
+        assert!(matches!(refused, Err(JournalError::Write(_))));
+    }
+    assert_eq!(journal.lost(), 1);
+}
+
+#[tokio::test]
 async fn a_log_goes_on_after_a_restart_and_a_changed_one_never_does() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("journal");
