@@ -54,7 +54,8 @@ pub(crate) async fn measure() -> Outcome<bool> {
     while lock(&came).len() < ADMISSIONS && begun.elapsed() < Duration::from_secs(30) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let mut delays = delays(&api, &lock(&came).clone()).await?;
+    let arrivals = lock(&came).clone();
+    let mut delays = delays(&api, &arrivals).await?;
     delays.sort_by(f64::total_cmp);
     println!(
         "{} of {ADMISSIONS} break-glass admissions were told\n",

@@ -57,6 +57,15 @@ impl Desk {
         Self::with_options(programs, &[])
     }
 
+    /// The same, and the server has this configuration file.
+    pub fn with_configuration(programs: &[&str], configuration: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let file = folder.path().join("binauthz.yaml");
+        std::fs::write(&file, configuration).expect("a file can be written");
+        // It is read once, at the start.
+        Self::with_options(programs, &["--config", &file.display().to_string()])
+    }
+
     /// The same, and `binauthz serve` gets `options` as well.
     pub fn with_options(programs: &[&str], options: &[&str]) -> Option<Self> {
         Self::started(programs, options, Server::start)

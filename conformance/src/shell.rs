@@ -43,6 +43,18 @@ impl Shell {
         self.environment.get(name).map(String::as_str)
     }
 
+    /// Everything that is run from here on has the environment that `script` leaves behind.
+    #[track_caller]
+    pub fn enter(&mut self, script: &str) {
+        let left = self.run(&format!("{script}\nenv -0")).ok();
+        self.environment = left
+            .stdout
+            .split('\0')
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+    }
+
     /// Runs `script` with `bash -euo pipefail`.
     pub fn run(&self, script: &str) -> Ran {
         let mut bash = Command::new("bash");

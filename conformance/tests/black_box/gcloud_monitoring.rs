@@ -7,7 +7,10 @@ const CHANNELS: &str = "gcloud alpha monitoring channels";
 const FILTER: &str = r#"metric.type="logging.googleapis.com/user/binauthz-blocked-deployments""#;
 
 fn with_gcloud() -> Option<Desk> {
-    Desk::with(&["gcloud"])
+    Desk::with_configuration(
+        &["gcloud"],
+        "smtp: {host: mail.example.com, from: binauthz@example.com}\n",
+    )
 }
 
 /// A channel by e-mail; its name.

@@ -6,7 +6,9 @@ use binauthz_conformance::{Desk, guide};
 
 #[test]
 fn every_chapter_can_be_followed() {
-    let Some(desk) = Desk::with(&["gcloud", "docker-registry", "skopeo", "openssl", "jq"]) else {
+    let programs = ["gcloud", "docker-registry", "skopeo", "openssl", "jq"];
+    let options = ["--googleapis", "--googleapis-listen", "127.0.0.1:0"];
+    let Some(desk) = Desk::with_options(&programs, &options) else {
         return;
     };
     desk.push("myservice", "v1", "my service");

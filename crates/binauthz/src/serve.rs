@@ -26,6 +26,8 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         health_listen: flags.health_listen,
         registries: flags.registries,
         require_policy: flags.require_policy,
+        googleapis: flags.googleapis,
+        googleapis_listen: flags.googleapis_listen,
         config: flags.config,
     })
     .map_err(failed)?;

@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, break_glass, channels, clusters, completion, decide, images,
-        incidents, keyrings, keys, locations, logs, notes, payload, policy, projects, services, snapshot,
-        tokens,
+        attestations, attestors, audit, break_glass, channels, clusters, completion, credentials, decide,
+        environment, images, incidents, keyrings, keys, locations, logs, notes, payload, policy, projects,
+        services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -208,6 +208,13 @@ pub enum Command {
         after_help = "Examples:\n  binauthz tokens create ci --role=viewer --ttl=90d"
     )]
     Tokens(tokens::Command),
+    /// Credential files for Google's client libraries
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz --project demo credentials create ci --role=viewer --output=ci.json\n  \
+                            eval \"$(binauthz env --data-dir data --googleapis --credentials=ci.json)\""
+    )]
+    Credentials(credentials::Command),
     /// Projects
     #[command(subcommand, after_help = "Examples:\n  binauthz projects create demo")]
     Projects(projects::Command),
@@ -224,7 +231,7 @@ pub enum Command {
         after_help = "Examples:\n  eval \"$(binauthz env --data-dir data --project demo)\"\n  \
                             gcloud container binauthz policy export"
     )]
-    Env,
+    Env(environment::Flags),
     /// Print a completion script for a shell
     Completion(completion::Flags),
 }
@@ -258,6 +265,12 @@ pub struct ServeFlags {
     /// Deny everything in projects that have no policy (else: admit, as Google does)
     #[arg(long)]
     pub require_policy: bool,
+    /// Answer under the names of Google's services, too: reached by a proxy that leads to this server alone
+    #[arg(long)]
+    pub googleapis: bool,
+    /// Address of that proxy; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub googleapis_listen: Option<std::net::SocketAddr>,
     /// Read the configuration, print it as it is in effect, and start nothing
     #[arg(long)]
     pub check: bool,
@@ -402,6 +415,10 @@ mod tests {
         "tokens create ci --role admin --ttl=90d",
         "projects create demo",
         "env --data-dir d",
+        "env --data-dir d --googleapis --credentials=ci.json",
+        "serve --data-dir d --googleapis --googleapis-listen 127.0.0.1:0",
+        "credentials create ci --role=viewer --ttl=90d --output=ci.json",
+        "credentials delete ci",
         "decide -",
         "decide deployment.yaml --snapshot s.json --explain",
         "snapshot export --output s.json",
@@ -433,6 +450,9 @@ mod tests {
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",
         "tokens create ci --role admin --ttl=90",
+        "credentials create ci --role admin",
+        "credentials create ci --output=f",
+        "env --data-dir d --credentials=f",
         "incidents list --state=maybe",
         "channels dead-letters retry",
         "logs list --verdict=maybe",

@@ -99,10 +99,11 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Audit(command) => command.run(settings).await,
         Command::BreakGlass(command) => command.run(settings).await,
         Command::Tokens(command) => command.run(settings).await,
+        Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,
-        Command::Env => commands::environment::run(settings),
+        Command::Env(flags) => flags.run(settings),
         Command::Completion(flags) => flags.run(),
     }
 }

@@ -65,6 +65,8 @@ pub(crate) struct Addresses {
     pub api: String,
     /// Admission webhook, TLS.
     pub webhook: String,
+    /// The proxy to the same server under Google's names, where there is one.
+    pub googleapis: Option<String>,
 }
 
 impl Addresses {

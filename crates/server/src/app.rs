@@ -7,19 +7,20 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::Alerts;
 use crate::alert::channel::Poster;
 use crate::audit::Journal;
-use crate::auth::AdminToken;
+use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
+use crate::trace::Tracer;
 
 /// RSA keys generated at once: one core stays for everything else.
 pub(crate) const GENERATIONS: usize = 1;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
     pub(crate) master_key: MasterKey,
+    /// What access tokens are made with, once one is wanted.
+    pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,
     pub(crate) journal: Journal,
     /// What others wrote as log entries.
@@ -60,6 +63,8 @@ pub(crate) struct App {
     pub(crate) attestor_writes: Mutex<()>,
     /// Sends notices.
     pub(crate) poster: Poster,
+    /// Where traces go, if anywhere.
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
     pub(crate) alert_writes: Mutex<()>,

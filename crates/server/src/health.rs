@@ -90,6 +90,7 @@ async fn metrics(app: &App) -> String {
         "1 when a verdict log that was not whole was found at the start and moved aside",
         u8::from(app.journal.is_broken()),
     );
+    traces(app, &mut text);
     let journals = Journals::of(app);
     let missing = tokio::task::spawn_blocking(move || journals.missing()).await;
     // Else no sample: 0 would say that everything has its place in the index.
@@ -113,6 +114,23 @@ async fn metrics(app: &App) -> String {
         Err(_) => tracing::error!("the store takes too long to tell whether anything is enforced"),
     }
     text.finish()
+}
+
+fn traces(app: &App, text: &mut Text) {
+    let Some(tracer) = &app.tracer else { return };
+    let (exported, dropped) = tracer.counts();
+    text.single(
+        "binauthz_traces_exported_total",
+        "counter",
+        "Requests that the collector was told of",
+        exported,
+    );
+    text.single(
+        "binauthz_traces_dropped_total",
+        "counter",
+        "Requests that the collector was not told of, or did not take",
+        dropped,
+    );
 }
 
 /// What has a time of its own. Whoever looks compares with the clock.

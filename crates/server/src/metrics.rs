@@ -30,7 +30,7 @@ impl Outcome {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Outcome::Done => "done",
             Outcome::Refused => "refused",

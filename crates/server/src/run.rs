@@ -1,4 +1,4 @@
-//! From settings to three listeners, and back down in order.
+//! From settings to listeners, and back down in order.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -17,11 +17,11 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
-use crate::alert::channel::Poster;
+use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
@@ -30,9 +30,11 @@ use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
+use crate::logs::Reached;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
-use crate::{control, health, logs};
+use crate::trace::{self, Tracer};
+use crate::{control, googleapis, health, logs};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
 const LAST_ROUND: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub enum StartError {
     /// The client that notices are sent with.
     #[error("cannot set up the client of notification channels: {0}")]
     Channels(String),
+    /// The mail server's settings.
+    #[error("cannot send mail: {0}")]
+    Mail(#[from] MailerError),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -85,6 +90,8 @@ pub struct Addresses {
     pub webhook: SocketAddr,
     /// Health and metrics.
     pub health: SocketAddr,
+    /// The listener under Google's names, where there is one.
+    pub googleapis: Option<SocketAddr>,
 }
 
 /// A server that runs. Dropping it stops it without waiting.
@@ -93,8 +100,8 @@ pub struct Server {
     addresses: Addresses,
     folder: PathBuf,
     trigger: Trigger,
-    ports: [JoinHandle<()>; 3],
-    jobs: [JoinHandle<()>; 8],
+    ports: Vec<JoinHandle<()>>,
+    jobs: [JoinHandle<()>; 9],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -134,54 +141,18 @@ impl Server {
             &settings.certificate_names(),
             SystemTime::now(),
         )?);
-        let own_tls = if settings.dev {
-            None
-        } else {
-            Some(listen::server_config(certificates.clone())?)
-        };
-        let webhook_tls = Some(webhook_tls(&settings, &certificates)?);
         let app = Arc::new(build(settings)?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
-        let settings = &app.settings;
         // Before anybody can ask for anything: what comes from now on is watched.
-        let ends = alert::ends(&app);
-        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
-        let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
-        let health = bind("health port", settings.health_listen, own_tls).await?;
-        let addresses = Addresses {
-            api: api.1,
-            webhook: webhook.1,
-            health: health.1,
-        };
+        let ends = Reached::ends(&app);
+        let listeners = Listeners::bind(&app.settings, &certificates).await?;
+        let addresses = listeners.addresses;
         say_what_is_enforced(&app).await;
-        say_who_may_ask(settings);
+        say_who_may_ask(&app.settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
         let jobs = start_jobs(&app, ends, &shutdown);
-        let ports = [
-            open(
-                &app,
-                api.0,
-                |app, _, request| Box::pin(async move { control::handle(&app, request).await }),
-                &shutdown,
-            ),
-            open(
-                &app,
-                webhook.0,
-                |app, peer, request| {
-                    Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
-                },
-                &shutdown,
-            ),
-            open(
-                &app,
-                health.0,
-                |app, _, request| {
-                    Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) })
-                },
-                &shutdown,
-            ),
-        ];
-        announce(&folder, settings.dev, addresses)?;
+        let ports = listeners.open(&app, &shutdown);
+        announce(&folder, app.settings.dev, addresses)?;
         Ok(Server {
             addresses,
             folder,
@@ -222,12 +193,72 @@ impl Server {
     }
 }
 
+/// Every socket, bound and not yet served.
+struct Listeners {
+    addresses: Addresses,
+    api: Listener,
+    webhook: Listener,
+    health: Listener,
+    googleapis: Option<Listener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings, certificates: &Arc<Certificates>) -> Result<Listeners, StartError> {
+        let tls = Some(listen::server_config(certificates.clone())?);
+        let own_tls = tls.clone().filter(|_| !settings.dev);
+        let webhook_tls = Some(webhook_tls(settings, certificates)?);
+        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
+        let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
+        let health = bind("health port", settings.health_listen, own_tls).await?;
+        let googleapis = if settings.googleapis {
+            Some(bind("names of Google", settings.googleapis_listen, tls).await?)
+        } else {
+            None
+        };
+        Ok(Listeners {
+            addresses: Addresses {
+                api: api.1,
+                webhook: webhook.1,
+                health: health.1,
+                googleapis: googleapis.as_ref().map(|(_, address)| *address),
+            },
+            api: api.0,
+            webhook: webhook.0,
+            health: health.0,
+            googleapis: googleapis.map(|(listener, _)| listener.reached_by_tunnel(googleapis::is_ours)),
+        })
+    }
+
+    /// Serves on each.
+    fn open(self, app: &Arc<App>, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
+        let api: Handler = |app, _, request| Box::pin(async move { control::handle(&app, request).await });
+        let webhook: Handler = |app, peer, request| {
+            Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
+        };
+        let health: Handler =
+            |app, _, request| Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) });
+        let googleapis: Handler =
+            |app, _, request| Box::pin(async move { googleapis::handle(&app, request).await });
+        [
+            (Some(self.api), api),
+            (Some(self.webhook), webhook),
+            (Some(self.health), health),
+            (self.googleapis, googleapis),
+        ]
+        .into_iter()
+        .filter_map(|(listener, handler)| Some(open(app, listener?, handler, shutdown)))
+        .collect()
+    }
+}
+
 /// The collaborators, from what is in the data directory.
 pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
+    let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
+    let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(
         &folder.join("journal"),
         JournalSettings::of_verdicts(settings.journal_kept),
@@ -242,6 +273,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
         master_key,
+        access_key: OnceCell::new(),
         registries,
         journal,
         entries,
@@ -256,7 +288,8 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         calls_recorded: AtomicI64::new(0),
         certificates: OnceLock::new(),
         attestor_writes: Mutex::new(()),
-        poster: Poster::new().map_err(|error| StartError::Channels(error.to_string()))?,
+        poster: poster.with_mailer(mailer),
+        tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alerts: Alerts::default(),
         alert_writes: Mutex::new(()),
         tails: Arc::new(Semaphore::new(TAILS)),
@@ -269,7 +302,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 8] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
@@ -279,6 +312,7 @@ fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHa
         tokio::spawn(end_tails(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
     ]
 }
 
@@ -336,14 +370,18 @@ async fn bind(
 
 /// Writes `addresses.json`: whoever waits for the server waits for this file.
 fn announce(folder: &Path, dev: bool, addresses: Addresses) -> Result<(), FileError> {
-    let Addresses { api, webhook, health } = addresses;
-    let (api, webhook, health) = (reached_at(api), reached_at(webhook), reached_at(health));
+    let (api, webhook) = (reached_at(addresses.api), reached_at(addresses.webhook));
+    let health = reached_at(addresses.health);
     let scheme = if dev { "http" } else { "https" };
-    let text = serde_json::json!({
+    let mut text = serde_json::json!({
         "api": format!("{scheme}://{api}"),
         "webhook": format!("https://{webhook}"),
         "health": format!("{scheme}://{health}"),
     });
+    if let Some(googleapis) = addresses.googleapis {
+        // What the variables of proxies hold: TLS begins behind the CONNECT.
+        text["googleapis"] = format!("http://{}", reached_at(googleapis)).into();
+    }
     files::publish_addresses(folder, &text.to_string())?;
     tracing::info!(%api, %webhook, %health, dev, "ready");
     Ok(())

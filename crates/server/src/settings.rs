@@ -1,12 +1,19 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod retention;
+mod smtp;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use binauthz_registry::Endpoint;
 use serde::Deserialize;
+
+use crate::googleapis;
+
+pub use retention::Retention;
+pub use smtp::{Security, Smtp};
 
 /// Why the server cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,14 @@ pub enum InvalidSettings {
     /// `--dev` would offer plain HTTP to other machines.
     #[error("with `--dev` the API speaks plain HTTP, so `{0}` must be a loopback address")]
     NotLoopback(SocketAddr),
+    /// The block `smtp` says something that cannot be done.
+    #[error("{0}")]
+    Smtp(String),
+    /// The collector's address is none.
+    #[error(
+        "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
+    )]
+    Endpoint,
     /// A registry is not `HOST=URL`.
     #[error("registry `{text}`: {why}")]
     Registry {
@@ -69,6 +84,10 @@ pub struct Flags {
     pub registries: Vec<String>,
     /// A project without a policy denies.
     pub require_policy: bool,
+    /// Answers under Google's names, too.
+    pub googleapis: bool,
+    /// Address of the listener under Google's names.
+    pub googleapis_listen: Option<SocketAddr>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -82,6 +101,8 @@ struct File {
     health_listen: Option<SocketAddr>,
     registries: Vec<String>,
     require_policy: bool,
+    googleapis: bool,
+    googleapis_listen: Option<SocketAddr>,
     warn_only_for_workloads: bool,
     unique_attestor_keys: bool,
     audit_allows_may_wait: bool,
@@ -91,61 +112,8 @@ struct File {
     entries_keep_days: Option<u32>,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
-}
-
-/// How much of a journal is kept, in whole segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    mebibytes: u32,
-    days: u32,
-}
-
-impl Retention {
-    /// Of verdicts and calls, where nothing was chosen: some two million verdicts, and 400 days as Google keeps its audit.
-    pub(crate) const VERDICTS: Self = Self {
-        mebibytes: 4_096,
-        days: 400,
-    };
-    /// Of entries that others wrote.
-    pub(crate) const ENTRIES: Self = Self {
-        mebibytes: 1_024,
-        days: 30,
-    };
-    /// One segment, which is what is removed at a time, to 16 TiB.
-    const MEBIBYTES: (u32, u32) = (64, 16 << 20);
-    /// A day to ten years.
-    const DAYS: (u32, u32) = (1, 3_650);
-
-    fn chosen(
-        keys: [&'static str; 2],
-        given: [Option<u32>; 2],
-        default: Self,
-    ) -> Result<Self, InvalidSettings> {
-        let within = |key, value, (least, most)| match value {
-            value if (least..=most).contains(&value) => Ok(value),
-            value => Err(InvalidSettings::OutOfRange {
-                key,
-                value,
-                least,
-                most,
-            }),
-        };
-        let [mebibytes, days] = given;
-        Ok(Self {
-            mebibytes: within(keys[0], mebibytes.unwrap_or(default.mebibytes), Self::MEBIBYTES)?,
-            days: within(keys[1], days.unwrap_or(default.days), Self::DAYS)?,
-        })
-    }
-
-    /// Bytes of sealed segments.
-    pub(crate) fn bytes(self) -> u64 {
-        u64::from(self.mebibytes) << 20
-    }
-
-    /// Since a segment was written last.
-    pub(crate) fn time(self) -> Duration {
-        Duration::from_secs(u64::from(self.days) * 24 * 3_600)
-    }
+    smtp: Option<smtp::Block>,
+    otlp_endpoint: Option<String>,
 }
 
 /// Everything the operator chose.
@@ -165,6 +133,10 @@ pub struct Settings {
     pub registries: Vec<Endpoint>,
     /// A project without a policy denies.
     pub require_policy: bool,
+    /// Answers under Google's names, too.
+    pub googleapis: bool,
+    /// Address of the listener under Google's names.
+    pub googleapis_listen: SocketAddr,
     /// Workload kinds are warned about, their Pods are denied.
     pub warn_only_for_workloads: bool,
     /// A public key belongs to one attestor; else a second one is warned about.
@@ -179,6 +151,10 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
+    /// The mail server that notices are handed to.
+    pub smtp: Option<Smtp>,
+    /// The collector that traces are sent to, by OTLP over HTTP.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Settings {
@@ -223,6 +199,11 @@ impl Settings {
                 .unwrap_or_else(|| loopback(8788)),
             registries,
             require_policy: flags.require_policy || file.require_policy,
+            googleapis: flags.googleapis || file.googleapis,
+            googleapis_listen: flags
+                .googleapis_listen
+                .or(file.googleapis_listen)
+                .unwrap_or_else(|| loopback(8789)),
             warn_only_for_workloads: file.warn_only_for_workloads,
             unique_attestor_keys: file.unique_attestor_keys,
             audit_allows_may_wait: file.audit_allows_may_wait,
@@ -238,13 +219,18 @@ impl Settings {
             )?,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
+            smtp: file
+                .smtp
+                .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
+                .transpose()?,
+            otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
         })
     }
 }
 
 impl Settings {
-    /// The names of the serving certificate beside those of loopback: the configured ones, and the addresses listened on
-    /// where they are addresses of one interface.
+    /// The names of the serving certificate beside those of loopback: the configured ones, the addresses listened on where
+    /// they are addresses of one interface, and Google's where they are answered for.
     pub(crate) fn certificate_names(&self) -> Vec<String> {
         let mut names = self.server_names.clone();
         for listener in [self.api_listen, self.webhook_listen] {
@@ -252,6 +238,9 @@ impl Settings {
             if !listener.ip().is_unspecified() && !names.contains(&name) {
                 names.push(name);
             }
+        }
+        if self.googleapis {
+            names.extend(googleapis::names().map(str::to_owned));
         }
         names
     }
@@ -269,6 +258,8 @@ impl fmt::Display for Settings {
         writeln!(formatter, "healthListen: {}", self.health_listen)?;
         writeln!(formatter, "registries: [{}]", registries.join(", "))?;
         writeln!(formatter, "requirePolicy: {}", self.require_policy)?;
+        writeln!(formatter, "googleapis: {}", self.googleapis)?;
+        writeln!(formatter, "googleapisListen: {}", self.googleapis_listen)?;
         writeln!(
             formatter,
             "warnOnlyForWorkloads: {}",
@@ -281,10 +272,30 @@ impl fmt::Display for Settings {
             writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
         }
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
-        match &self.webhook_client_authorities {
-            Some(path) => writeln!(formatter, "webhookClientAuthorities: {}", path.display()),
+        if let Some(path) = &self.webhook_client_authorities {
+            writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
+        }
+        if let Some(smtp) = &self.smtp {
+            writeln!(formatter, "smtp: {smtp}")?;
+        }
+        match &self.otlp_endpoint {
+            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The base of the collector's addresses. Whatever is a secret in it would be shown with the settings.
+fn endpoint(text: String) -> Result<String, InvalidSettings> {
+    let url = reqwest::Url::parse(&text).map_err(|_| InvalidSettings::Endpoint)?;
+    let is_bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare {
+        Ok(text)
+    } else {
+        Err(InvalidSettings::Endpoint)
     }
 }
 
@@ -379,43 +390,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_journal_has_bounds() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("binauthz.yaml");
-        let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            Settings::new(Flags {
-                config: Some(path.clone()),
-                ..flags()
-            })
-        };
-        let settings = read("journalKeepMebibytes: 64\nentriesKeepDays: 3650\n").unwrap();
-        let chosen = (settings.journal_kept, settings.entries_kept);
-        assert_eq!(chosen.0.bytes(), 64 << 20);
-        assert_eq!(chosen.0.time(), Retention::VERDICTS.time());
-        assert_eq!(chosen.1.bytes(), Retention::ENTRIES.bytes());
-        assert_eq!(chosen.1.time(), Duration::from_secs(3_650 * 86_400));
-        assert!(!settings.audit_allows_may_wait);
-        for (text, expected) in [
-            (
-                "journalKeepMebibytes: 63",
-                "`journalKeepMebibytes` is 63, expected 64 to 16777216",
-            ),
-            (
-                "entriesKeepMebibytes: 16777217",
-                "`entriesKeepMebibytes` is 16777217, expected 64 to 16777216",
-            ),
-            ("journalKeepDays: 0", "`journalKeepDays` is 0, expected 1 to 3650"),
-            (
-                "entriesKeepDays: 3651",
-                "`entriesKeepDays` is 3651, expected 1 to 3650",
-            ),
-        ] {
-            assert_eq!(read(text).unwrap_err().to_string(), expected);
-        }
-    }
-
-    #[test]
     fn an_empty_file_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("binauthz.yaml");
@@ -474,7 +448,7 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\n";
+        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()
@@ -503,6 +477,39 @@ mod tests {
         let both = ["binauthz.example", "10.0.0.7", "fd00::7"];
         assert_eq!(names("10.0.0.7:8787", "[fd00::7]:8443"), both);
         assert_eq!(names("10.0.0.7:8787", "10.0.0.7:8443"), both[..2]);
+    }
+
+    #[test]
+    fn the_certificate_names_googles_services_only_where_they_are_answered_for() {
+        let names = |googleapis| {
+            let settings = Settings {
+                googleapis,
+                ..Settings::new(flags()).unwrap()
+            };
+            settings.certificate_names().join(" ")
+        };
+        assert!(!names(false).contains("googleapis"));
+        assert!(
+            names(true).contains("logging.googleapis.com") && names(true).contains("oauth2.googleapis.com")
+        );
+        assert!(!names(true).contains('*'));
+    }
+
+    #[test]
+    fn a_collector_is_an_address_without_secrets() {
+        for good in ["http://127.0.0.1:4318", "https://collector.example.com/otlp/"] {
+            assert_eq!(endpoint(good.to_owned()).unwrap(), good);
+        }
+        for wrong in [
+            "",
+            "collector:4318",
+            "grpc://collector:4317",
+            "http://",
+            "https://user:password@collector",
+            "https://collector/?key=secret",
+        ] {
+            assert!(endpoint(wrong.to_owned()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

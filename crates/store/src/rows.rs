@@ -49,11 +49,13 @@ pub enum Kind {
     LogMetric,
     /// A log whose entries up to a time are not shown any more.
     DeletedLog,
+    /// A public key whose owner may sign for access tokens.
+    Credential,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -72,6 +74,7 @@ impl Kind {
         Kind::Setting,
         Kind::LogMetric,
         Kind::DeletedLog,
+        Kind::Credential,
     ];
 
     /// The word that stands for the kind in the database. It never changes once released.
@@ -95,6 +98,7 @@ impl Kind {
             Kind::Setting => "setting",
             Kind::LogMetric => "log_metric",
             Kind::DeletedLog => "deleted_log",
+            Kind::Credential => "credential",
         }
     }
 }

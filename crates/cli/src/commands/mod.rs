@@ -8,6 +8,7 @@ mod cef;
 pub(crate) mod channels;
 pub(crate) mod clusters;
 pub(crate) mod completion;
+pub(crate) mod credentials;
 pub(crate) mod dead_letters;
 pub(crate) mod decide;
 pub(crate) mod environment;

@@ -96,7 +96,10 @@ impl Command {
             }
             Command::Revoke(flag) => {
                 let answer = client
-                    .delete(&format!("/binauthz/v1/tokens/{}", segment(&flag.id)?))
+                    .delete(&format!(
+                        "/binauthz/v1/tokens/{}",
+                        segment("a token id", &flag.id)?
+                    ))
                     .await?;
                 output::show_done(format, &answer, &format!("Revoked token [{}].", flag.id))?;
             }
@@ -106,13 +109,13 @@ impl Command {
 }
 
 /// An id that is one segment of a path, whatever was typed.
-fn segment(text: &str) -> Result<&str, Failure> {
+pub(super) fn segment<'a>(what: &str, text: &'a str) -> Result<&'a str, Failure> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !text.is_empty() && text.chars().all(plain) && !text.starts_with('.') {
         return Ok(text);
     }
     Err(Failure::usage(format_args!(
-        "`{text}` is not a token id: expected lower-case letters, digits or `-`"
+        "`{text}` is not {what}: expected lower-case letters, digits or `-`"
     )))
 }
 
@@ -122,9 +125,9 @@ mod tests {
 
     #[test]
     fn an_id_stays_one_segment() {
-        assert!(segment("ci-1").is_ok());
+        assert!(segment("an id", "ci-1").is_ok());
         for wrong in ["", "..", "a/b", "a?b", "a b", "a%2fb"] {
-            assert!(segment(wrong).is_err(), "{wrong}");
+            assert!(segment("an id", wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -87,6 +87,16 @@ impl Counted {
         };
         Self((reason * EFFECTS.len() + effect) * 2 + usize::from(admitted))
     }
+
+    /// Its reason, its effect, and whether it let in.
+    pub(super) fn words(self) -> (&'static str, &'static str, bool) {
+        let (kind, admitted) = (self.0 / 2, self.0 % 2 == 1);
+        (
+            Reason::CODES[kind / EFFECTS.len()],
+            EFFECTS[kind % EFFECTS.len()],
+            admitted,
+        )
+    }
 }
 
 impl Counters {
@@ -127,8 +137,7 @@ impl Counters {
         for (cell, counter) in self.verdicts.iter().enumerate() {
             let count = counter.load(Ordering::Relaxed);
             if count > 0 {
-                let (kind, admitted) = (cell / 2, cell % 2 == 1);
-                let (reason, effect) = (Reason::CODES[kind / EFFECTS.len()], EFFECTS[kind % EFFECTS.len()]);
+                let (reason, effect, admitted) = Counted(cell).words();
                 counts.push(VerdictCount {
                     reason,
                     effect,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::trace::Phases;
+
 /// Kubernetes' own default for `timeoutSeconds`, used where the request does not say.
 const DEFAULT: Duration = Duration::from_secs(10);
 /// Kubernetes allows no more.
@@ -11,11 +13,12 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A request that grants less could only ever be answered with a denial.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// When the parts of one admission must be over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When the parts of one admission must be over; and when they were, if somebody wants to know.
+#[derive(Debug)]
 pub(super) struct Deadlines {
     start: Instant,
     budget: Duration,
+    phases: Phases,
 }
 
 impl Deadlines {
@@ -31,7 +34,19 @@ impl Deadlines {
         Self {
             start,
             budget: granted - margin,
+            phases: Phases::default(),
         }
+    }
+
+    /// With a stopwatch.
+    pub(super) fn watched(mut self, phases: Phases) -> Self {
+        self.phases = phases;
+        self
+    }
+
+    /// The stopwatch.
+    pub(super) fn phases(&self) -> &Phases {
+        &self.phases
     }
 
     /// The request must have been read whole.

@@ -16,6 +16,7 @@ use super::deadline::Deadlines;
 use super::gather::gather;
 use super::snapshot::Known;
 use crate::app::App;
+use crate::trace::{Phase, Phases};
 
 /// What is asked, whatever the dialect.
 pub(super) struct Question {
@@ -85,7 +86,7 @@ pub(super) async fn judge(
         return refused(Reason::Deadline);
     }
     let until = deadlines.gather(break_glass.is_some());
-    let judged = caught(judge_until(app, cluster, question, until));
+    let judged = caught(judge_until(app, cluster, question, until, deadlines.phases()));
     match tokio::time::timeout_at(deadlines.judged(), judged).await {
         Ok(Some(judged)) => Judged {
             begun: Some(now),
@@ -126,6 +127,7 @@ pub(super) async fn judge_until(
     cluster: &ClusterName,
     question: Question,
     until: Instant,
+    phases: &Phases,
 ) -> Judged {
     let Question {
         namespace,
@@ -146,9 +148,13 @@ pub(super) async fn judge_until(
             break_glass,
         },
     );
+    phases.ended(Phase::Plan);
     let answers = gather(app, &plan, until).await;
+    phases.ended(Phase::Gather);
+    let decision = decide(plan, &answers, (app.clock)());
+    phases.ended(Phase::Decide);
     Judged {
-        decision: decide(plan, &answers, (app.clock)()),
+        decision,
         known: Some(known),
         begun: None,
     }

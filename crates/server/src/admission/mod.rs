@@ -23,6 +23,7 @@ mod proofs;
 mod record;
 mod request;
 mod snapshot;
+mod traced;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
 pub(crate) use preview::preview;
@@ -46,6 +47,7 @@ use self::record::record;
 use self::request::{Refused, Target};
 use crate::app::App;
 use crate::listen::Peer;
+use crate::trace::{Phase, Phases};
 
 /// Whether anything is enforced, by policies and registered clusters as they are now.
 pub(crate) async fn enforces_anything(app: &App) -> Result<bool, Unavailable> {
@@ -66,7 +68,9 @@ pub(crate) async fn handle(app: &Arc<App>, peer: &Peer, request: Request<Incomin
 }
 
 async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let deadlines = Deadlines::new(request.uri().query(), Instant::now());
+    let now = Instant::now();
+    let phases = Phases::begin(app.tracer.as_ref(), request.headers(), now);
+    let deadlines = Deadlines::new(request.uri().query(), now).watched(phases);
     let target = Target::of(&request).and_then(|target| {
         let bound = app.settings.webhook_client_authorities.is_some();
         match bound.then(|| callers::must_be(peer, &target.cluster)) {
@@ -85,7 +89,10 @@ async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Resp
         }
     };
     match case {
-        Ok((target, case)) => reply(StatusCode::OK, respond(app, &target, case, &deadlines).await),
+        Ok((target, case)) => {
+            deadlines.phases().ended(Phase::Read);
+            reply(StatusCode::OK, respond(app, &target, case, &deadlines).await)
+        }
         Err(refused) => {
             app.counters.refused();
             reply(refused.status, refused.body())

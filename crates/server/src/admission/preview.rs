@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::judge::{Judged, Question, judge_until, subject};
 use crate::app::App;
+use crate::trace::Phases;
 
 /// As long as an API server waits by default.
 const WAIT: Duration = Duration::from_secs(10);
@@ -29,7 +30,8 @@ pub(crate) async fn preview(
         .or_else(|| workload.written_namespace())
         .unwrap_or("default");
     let question = Question::of(&workload, namespace);
-    let Judged { decision, known, .. } = judge_until(app, cluster, question, Instant::now() + WAIT).await;
+    let Judged { decision, known, .. } =
+        judge_until(app, cluster, question, Instant::now() + WAIT, &Phases::default()).await;
     let mut described = verdict::describe_object(&decision, object);
     if explain {
         let snapshot = known.as_ref().and_then(|known| match &known.standing {

@@ -11,7 +11,9 @@ use super::counters::Counted;
 use super::deadline::Deadlines;
 use super::entry::Entry;
 use super::judge::Judged;
+use super::traced;
 use crate::app::App;
+use crate::trace::Phase;
 
 /// How long the record of an allow may be on its way when the next one is answered before its own, where that was chosen.
 const ALLOWS_WAIT: Duration = Duration::from_millis(100);
@@ -57,12 +59,14 @@ pub(super) async fn record(
     let answer = recipient.answer(&decision);
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
+    let images = decision.findings().len();
     drop((decision, known));
     let failure = match timeout_at(deadlines.answer(), durable).await {
         Ok(Ok(())) => None,
         Ok(Err(why)) => Some(why.to_string()),
         Err(_) => Some("the verdict journal took too long".to_owned()),
     };
+    deadlines.phases().ended(Phase::Record);
     let (answer, counted) = match failure {
         None => (answer, counted),
         Some(why) => {
@@ -83,6 +87,7 @@ pub(super) async fn record(
                 .phases([read, judged.saturating_sub(read), answered.saturating_sub(judged)]);
         }
     }
+    traced::tell(app, about, (counted, images), deadlines);
     Recorded(answer)
 }
 

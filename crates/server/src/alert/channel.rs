@@ -1,8 +1,10 @@
 //! How a notice leaves this server.
 
+mod email;
 mod pagerduty;
 mod post;
 mod slack;
+mod smtp;
 mod webhook;
 
 use std::fmt;
@@ -11,9 +13,11 @@ use std::pin::Pin;
 use binauthz_core::time::UnixTime;
 use binauthz_wire::monitoring::channel::NotificationChannel;
 
+pub use email::Email;
 pub use pagerduty::PagerDuty;
 pub use post::{LONGEST_WAIT, MAX_ANSWER, Poster};
 pub use slack::Slack;
+pub use smtp::{Mailer, MailerError};
 pub use webhook::{Webhook, signature};
 
 use super::incident::Notice;
@@ -69,6 +73,7 @@ pub fn of(channel: &NotificationChannel, poster: &Poster) -> Option<Box<dyn Chan
             Box::new(Webhook::with_password(poster, label("url"), credentials))
         }
         "slack" => Box::new(Slack::new(poster, label("channel_name"), label("auth_token"))),
+        "email" => Box::new(Email::new(poster.mailer()?.clone(), label("email_address"))),
         "pagerduty" => Box::new(PagerDuty::new(poster, label("service_key"))),
         _ => return None,
     })

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use binauthz_core::time::UnixTime;
+use binauthz_wire::monitoring::channel::DESCRIPTORS;
 
 use crate::metrics::Text;
 
@@ -83,11 +84,18 @@ impl Counters {
         let waiting = self.waiting.load(Ordering::Relaxed);
         let help = "Notices that were not taken yet";
         text.single("binauthz_alert_deliveries_waiting", "gauge", help, waiting);
-        let rows = self
-            .deliveries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        // Every row is there from the start: whoever watches a number grow must have seen it before.
+        let kinds = DESCRIPTORS.iter().map(|descriptor| descriptor.kind);
+        let outcomes = [Outcome::Delivered, Outcome::Again, Outcome::Dead];
+        let mut rows: BTreeMap<(&'static str, Outcome), u64> = kinds
+            .flat_map(|kind| outcomes.map(|outcome| ((kind, outcome), 0)))
+            .collect();
+        rows.extend(
+            self.deliveries
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter(),
+        );
         let name = "binauthz_alert_deliveries_total";
         text.family(
             name,
@@ -123,6 +131,7 @@ mod tests {
             text.finish()
         };
         assert!(!shown(10).contains("\nbinauthz_alert_lag_seconds "));
+        assert!(shown(10).contains("{channel_type=\"slack\",outcome=\"dead\"} 0\n"));
         counters.began();
         counters.began();
         counters.ended();

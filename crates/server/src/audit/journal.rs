@@ -15,7 +15,7 @@ use super::log::{self, NotOurs, SignedLog};
 use super::queue::{Fate, Queue};
 use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
-use super::walk::{self, Line, Parts, Way};
+use super::walk::{self, Direction, Line, Parts, Way};
 use super::writer::{self, Progress, Writer};
 use crate::settings::Retention;
 
@@ -264,6 +264,11 @@ impl Journal {
         parts: Parts<'_>,
         each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
     ) -> io::Result<()> {
+        if let (Direction::Forward, Some(from)) = way
+            && self.progress.recent.walk(from, each).is_some()
+        {
+            return Ok(());
+        }
         walk::walk(&self.folder, self.progress.end(), way, parts, each)
     }
 

@@ -100,9 +100,9 @@ impl SignedLog {
     }
 
     /// Lines that follow those on disk.
-    pub(super) fn draft(&self) -> Draft {
+    pub(super) fn draft(&self, room: usize) -> Draft {
         Draft {
-            lines: Vec::with_capacity(64 << 10),
+            lines: Vec::with_capacity(room),
             log: self.log.clone(),
             signed: self.signed,
             note: None,

@@ -7,6 +7,7 @@ mod aligned;
 mod journal;
 mod log;
 mod queue;
+mod recent;
 mod segment;
 mod tail;
 mod walk;

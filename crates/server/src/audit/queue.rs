@@ -90,6 +90,11 @@ impl Batch {
         self.ends.len()
     }
 
+    /// The length of all its lines.
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.len()
+    }
+
     pub(super) fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts

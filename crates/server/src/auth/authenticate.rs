@@ -1,12 +1,13 @@
 //! From the `Authorization` header to a [`Caller`].
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Store, TokenRow, Unavailable};
+use binauthz_store::{TokenRow, Unavailable};
 use binauthz_wire::json::{self, Limits};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::{AdminToken, Caller, Role, Token};
+use super::{Caller, Claimed, Credential, Purpose, Role, Token, access};
+use crate::app::App;
 
 /// The longest header looked at; our tokens have 52 characters. What is longer is hashed for nobody.
 const MAX_TOKEN: usize = 4096;
@@ -17,19 +18,69 @@ const MAX_TOKEN: usize = 4096;
 /// The store could not be asked: that is not a wrong token, and the caller may try again.
 pub(crate) async fn authenticate(
     headers: &HeaderMap,
-    admin: &AdminToken,
-    store: &Store,
+    app: &App,
     now: UnixTime,
 ) -> Result<Option<Caller>, Unavailable> {
     let Some(token) = bearer(headers) else {
         return Ok(None);
     };
     let hash = token.hash();
-    if admin.matches(&hash) {
+    if app.admin_token.matches(&hash) {
         return Ok(Some(Caller::new("admin".to_owned(), Role::Admin)));
     }
-    let row = store.token_by_hash(&hash).await?;
+    if app.settings.googleapis {
+        if access::is_access_token(token.reveal()) {
+            return of_access_token(app, token.reveal(), now).await;
+        }
+        if let Ok(claimed) = Claimed::read(token.reveal()) {
+            return of_assertion(app, &claimed, now).await;
+        }
+    }
+    let row = app.store.token_by_hash(&hash).await?;
     Ok(row.filter(|row| valid(row, now)).and_then(caller))
+}
+
+/// The owner of a credential that is still there, with the same key.
+async fn of_access_token(app: &App, text: &str, now: UnixTime) -> Result<Option<Caller>, Unavailable> {
+    let key = match access::known_access_key(app).await {
+        Ok(Some(key)) => key,
+        Ok(None) => return Ok(None),
+        Err(access::AccessKeyError::Store(error)) => return Err(error),
+        Err(error) => {
+            tracing::error!(%error, "access tokens cannot be checked");
+            return Ok(None);
+        }
+    };
+    let Some(claims) = key.read(text).filter(|claims| now.as_seconds() < claims.expires) else {
+        return Ok(None);
+    };
+    let credential = Credential::find(&app.store, &claims.credential).await?;
+    Ok(credential
+        .filter(|credential| credential.key_id() == claims.key_id && !credential.has_ended(now))
+        .map(|credential| owner(&credential)))
+}
+
+/// Whoever signed for this call itself.
+async fn of_assertion(
+    app: &App,
+    claimed: &Claimed<'_>,
+    now: UnixTime,
+) -> Result<Option<Caller>, Unavailable> {
+    let credential = match claimed.credential_id() {
+        Some(id) => Credential::find(&app.store, id).await?,
+        None => None,
+    };
+    match claimed.verify(credential.as_ref(), Purpose::Call, now) {
+        Ok(_) => Ok(credential.as_ref().map(owner)),
+        Err(error) => {
+            tracing::debug!(%error, "an assertion in place of a token is not believed");
+            Ok(None)
+        }
+    }
+}
+
+fn owner(credential: &Credential) -> Caller {
+    Caller::new(format!("credential:{}", credential.id()), credential.role())
 }
 
 /// A stored token whose role this release does not know is nobody's.

@@ -39,7 +39,7 @@ impl Caller {
         Caller { principal, role }
     }
 
-    /// The name in audit rows: `admin` or `token:NAME`.
+    /// The name in audit rows: `admin`, `token:NAME` or `credential:NAME`.
     pub(crate) fn principal(&self) -> &str {
         &self.principal
     }

@@ -29,7 +29,7 @@ pub(super) async fn read(method: &Method, head: &Parts, body: Incoming) -> Resul
 }
 
 /// The bytes of the body, unpacked; `limit` holds for what arrives and for what comes out.
-pub(super) async fn bytes(head: &Parts, body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn bytes(head: &Parts, body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
     let is_packed = is_packed(head)?;
     let bytes = match tokio::time::timeout(BODY_WAIT, read_body(body, limit)).await {
         Ok(Ok(bytes)) => bytes,

@@ -27,6 +27,7 @@ use super::verb_override;
 use crate::app::App;
 use crate::auth::{self, Caller};
 use crate::metrics::Outcome;
+use crate::trace::{Attribute, Finished, Parent};
 
 /// The longest text taken from a request into an audit row: a resource name or a user agent of any client fits.
 const MAX_AUDIT_TEXT: usize = 512;
@@ -142,7 +143,7 @@ impl Call {
         );
         let committed = app.store.commit(Commit { audit, changes }).await?;
         if is_watched {
-            app.alerts.changed.notify_one();
+            app.alerts.changed.tell();
         }
         if is_due {
             app.alerts.due.notify_one();
@@ -228,6 +229,7 @@ pub(crate) struct Entry {
     request_id: String,
     /// The API and the method, once they are known.
     label: (&'static str, &'static str),
+    parent: Option<Parent>,
 }
 
 /// What a call asks. `given` is its query and its body, read once the caller may make the call.
@@ -247,11 +249,23 @@ impl Entry {
             now: (app.clock)(),
             request_id: uuid::Uuid::now_v7().to_string(),
             label: ("none", "none"),
+            parent: None,
         }
+    }
+
+    /// As part of the trace that its headers name, where traces are told of at all.
+    pub(crate) fn within(mut self, app: &App, headers: &HeaderMap) -> Entry {
+        self.parent = app.tracer.as_ref().and_then(|_| Parent::of(headers));
+        self
     }
 
     pub(crate) fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// When it came in.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.now
     }
 
     /// Says which API's method it is, where no row of the route table says it.
@@ -261,22 +275,40 @@ impl Entry {
 
     /// Who calls. Nothing else of a request is looked at before.
     pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        auth::authenticate(headers, &app.admin_token, &app.store, self.now)
+        auth::authenticate(headers, app, self.now)
             .await?
             .ok_or_else(ApiError::unauthenticated)
     }
 
     /// Counts what came of it.
     pub(crate) fn count(self, app: &App, outcome: Outcome) {
-        app.control_counters
-            .count(self.label, outcome, self.started.elapsed());
+        let took = self.started.elapsed();
+        app.control_counters.count(self.label, outcome, took);
+        if let Some(tracer) = &app.tracer {
+            let (api, method) = self.label;
+            let text = |text: &str| Attribute::Text(text.to_owned());
+            tracer.tell(Finished {
+                name: format!("{api}.{method}"),
+                parent: self.parent,
+                ended: (app.clock)(),
+                took,
+                attributes: vec![
+                    ("rpc.service", text(api)),
+                    ("rpc.method", text(method)),
+                    ("binauthz.outcome", text(outcome.as_str())),
+                    ("binauthz.request_id", text(&self.request_id)),
+                ],
+                parts: Vec::new(),
+                failed: outcome == Outcome::Failed,
+            });
+        }
     }
 }
 
 /// Answers one request of the API port.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let mut entry = Entry::new(app);
     let (head, body) = request.into_parts();
+    let mut entry = Entry::new(app).within(app, &head.headers);
     let outcome = rest(app, &mut entry, &head, body).await;
     let response = respond(outcome, head.uri.query(), &entry.request_id);
     entry.count(app, Outcome::of(response.status()));
@@ -487,6 +519,11 @@ async fn report(app: &App, audit: &Audit, outcome: Result<Reply, ApiError>) -> R
     }
 }
 
+/// The answer to a request that is no call of the route table.
+pub(crate) fn failure(error: ApiError) -> Response<Full<Bytes>> {
+    respond(Err(error), None, "")
+}
+
 fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &str) -> Response<Full<Bytes>> {
     let (status, body) = match &outcome {
         Ok(reply) => (StatusCode::OK, &reply.0),
@@ -511,7 +548,7 @@ fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &s
         http::header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    if let Some(value) = HeaderValue::from_str(request_id).ok().filter(|id| !id.is_empty()) {
         headers.insert("x-request-id", value);
     }
     if status == StatusCode::UNAUTHORIZED {

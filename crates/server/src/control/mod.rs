@@ -3,11 +3,12 @@
 mod alerts;
 mod attestors;
 mod audit_entries;
-mod body;
+pub(crate) mod body;
 mod break_glass;
 pub(crate) mod call;
 pub(crate) mod clusters;
 mod continuous_validation;
+mod credentials;
 mod decisions;
 pub(crate) mod error;
 pub(crate) mod etag;
@@ -34,7 +35,7 @@ mod verb_override;
 
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
-pub(crate) use logging::{Tailed, tailed};
+pub(crate) use logging::tailed;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ pub(super) const MAX_QUERY: usize = 16 * 1024;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn parse(text: Option<&str>) -> Result<Query, ApiError> {
+    pub(crate) fn parse(text: Option<&str>) -> Result<Query, ApiError> {
         let text = text.unwrap_or_default();
         if text.len() > MAX_QUERY {
             return Err(ApiError::invalid_argument(format!(

@@ -177,12 +177,12 @@ pub(super) fn table() -> &'static Table {
                 super::audit_entries::routes(),
                 super::clusters::routes(),
                 super::continuous_validation::routes(),
+                super::credentials::routes(),
                 super::decisions::routes(),
                 super::image_digests::routes(),
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
-                super::log_entries::routes(),
                 super::log_metrics::routes(),
                 super::logging::routes(),
                 super::monitoring::routes(),
@@ -250,7 +250,9 @@ mod tests {
             );
             assert!(!route.name.is_empty() && !route.versions.is_empty(), "{at}");
             // A read leaves no audit row, so it must not be able to change anything.
-            let reads = ["Get", "List", "Test", "Validate", "Decide", "Export"];
+            let reads = [
+                "Get", "List", "Test", "Validate", "Decide", "Export", "Follow", "Report",
+            ];
             let is_read = reads.iter().any(|prefix| route.name.starts_with(prefix));
             assert_eq!(
                 route.class == Class::Read,

@@ -2,14 +2,14 @@
 
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, TokenRow};
-use binauthz_wire::json::{self, timestamp_out};
+use binauthz_wire::json::{self, Object, timestamp_out};
 use serde_json::json;
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
-use crate::auth::{Role, Token};
+use crate::auth::{Role, Token, is_plain_id};
 
 /// The longest description.
 const MAX_DESCRIPTION: usize = 256;
@@ -58,22 +58,12 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let id = token_id(call.query_string("tokenId")?)?;
     let mut body = call.body_object()?;
-    let role = body.take_optional_string("role")?;
-    let life = body.take_optional_duration("ttl")?;
-    let description = body.take_optional_string("description")?.unwrap_or_default();
+    let Grant {
+        role,
+        description,
+        expires,
+    } = Grant::take(&mut body, call.now)?;
     body.finish()?;
-    let role = match role.as_deref() {
-        None => Role::Admin,
-        Some(name) => Role::from_name(name).ok_or_else(|| {
-            ApiError::invalid_argument(format!("`role` is `{name}`, expected `admin` or `viewer`"))
-        })?,
-    };
-    if description.chars().count() > MAX_DESCRIPTION {
-        return Err(ApiError::invalid_argument(format!(
-            "`description` is longer than {MAX_DESCRIPTION} characters"
-        )));
-    }
-    let expires = life.map(|life| expiry(call.now, life.as_secs())).transpose()?;
     let token =
         Token::generate().map_err(|_| ApiError::unavailable("the system gave no random bytes; try again"))?;
     let row = TokenRow {
@@ -89,6 +79,39 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let mut answer = describe(&row)?;
     answer.insert("token".to_owned(), token.reveal().into());
     Ok(Reply::json(answer.into()))
+}
+
+/// What a token or a credential is good for.
+pub(super) struct Grant {
+    pub(super) role: Role,
+    pub(super) description: String,
+    /// In microseconds.
+    pub(super) expires: Option<i64>,
+}
+
+impl Grant {
+    /// Takes `role`, `ttl` and `description` of a body.
+    pub(super) fn take(body: &mut Object, now: UnixTime) -> Result<Grant, ApiError> {
+        let role = body.take_optional_string("role")?;
+        let life = body.take_optional_duration("ttl")?;
+        let description = body.take_optional_string("description")?.unwrap_or_default();
+        let role = match role.as_deref() {
+            None => Role::Admin,
+            Some(name) => Role::from_name(name).ok_or_else(|| {
+                ApiError::invalid_argument(format!("`role` is `{name}`, expected `admin` or `viewer`"))
+            })?,
+        };
+        if description.chars().count() > MAX_DESCRIPTION {
+            return Err(ApiError::invalid_argument(format!(
+                "`description` is longer than {MAX_DESCRIPTION} characters"
+            )));
+        }
+        Ok(Grant {
+            role,
+            description,
+            expires: life.map(|life| expiry(now, life.as_secs())).transpose()?,
+        })
+    }
 }
 
 fn expiry(now: UnixTime, seconds: u64) -> Result<i64, ApiError> {
@@ -118,15 +141,18 @@ async fn revoke(app: &App, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::empty())
 }
 
-/// Ids are part of the principal in every audit row, so they are plain.
 fn token_id(text: &str) -> Result<String, ApiError> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=63).contains(&text.len()) && text.bytes().all(plain) {
+    plain_id("a token id", text)
+}
+
+/// An id as [`is_plain_id`] wants it.
+pub(super) fn plain_id(what: &str, text: &str) -> Result<String, ApiError> {
+    if is_plain_id(text) {
         return Ok(text.to_owned());
     }
     let shown: String = text.chars().take(80).collect();
     Err(ApiError::invalid_argument(format!(
-        "`{shown}` is not a token id, expected 1 to 63 lower-case letters, digits or `-`"
+        "`{shown}` is not {what}, expected 1 to 63 lower-case letters, digits or `-`"
     )))
 }
 

@@ -97,8 +97,8 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
 }
 
 async fn run(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
-    let mut entry = Entry::new(&app);
     let (head, body) = request.into_parts();
+    let mut entry = Entry::new(&app).within(&app, &head.headers);
     let mut response = match enter(&app, &entry, &head, body).await {
         Ok((caller, method, body)) => {
             let headers = head.headers.clone();

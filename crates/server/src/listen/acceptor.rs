@@ -20,14 +20,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::limits::{Activity, Limits, Verdict, Watch};
 use super::shutdown::Shutdown;
+use super::tunnel::{self, Names};
 
 /// A bound socket, with TLS or without.
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    tunnel: Option<Names>,
     limits: Limits,
 }
 
@@ -53,8 +56,16 @@ impl Listener {
         Ok(Self {
             socket: TcpListener::bind(address).await?,
             tls,
+            tunnel: None,
             limits,
         })
+    }
+
+    /// Takes `CONNECT NAME:443` before TLS, too, for these names and for no other.
+    #[must_use]
+    pub fn reached_by_tunnel(mut self, names: Names) -> Self {
+        self.tunnel = Some(names);
+        self
     }
 
     /// The address it really has.
@@ -75,9 +86,15 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let Listener { socket, tls, limits } = listener;
+    let Listener {
+        socket,
+        tls,
+        tunnel,
+        limits,
+    } = listener;
     let shared = Arc::new(Shared {
         tls: tls.map(TlsAcceptor::from),
+        tunnel,
         http: http_builder(),
         limits,
     });
@@ -126,6 +143,7 @@ type Slot = tokio::sync::OwnedSemaphorePermit;
 
 struct Shared {
     tls: Option<TlsAcceptor>,
+    tunnel: Option<Names>,
     http: Builder<TokioExecutor>,
     limits: Limits,
 }
@@ -147,7 +165,7 @@ impl Shared {
             });
             return self.drive(stream, service, shutdown).await;
         };
-        let stream = match timeout(self.limits.handshake, tls.accept(stream)).await {
+        let stream = match timeout(self.limits.handshake, self.secure(tls, stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
             Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
@@ -162,6 +180,18 @@ impl Shared {
             certificate: certificate.map(CertificateDer::into_owned),
         });
         self.drive(stream, service, shutdown).await;
+    }
+
+    /// TLS on a connection, behind a tunnel where there may be one.
+    async fn secure(
+        &self,
+        tls: &TlsAcceptor,
+        mut stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, tunnel::NoTunnel> {
+        if let Some(names) = self.tunnel {
+            tunnel::enter(&mut stream, names).await?;
+        }
+        Ok(tls.accept(stream).await?)
     }
 
     /// Runs HTTP on the connection under its watch.

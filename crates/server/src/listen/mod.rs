@@ -3,6 +3,7 @@
 //! ```text
 //! TcpListener ── permit ── TLS handshake ── ALPN ── hyper ── the caller's service
 //!                (cap)      (deadline)              (watched: slow headers, idle, stalled)
+//!                           before it, where wanted: one CONNECT to ourselves
 //! ```
 
 mod acceptor;
@@ -11,6 +12,7 @@ mod certificates;
 mod limits;
 mod shutdown;
 mod tls;
+mod tunnel;
 
 pub use acceptor::{Listener, Peer, serve};
 pub use body::{BodyError, read_body};
@@ -18,3 +20,4 @@ pub use certificates::{Certificates, CertificatesError};
 pub use limits::Limits;
 pub use shutdown::{Shutdown, Trigger, shutdown};
 pub use tls::{TlsError, require_client_certificates, server_config};
+pub use tunnel::Names;

@@ -135,6 +135,11 @@ async fn a_filter_wears_nobody_out() {
             Some(message) => answer.refused("INVALID_ARGUMENT", message),
         }
     }
+}
+
+#[tokio::test]
+async fn an_order_is_one_of_two() {
+    let court = Court::new().await;
     for order in [
         "timestamp sideways",
         "timestamp desc, severity",

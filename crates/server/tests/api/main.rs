@@ -1,6 +1,7 @@
 //! The server through its real ports. One file for each resource.
 
 mod alert_channels;
+mod alert_mail;
 mod alerts;
 mod attestations;
 mod attestors;
@@ -9,6 +10,7 @@ mod cloudkms;
 mod clusters;
 mod court;
 mod decisions;
+mod googleapis;
 mod grpc;
 mod grpc_errors;
 mod grpc_monitoring;

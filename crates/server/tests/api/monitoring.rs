@@ -313,7 +313,7 @@ async fn a_webhook_without_a_secret_is_given_one() {
 
 #[tokio::test]
 async fn channels_that_are_refused() {
-    let desk = Desk::new().await;
+    let desk = Desk::with_mail().await;
     for (body, message) in [
         (
             json!({ "type": "pubsub", "labels": {"topic": "t"} }),
@@ -352,7 +352,7 @@ async fn channels_that_are_refused() {
 
 #[tokio::test]
 async fn channels_are_listed_as_gcloud_asks() {
-    let desk = Desk::new().await;
+    let desk = Desk::with_mail().await;
     created(&desk, CHANNELS, webhook()).await;
     for name in ["x", "a"] {
         let body =

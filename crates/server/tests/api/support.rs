@@ -63,6 +63,22 @@ impl Desk {
         Desk::with(folder, flags).await
     }
 
+    /// A server that was told of a mail server, which nobody asks.
+    pub(crate) async fn with_mail() -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("binauthz.yaml");
+        std::fs::write(
+            &config,
+            "smtp: {host: mail.example.com, from: binauthz@example.com}\n",
+        )
+        .unwrap();
+        let flags = Flags {
+            config: Some(config),
+            ..flags(folder.path())
+        };
+        Desk::with(folder, flags).await
+    }
+
     /// A server with these flags on this folder.
     pub(crate) async fn with(folder: TempDir, flags: Flags) -> Desk {
         install_crypto_provider();

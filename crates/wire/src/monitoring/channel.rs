@@ -74,7 +74,11 @@ pub const DESCRIPTORS: &[Descriptor] = &[
     Descriptor {
         kind: "email",
         display_name: "Email",
-        labels: &[label("email_address", "the address mail goes to", false)],
+        labels: &[label(
+            "email_address",
+            "the address mail goes to, by the mail server that `smtp` names in the configuration file",
+            false,
+        )],
     },
     Descriptor {
         kind: "webhook_tokenauth",
@@ -301,6 +305,18 @@ impl Parts {
     }
 }
 
+/// Whether a text is one address that mail can be sent to: `USER@HOST` in printable ASCII, with nothing in it that means
+/// something in a header or a command.
+pub fn is_mail_address(text: &str) -> bool {
+    let parts = text.split_once('@');
+    let is_whole =
+        parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+    let special = |byte: u8| b"\"(),:;<>[\\]".contains(&byte);
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !special(byte));
+    // RFC 5321 ends at 256 with the angle brackets.
+    is_whole && is_plain && text.len() <= 254
+}
+
 /// What a label's value must look like, as far as it can be told without using it.
 fn check(key: &str, path: String, value: &str) -> Result<(), InvalidField> {
     let is_plain = !value.chars().any(char::is_control);
@@ -313,15 +329,10 @@ fn check(key: &str, path: String, value: &str) -> Result<(), InvalidField> {
                     .any(|scheme| value.starts_with(scheme)),
             "expected a URL that begins with `https://` or `http://`",
         ),
-        "email_address" => {
-            let parts = value.split_once('@');
-            let is_whole =
-                parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-            (
-                is_whole && is_plain && !value.contains([' ', ',', '<', '>', ';']),
-                "expected one address such as `oncall@example.com`",
-            )
-        }
+        "email_address" => (
+            is_mail_address(value),
+            "expected one address such as `oncall@example.com`",
+        ),
         "username" => (is_plain && !value.contains(':'), "expected a name without `:`"),
         _ => (is_plain, "expected text without control characters"),
     };

@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
-use super::SendError;
+use super::{Mailer, SendError};
 
 /// How long one attempt may take, with everything.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How much of an answer is read: those of Slack and PagerDuty have some hundred bytes.
 pub const MAX_ANSWER: usize = 64 << 10;
 
-/// Sends requests over HTTP. Clones share connections.
+/// Sends requests over HTTP, and mail where there is a mail server. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Poster {
     client: Client,
+    mailer: Option<Mailer>,
 }
 
 impl Poster {
@@ -29,7 +30,24 @@ impl Poster {
             .no_proxy()
             .user_agent(concat!("binauthz/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Poster { client })
+        Ok(Poster { client, mailer: None })
+    }
+
+    /// The same, with a mail server.
+    #[must_use]
+    pub fn with_mailer(mut self, mailer: Option<Mailer>) -> Poster {
+        self.mailer = mailer;
+        self
+    }
+
+    /// What mail is sent by.
+    pub(crate) fn mailer(&self) -> Option<&Mailer> {
+        self.mailer.as_ref()
+    }
+
+    /// Posts JSON as it is; what was answered, cut to [`MAX_ANSWER`], if it was a success.
+    pub(crate) async fn post_json(&self, url: &str, body: String) -> Result<Vec<u8>, SendError> {
+        send(self.json(url, body)).await
     }
 
     /// A POST of JSON to be dressed up.
