@@ -99,7 +99,7 @@ fn what_a_pod_is_called_forges_no_line_and_moves_no_cursor() {
     desk.review("admit", binauthz_conformance::desk::CLUSTER, &review)
         .admitted();
     let acts = |c: char| {
-        (c.is_control() && c != '\n')
+        (c.is_control() && !matches!(c, '\n' | '\t'))
             || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     let at = "--data-dir \"$DATA\" --project demo";

@@ -1,17 +1,18 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod retention;
 mod smtp;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
 /// Why the server cannot be started with these settings.
@@ -113,61 +114,6 @@ struct File {
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
-}
-
-/// How much of a journal is kept, in whole segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    mebibytes: u32,
-    days: u32,
-}
-
-impl Retention {
-    /// Of verdicts and calls, where nothing was chosen: some two million verdicts, and 400 days as Google keeps its audit.
-    pub(crate) const VERDICTS: Self = Self {
-        mebibytes: 4_096,
-        days: 400,
-    };
-    /// Of entries that others wrote.
-    pub(crate) const ENTRIES: Self = Self {
-        mebibytes: 1_024,
-        days: 30,
-    };
-    /// One segment, which is what is removed at a time, to 16 TiB.
-    const MEBIBYTES: (u32, u32) = (64, 16 << 20);
-    /// A day to ten years.
-    const DAYS: (u32, u32) = (1, 3_650);
-
-    fn chosen(
-        keys: [&'static str; 2],
-        given: [Option<u32>; 2],
-        default: Self,
-    ) -> Result<Self, InvalidSettings> {
-        let within = |key, value, (least, most)| match value {
-            value if (least..=most).contains(&value) => Ok(value),
-            value => Err(InvalidSettings::OutOfRange {
-                key,
-                value,
-                least,
-                most,
-            }),
-        };
-        let [mebibytes, days] = given;
-        Ok(Self {
-            mebibytes: within(keys[0], mebibytes.unwrap_or(default.mebibytes), Self::MEBIBYTES)?,
-            days: within(keys[1], days.unwrap_or(default.days), Self::DAYS)?,
-        })
-    }
-
-    /// Bytes of sealed segments.
-    pub(crate) fn bytes(self) -> u64 {
-        u64::from(self.mebibytes) << 20
-    }
-
-    /// Since a segment was written last.
-    pub(crate) fn time(self) -> Duration {
-        Duration::from_secs(u64::from(self.days) * 24 * 3_600)
-    }
 }
 
 /// Everything the operator chose.
@@ -440,43 +386,6 @@ mod tests {
                 error.contains("binauthz.yaml") && error.contains(expected),
                 "{text}{error}"
             );
-        }
-    }
-
-    #[test]
-    fn what_is_kept_of_a_journal_has_bounds() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("binauthz.yaml");
-        let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            Settings::new(Flags {
-                config: Some(path.clone()),
-                ..flags()
-            })
-        };
-        let settings = read("journalKeepMebibytes: 64\nentriesKeepDays: 3650\n").unwrap();
-        let chosen = (settings.journal_kept, settings.entries_kept);
-        assert_eq!(chosen.0.bytes(), 64 << 20);
-        assert_eq!(chosen.0.time(), Retention::VERDICTS.time());
-        assert_eq!(chosen.1.bytes(), Retention::ENTRIES.bytes());
-        assert_eq!(chosen.1.time(), Duration::from_secs(3_650 * 86_400));
-        assert!(!settings.audit_allows_may_wait);
-        for (text, expected) in [
-            (
-                "journalKeepMebibytes: 63",
-                "`journalKeepMebibytes` is 63, expected 64 to 16777216",
-            ),
-            (
-                "entriesKeepMebibytes: 16777217",
-                "`entriesKeepMebibytes` is 16777217, expected 64 to 16777216",
-            ),
-            ("journalKeepDays: 0", "`journalKeepDays` is 0, expected 1 to 3650"),
-            (
-                "entriesKeepDays: 3651",
-                "`entriesKeepDays` is 3651, expected 1 to 3650",
-            ),
-        ] {
-            assert_eq!(read(text).unwrap_err().to_string(), expected);
         }
     }
 
