@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `sh` | run it; it must end well |
 //! | `sh fails` | run it; it must not end well |
-//! | `sh elsewhere` | not run: the harness has done it (starting servers), or it needs what a test has not (a cluster) |
+//! | `sh cluster`, `sh cluster fails` | the same, in a real cluster; left out where there is none |
+//! | `sh elsewhere` | not run: the harness has done it (starting servers), or it needs what a test has not |
 //! | `yaml` whose first line is `# NAME.yaml` | save it under that name |
 //! | `text` right after a run block | what it prints: each line must occur, in this order; `…` stands for anything |
 //!
@@ -30,6 +31,8 @@ pub enum Step {
         script: String,
         /// Whether it is meant to fail.
         fails: bool,
+        /// Whether it needs a cluster.
+        in_cluster: bool,
         /// What the reader is told to expect.
         expected: Vec<String>,
     },
@@ -48,9 +51,10 @@ pub fn steps(markdown: &str) -> Vec<Step> {
             .take_while(|line| !line.starts_with("```"))
             .collect();
         match (fence, steps.last_mut()) {
-            ("sh" | "sh fails", _) => steps.push(Step::Run {
+            ("sh" | "sh fails" | "sh cluster" | "sh cluster fails", _) => steps.push(Step::Run {
                 script: body.join("\n"),
-                fails: fence == "sh fails",
+                fails: fence.ends_with(" fails"),
+                in_cluster: fence.contains(" cluster"),
                 expected: Vec::new(),
             }),
             ("text", Some(Step::Run { expected, .. })) => {
@@ -78,10 +82,21 @@ fn saved(body: &[&str]) -> Option<Step> {
 
 const MARK: &str = "@@@ step ";
 
+/// Whether a step needs a cluster.
+pub fn needs_cluster(steps: &[Step]) -> bool {
+    steps.iter().any(Step::is_in_cluster)
+}
+
+impl Step {
+    fn is_in_cluster(&self) -> bool {
+        matches!(self, Self::Run { in_cluster: true, .. })
+    }
+}
+
 /// Does what the chapter says, at this desk.
 #[track_caller]
-pub fn follow(desk: &Desk, chapter: &str, markdown: &str) {
-    let steps = steps(markdown);
+pub fn follow(desk: &Desk, chapter: &str, mut steps: Vec<Step>, has_cluster: bool) {
+    steps.retain(|step| has_cluster || !step.is_in_cluster());
     let mut script = "exec 2>&1\n".to_owned();
     for (number, step) in steps.iter().enumerate() {
         match step {
@@ -169,6 +184,7 @@ mod tests {
         let run = Step::Run {
             script: "echo a".to_owned(),
             fails: false,
+            in_cluster: false,
             expected: vec!["a".to_owned()],
         };
         let save = Step::Save {
@@ -176,6 +192,14 @@ mod tests {
             text: "# b.yaml\nc: d\n".to_owned(),
         };
         assert_eq!(steps(markdown), [run, save]);
+    }
+
+    #[test]
+    fn what_needs_a_cluster_is_told_apart() {
+        let of = |fence: &str| steps(&format!("```{fence}\ntrue\n```\n"));
+        assert!(needs_cluster(&of("sh cluster")) && needs_cluster(&of("sh cluster fails")));
+        assert!(!needs_cluster(&of("sh")) && !needs_cluster(&of("sh fails")));
+        assert_eq!(of("sh elsewhere"), []);
     }
 
     #[test]

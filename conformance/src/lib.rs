@@ -7,6 +7,7 @@
 //! This crate is test code: a step that cannot be taken ends the test, so it panics freely.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod desk;
 pub mod flood;
 pub mod guide;
@@ -18,5 +19,6 @@ pub mod server;
 pub mod shell;
 pub mod tools;
 
+pub use cluster::Cluster;
 pub use desk::Desk;
 pub use shell::Ran;

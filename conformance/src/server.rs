@@ -57,8 +57,8 @@ impl Server {
             .env("BINAUTHZ_LOG", level)
             .arg("serve")
             .args(mode)
-            .args(["--api-listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0"])
-            .args(["--health-listen", "127.0.0.1:0", "--data-dir"])
+            .args(listeners(options))
+            .arg("--data-dir")
             .arg(data)
             .args(options)
             .stdin(Stdio::null())
@@ -96,7 +96,8 @@ impl Server {
         self.end();
     }
 
-    fn end(&mut self) {
+    /// The same, for a test that goes on without it.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -122,6 +123,18 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// Free ports on loopback, except where `options` say otherwise.
+fn listeners(options: &[String]) -> impl Iterator<Item = &'static str> {
+    let flags = ["--api-listen", "--webhook-listen", "--health-listen"];
+    let flags = flags
+        .into_iter()
+        .filter(|flag| !options.iter().any(|option| option == flag));
+    flags
+        .flat_map(|flag| [flag, "127.0.0.1:0"])
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn wait_for(file: &Path, child: &mut Child, log: &Path) -> Value {

@@ -27,8 +27,13 @@ fn skip(missing: &str) {
 }
 
 fn find(name: &str) -> Option<PathBuf> {
-    if name == "python-clients" {
-        return python();
+    match name {
+        "python-clients" => return python(),
+        "kube-apiserver" => {
+            let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
+            return other.or_else(kubernetes);
+        }
+        _ => {}
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -41,14 +46,32 @@ pub fn python() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("BINAUTHZ_PYTHON") {
         return Some(PathBuf::from(named));
     }
-    let cache = std::env::var_os("BINAUTHZ_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
-            Some(base.join("binauthz"))
-        })?;
-    Some(cache.join("venv/bin/python")).filter(|file| file.is_file())
+    Some(cache()?.join("venv/bin/python")).filter(|file| file.is_file())
+}
+
+/// The folder of kube-apiserver, etcd and kubectl: `KUBEBUILDER_ASSETS`, or what `conformance/kubernetes/build` made in
+/// the cache.
+pub fn kubernetes() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("KUBEBUILDER_ASSETS") {
+        return Some(PathBuf::from(named));
+    }
+    let folders = std::fs::read_dir(cache()?).ok()?.filter_map(Result::ok);
+    let mut folders: Vec<PathBuf> = folders
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("kubernetes-"))
+        .map(|entry| entry.path())
+        .filter(|folder| folder.join("kube-apiserver").is_file() && folder.join("etcd").is_file())
+        .collect();
+    folders.sort();
+    folders.pop()
+}
+
+fn cache() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("BINAUTHZ_CACHE") {
+        return Some(PathBuf::from(named));
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")))?;
+    Some(base.join("binauthz"))
 }
 
 /// The program under test: `BINAUTHZ_BIN`, or the one beside this test's own executable. `cargo test --workspace`

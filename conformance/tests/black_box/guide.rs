@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use binauthz_conformance::{Desk, guide};
+use binauthz_conformance::{Cluster, Desk, guide};
 
 #[test]
 fn every_chapter_can_be_followed() {
     let programs = ["gcloud", "docker-registry", "skopeo", "openssl", "jq"];
     let options = ["--googleapis", "--googleapis-listen", "127.0.0.1:0"];
-    let Some(desk) = Desk::with_options(&programs, &options) else {
+    let Some(mut desk) = Desk::with_options(&programs, &options) else {
         return;
     };
     desk.push("myservice", "v1", "my service");
@@ -23,6 +23,11 @@ fn every_chapter_can_be_followed() {
     assert!(chapters.len() > 5, "{chapters:?}");
     for chapter in chapters {
         let markdown = std::fs::read_to_string(&chapter).expect("a chapter can be read");
-        guide::follow(&desk, &chapter.display().to_string(), &markdown);
+        let steps = guide::steps(&markdown);
+        let cluster = guide::needs_cluster(&steps).then(Cluster::take).flatten();
+        if let Some(cluster) = &cluster {
+            cluster.attach(&mut desk);
+        }
+        guide::follow(&desk, &chapter.display().to_string(), steps, cluster.is_some());
     }
 }

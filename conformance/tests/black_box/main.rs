@@ -3,6 +3,8 @@
 mod alerts;
 mod audit_log;
 mod bad_input;
+mod cluster;
+mod cluster_install;
 mod demo;
 mod gcloud_artifacts;
 mod gcloud_binauthz;

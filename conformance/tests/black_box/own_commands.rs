@@ -5,7 +5,8 @@ use binauthz_conformance::{Desk, review};
 
 use crate::story;
 
-const SIGN: &str = "binauthz attestations sign-and-create --attestor=image-signing-attestor";
+/// Signs, and needs an image and a key.
+pub(crate) const SIGN: &str = "binauthz attestations sign-and-create --attestor=image-signing-attestor";
 
 /// Points `binauthz` at the desk's server as `binauthz env` says.
 fn at_home(desk: &mut Desk) {
@@ -14,7 +15,8 @@ fn at_home(desk: &mut Desk) {
     desk.shell.set("BINAUTHZ_PROJECT", "demo");
 }
 
-fn ready(desk: &mut Desk) {
+/// Everything up to a policy in force, and a registered cluster.
+pub(crate) fn ready(desk: &mut Desk) {
     at_home(desk);
     desk.write("binauthz-policy.yaml", story::POLICY);
     desk.ok("binauthz clusters create my-cluster --location=us-central1-a \

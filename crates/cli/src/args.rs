@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, break_glass, channels, clusters, completion, credentials, decide,
-        environment, images, incidents, keyrings, keys, locations, logs, notes, payload, policy, projects,
-        services, snapshot, tokens,
+        attestations, attestors, audit, break_glass, channels, cluster, clusters, completion, credentials,
+        decide, environment, images, incidents, keyrings, keys, locations, logs, notes, payload, policy,
+        projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -166,6 +166,12 @@ pub enum Command {
     /// Incidents: what alert policies found
     #[command(subcommand, after_help = "Examples:\n  binauthz incidents list --state=open")]
     Incidents(incidents::Command),
+    /// Guard a Kubernetes cluster: install, look after and remove its webhooks
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      --webhook-url=https://binauthz.example:8443\n  binauthz cluster status my-cluster --location=us-central1-a --context=my-cluster"
+    )]
+    Cluster(cluster::Command),
     /// Clusters that may ask for verdicts
     #[command(
         subcommand,
@@ -351,6 +357,12 @@ mod tests {
         "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=PROJECT_SINGLETON_POLICY_ENFORCE",
         "clusters update my-cluster --zone us-central1-a --binauthz-evaluation-mode=project-singleton-policy-enforce",
         "services enable binaryauthorization.googleapis.com",
+        "cluster install c --location l --context k --webhook-url https://b.example:8443 --webhook-ca ca.pem \
+         --kubeconfig f --exempt-namespace kube-system --exempt-namespace cni --dry-run",
+        "cluster install c --zone z --context k --service binauthz/binauthz:8443 \
+         --binauthz-evaluation-mode=policy-bindings",
+        "cluster status c --location l --context k",
+        "cluster uninstall c --location l --context k --dry-run",
         "clusters create my-cluster --location us-central1-a",
         "keyrings create image-signing --location=global",
         "keys create image-signer --keyring=image-signing --location=global --purpose=asymmetric-signing \
@@ -439,6 +451,13 @@ mod tests {
         "attestations sign-and-create --artifact-url=u --attestor=a",
         "attestations create --artifact-url=u --attestor=a --signature-file=s",
         "clusters update c --zone z --binauthz-evaluation-mode=sometimes",
+        "cluster install c --location l --context k",
+        "cluster install c --location l --webhook-url https://b.example",
+        "cluster install c --location l --context k --webhook-url https://b.example --service ns/b",
+        "cluster install c --location l --context k --webhook-url http://b.example",
+        "cluster install c --location l --context k --service b",
+        "cluster install c --location l --context k --service ns/b --exempt-namespace Kube_System",
+        "cluster uninstall c --location l",
         "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
         "policy export --format=xml",
         "attestations list --limit=0",

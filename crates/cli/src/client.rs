@@ -1,17 +1,13 @@
 //! The one HTTP client of the command line: JSON in, JSON out, Google's error form understood.
 
-use std::time::Duration;
-
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::settings::Secret;
+use crate::{
+    settings::Secret,
+    transport::{Answer, Credentials, Transport, TransportError},
+};
 
-/// No answer is longer: a page of 1,000 occurrences of 64 KiB each.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// One call; creating an RSA-4096 key takes up to 2 s on a busy machine.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages followed by one list: 1,000 pages of 1,000 entries, a million in all.
 const PAGES_MAX: usize = 1_000;
 
@@ -21,14 +17,9 @@ pub enum CallError {
     /// The server said no, in Google's error form.
     #[error("{}: {}", .0.status, .0.message)]
     Refused(Refusal),
-    /// No connection, or it broke.
-    #[error("`{server}` cannot be reached: {cause}")]
-    Unreachable {
-        /// The base address that was tried.
-        server: String,
-        /// The innermost cause, e.g. "connection refused".
-        cause: String,
-    },
+    /// There was no answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// Something answered that does not speak this API.
     #[error("`{server}` answered HTTP {code} with something that is not JSON; is it a binauthz server?")]
     NotJson {
@@ -37,12 +28,6 @@ pub enum CallError {
         /// The HTTP status.
         code: u16,
     },
-    /// More bytes than any answer of this API has.
-    #[error("the answer of `{server}` is longer than {ANSWER_BYTES_MAX} bytes")]
-    TooLong {
-        /// The base address that was asked.
-        server: String,
-    },
     /// A list that never ends.
     #[error(
         "the list at `{path}` has more than {PAGES_MAX} pages: ask for fewer entries with --limit, or for more at a time \
@@ -50,12 +35,6 @@ pub enum CallError {
     )]
     TooManyPages {
         /// The path of the list.
-        path: String,
-    },
-    /// The path cannot be made into a URL.
-    #[error("`{path}` is not a path of this API")]
-    BadPath {
-        /// The path as built from the arguments.
         path: String,
     },
 }
@@ -86,9 +65,7 @@ pub(crate) struct Wanted<'a> {
 /// A connection to one API server.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    server: Url,
-    token: Option<Secret>,
+    transport: Transport,
 }
 
 impl Client {
@@ -98,27 +75,19 @@ impl Client {
         token: Option<Secret>,
         authority: Option<&[u8]>,
     ) -> Result<Client, reqwest::Error> {
-        let builder = reqwest::Client::builder()
-            // A redirect would carry the token elsewhere; this API has none.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT);
-        let builder = match authority {
-            Some(pem) => builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem)?),
-            // Plain HTTP needs no roots, and loading them fails on machines that have none.
-            None if server.scheme() == "http" => builder.tls_certs_only([]),
-            None => builder,
+        let credentials = Credentials {
+            authority,
+            token,
+            identity: None,
         };
         Ok(Client {
-            http: builder.build()?,
-            server,
-            token,
+            transport: Transport::new(server, credentials)?,
         })
     }
 
     /// The base address, without a trailing slash.
     pub fn server(&self) -> &str {
-        self.server.as_str().trim_end_matches('/')
+        self.transport.server()
     }
 
     /// `//host:port/v1/NAME`: the id gcloud derives for a key of this server.
@@ -213,20 +182,14 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, CallError> {
-        let url = self.url(path)?;
-        let mut request = self.http.request(method, url);
+        let mut request = self.transport.request(method, path)?;
         if !query.is_empty() {
             request = request.query(query);
-        }
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.reveal());
         }
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let code = response.status().as_u16();
-        let bytes = self.read(response).await?;
+        let Answer { code, bytes } = self.transport.send(request).await?;
         if (200..300).contains(&code) {
             if bytes.is_empty() {
                 return Ok(Value::Object(serde_json::Map::new()));
@@ -246,40 +209,6 @@ impl Client {
                 code,
             },
         })
-    }
-
-    fn url(&self, path: &str) -> Result<Url, CallError> {
-        // Joined as text: `Url::join` would let a path such as `//elsewhere/` replace the host.
-        Url::parse(&format!("{}{path}", self.server()))
-            .ok()
-            .filter(|url| path.starts_with('/') && url.origin() == self.server.origin())
-            .ok_or_else(|| CallError::BadPath {
-                path: path.to_owned(),
-            })
-    }
-
-    async fn read(&self, mut response: reqwest::Response) -> Result<Vec<u8>, CallError> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(CallError::TooLong {
-                    server: self.server().to_owned(),
-                });
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> CallError {
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        CallError::Unreachable {
-            server: self.server().to_owned(),
-            cause: cause.to_string(),
-        }
     }
 }
 
@@ -339,20 +268,6 @@ mod tests {
     fn client(server: &str) -> Client {
         crate::install_crypto_provider();
         Client::new(Url::parse(server).expect("a test URL"), None, None).expect("a client")
-    }
-
-    #[test]
-    fn a_path_never_leaves_the_server() {
-        let client = client("http://127.0.0.1:8787/prefix/");
-        let good = client.url("/v1/projects/p/policy").expect("a good path");
-        assert_eq!(good.as_str(), "http://127.0.0.1:8787/prefix/v1/projects/p/policy");
-        for bad in ["v1/x", "@evil.example/x", ".evil.example/x", ""] {
-            assert!(client.url(bad).is_err(), "{bad}");
-        }
-        assert_eq!(
-            client.url("//evil.example/x").expect("stays").host_str(),
-            Some("127.0.0.1")
-        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, process::ExitCode};
 
-use crate::{client::CallError, output::plain};
+use crate::{client::CallError, output::plain, transport::TransportError};
 
 /// How a command ended. The numbers are part of the command line's contract (see `binauthz --help`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,11 @@ impl Failure {
         self
     }
 
+    /// What happened, without what to do about it.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -103,7 +108,7 @@ impl From<CallError> for Failure {
                     _ => failure,
                 }
             }
-            CallError::Unreachable { .. } => Failure::usage(&error)
+            CallError::Transport(TransportError::Unreachable { .. }) => Failure::usage(&error)
                 .advise("is it running? `binauthz serve --dev --data-dir DIR` starts one; --server or --data-dir names it"),
             _ => Failure::usage(&error),
         }

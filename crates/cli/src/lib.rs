@@ -14,6 +14,7 @@ mod duration;
 mod explain;
 mod failure;
 mod key_flags;
+mod kubernetes;
 mod lint;
 mod listing;
 mod names;
@@ -21,6 +22,7 @@ mod output;
 mod settings;
 mod signing;
 mod snapshot;
+mod transport;
 mod yaml;
 
 use std::path::PathBuf;
@@ -92,6 +94,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Channels(command) => command.run(settings).await,
         Command::Incidents(command) => command.run(settings).await,
         Command::Notes(command) => command.run(settings).await,
+        Command::Cluster(command) => command.run(settings).await,
         Command::Clusters(command) => command.run(settings).await,
         Command::Images(command) => command.run(settings).await,
         Command::Services(command) => command.run(settings).await,

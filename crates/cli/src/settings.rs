@@ -200,7 +200,7 @@ impl Settings {
     }
 }
 
-fn read_token(path: &Path) -> Result<Secret, Failure> {
+pub(crate) fn read_token(path: &Path) -> Result<Secret, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
     if text.trim().is_empty() || text.len() > TOKEN_BYTES_MAX || text.trim().contains(char::is_whitespace) {
         return Err(Failure::usage(format_args!(
@@ -212,7 +212,7 @@ fn read_token(path: &Path) -> Result<Secret, Failure> {
 }
 
 /// A token on a plain connection can be read by everybody on the way.
-fn refuse_plain_http(server: &Url) -> Result<(), Failure> {
+pub(crate) fn refuse_plain_http(server: &Url) -> Result<(), Failure> {
     let host = server.host_str().unwrap_or("").trim_matches(['[', ']']);
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if server.scheme() == "https" || loopback {

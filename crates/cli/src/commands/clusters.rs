@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
-    client::Client,
+    client::{CallError, Client},
     failure::{Exit, Failure},
     listing::{List, ListFlags},
     names, output,
@@ -86,7 +86,8 @@ pub struct UpdateFlags {
 }
 
 impl ClusterFlags {
-    fn name(&self, settings: &Settings) -> Result<ClusterName, Failure> {
+    /// The full name.
+    pub(super) fn name(&self, settings: &Settings) -> Result<ClusterName, Failure> {
         names::cluster(&self.cluster, &self.location, settings)
     }
 }
@@ -99,14 +100,7 @@ impl Command {
         match self {
             Command::Create(flags) => {
                 let name = flags.cluster.name(settings)?;
-                let parent = format!("projects/{}/locations/{}", name.project(), name.location());
-                let cluster = json!({
-                    "name": name.cluster().as_str(),
-                    "binaryAuthorization": {"evaluationMode": flags.binauthz_evaluation_mode},
-                });
-                let body = json!({"cluster": cluster, "parent": parent});
-                let operation = client.post(&format!("/v1/{parent}/clusters"), &[], &body).await?;
-                wait(&client, &name, operation).await?;
+                register(&client, &name, flags.binauthz_evaluation_mode).await?;
                 output::show_done(
                     format,
                     &described(&client, &name).await?,
@@ -128,9 +122,7 @@ impl Command {
             }
             Command::Update(flags) => {
                 let name = flags.cluster.name(settings)?;
-                let body = json!({"name": name.to_string(), "update": {"desiredBinaryAuthorization": desired(flags)}});
-                let operation = client.put(&names::path("v1beta1", &name), &body).await?;
-                wait(&client, &name, operation).await?;
+                update(&client, &name, &desired(flags)).await?;
                 output::show_done(
                     format,
                     &described(&client, &name).await?,
@@ -139,8 +131,7 @@ impl Command {
             }
             Command::Delete(flags) => {
                 let name = flags.name(settings)?;
-                let operation = client.delete(&names::path("v1", &name)).await?;
-                let done = wait(&client, &name, operation).await?;
+                let done = forget(&client, &name).await?;
                 output::show_done(format, &done, &format!("Deleted cluster [{name}]."))?;
             }
         }
@@ -159,6 +150,40 @@ fn desired(flags: &UpdateFlags) -> Value {
         desired["policyBindings"] = Value::Array(bindings);
     }
     desired
+}
+
+/// Registers a cluster.
+pub(super) async fn register(client: &Client, name: &ClusterName, mode: &str) -> Result<(), Failure> {
+    let parent = format!("projects/{}/locations/{}", name.project(), name.location());
+    let cluster = json!({
+        "name": name.cluster().as_str(),
+        "binaryAuthorization": {"evaluationMode": mode},
+    });
+    let body = json!({"cluster": cluster, "parent": parent});
+    let operation = client.post(&format!("/v1/{parent}/clusters"), &[], &body).await?;
+    wait(client, name, operation).await.map(|_done| ())
+}
+
+/// Changes how a cluster is judged.
+pub(super) async fn update(client: &Client, name: &ClusterName, desired: &Value) -> Result<(), Failure> {
+    let body = json!({"name": name.to_string(), "update": {"desiredBinaryAuthorization": desired}});
+    let operation = client.put(&names::path("v1beta1", name), &body).await?;
+    wait(client, name, operation).await.map(|_done| ())
+}
+
+/// Forgets a cluster.
+pub(super) async fn forget(client: &Client, name: &ClusterName) -> Result<Value, Failure> {
+    let operation = client.delete(&names::path("v1", name)).await?;
+    wait(client, name, operation).await
+}
+
+/// The cluster, if it is registered.
+pub(super) async fn find(client: &Client, name: &ClusterName) -> Result<Option<Value>, Failure> {
+    match client.get(&names::path("v1", name), &[]).await {
+        Ok(cluster) => Ok(Some(cluster)),
+        Err(CallError::Refused(refusal)) if refusal.http == 404 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn described(client: &Client, name: &ClusterName) -> Result<Value, Failure> {
@@ -197,7 +222,7 @@ async fn wait(client: &Client, cluster: &ClusterName, mut operation: Value) -> R
 }
 
 /// Either case style, as gcloud takes it.
-fn evaluation_mode(text: &str) -> Result<&'static str, String> {
+pub(super) fn evaluation_mode(text: &str) -> Result<&'static str, String> {
     let name = text.to_ascii_uppercase().replace('-', "_");
     MODES
         .into_iter()

@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod break_glass;
 mod cef;
 pub(crate) mod channels;
+pub(crate) mod cluster;
 pub(crate) mod clusters;
 pub(crate) mod completion;
 pub(crate) mod credentials;

@@ -17,6 +17,7 @@ use crate::{
     output::{self, Format, plain},
     settings::Settings,
     snapshot::now,
+    transport::TransportError,
 };
 
 /// From one look to the next when there was nothing new.
@@ -142,7 +143,7 @@ impl Flags {
 /// Whether the same call may succeed later without anybody doing anything.
 fn is_passing(error: &CallError) -> bool {
     match error {
-        CallError::Unreachable { .. } => true,
+        CallError::Transport(TransportError::Unreachable { .. }) => true,
         CallError::Refused(refusal) => refusal.http >= 500,
         _ => false,
     }

@@ -1,0 +1,170 @@
+//! A real Kubernetes API server with its controllers, one for all tests of a process, and one test at a time: webhook
+//! configurations are of the whole cluster.
+//!
+//! The programs are those of `KUBEBUILDER_ASSETS` (`conformance/kubernetes/build` makes them). Where
+//! `BINAUTHZ_TEST_KUBECONFIG` names the kubeconfig of another cluster, that one is used: its contexts must be
+//! `my-cluster` and `alice` as in `conformance/kubernetes/cluster.sh`, and its API server must reach this machine's
+//! loopback. It is not `KUBECONFIG`, which may name a cluster that somebody needs.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::Desk;
+use crate::server::poll_until;
+use crate::shell::Shell;
+use crate::tools;
+
+/// The context of the administrator.
+pub const CONTEXT: &str = "my-cluster";
+/// Who deploys; as a context, `alice`.
+pub const USER: &str = "alice@example.com";
+
+/// A start takes some ten seconds; the machine may be busy with other tests.
+const START_LIMIT: Duration = Duration::from_secs(180);
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes/cluster.sh");
+
+/// The cluster for one test. Dropping it removes the webhooks and lets the next test have it.
+pub struct Cluster {
+    shared: &'static Shared,
+    _turn: MutexGuard<'static, ()>,
+}
+
+struct Shared {
+    kubeconfig: PathBuf,
+    kubectl_folder: Option<PathBuf>,
+    /// Its standard input is what keeps the cluster alive: it is closed when this process ends, however it ends.
+    _script: Option<Child>,
+}
+
+impl Cluster {
+    /// Waits for the cluster; none, with a line that says so, if it cannot be had on this machine.
+    pub fn take() -> Option<Self> {
+        static SHARED: OnceLock<Shared> = OnceLock::new();
+        static TURN: Mutex<()> = Mutex::new(());
+        if !tools::needs(&["kube-apiserver", "openssl"]) {
+            return None;
+        }
+        // A test that failed has cleaned up, too.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self {
+            shared: SHARED.get_or_init(Shared::start),
+            _turn: turn,
+        })
+    }
+
+    /// Gives a desk a namespace of its own, in which its `kubectl` works: as the administrator unless it says
+    /// `--context alice`. Returns its name.
+    pub fn attach(&self, desk: &mut Desk) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("test-{}-{count}", std::process::id());
+        let kubeconfig = desk.folder().join("kubeconfig");
+        std::fs::copy(&self.shared.kubeconfig, &kubeconfig).expect("the kubeconfig can be copied");
+        self.shared.use_in(&mut desk.shell, &kubeconfig);
+        desk.ok(&format!(
+            "kubectl create namespace {namespace}
+             kubectl config set-context {CONTEXT} --namespace={namespace}
+             kubectl config set-context alice --namespace={namespace}
+             kubectl config use-context {CONTEXT}
+             for i in $(seq 300); do kubectl get serviceaccount default && exit; sleep 0.1; done; exit 1"
+        ));
+        namespace
+    }
+
+    /// Starts something of Kubernetes in the background of no test: what the controllers did about it is asked for
+    /// again and again until `script` ends well.
+    #[track_caller]
+    pub fn eventually(desk: &Desk, script: &str) -> crate::Ran {
+        let mut last = None;
+        let found = poll_until(Duration::from_secs(60), || {
+            let ran = desk.sh(script);
+            let good = (ran.code == Some(0)).then(|| ran.clone());
+            last = Some(ran);
+            good
+        });
+        found.unwrap_or_else(|| {
+            panic!(
+                "never came: {}",
+                last.map_or_else(String::new, |ran| ran.to_string())
+            )
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut shell = Shell::new(Path::new("/"));
+        self.shared.use_in(&mut shell, &self.shared.kubeconfig);
+        let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+        let ran = shell.run(&format!(
+            "kubectl delete {kinds} --ignore-not-found -l app.kubernetes.io/managed-by=binauthz"
+        ));
+        assert!(
+            ran.code == Some(0) || std::thread::panicking(),
+            "the webhooks are gone: {ran}"
+        );
+    }
+}
+
+impl Shared {
+    fn start() -> Self {
+        if let Some(kubeconfig) = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG") {
+            return Self {
+                kubeconfig: PathBuf::from(kubeconfig),
+                kubectl_folder: tools::kubernetes(),
+                _script: None,
+            };
+        }
+        let assets = tools::kubernetes().expect("the test was skipped where they are not");
+        // The script removes it: nothing of this process outlives the process.
+        let folder = tempfile::tempdir()
+            .expect("a temporary folder can be made")
+            .keep();
+        let mut script = Command::new("bash")
+            .arg(SCRIPT)
+            .arg(&folder)
+            .args(free_ports().map(|port| port.to_string()))
+            .env("KUBEBUILDER_ASSETS", &assets)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("bash starts");
+        let ready = folder.join("ready");
+        let started = poll_until(START_LIMIT, || match script.try_wait() {
+            Ok(None) => ready.exists().then_some(true),
+            _ => Some(false),
+        });
+        assert!(
+            started == Some(true),
+            "the cluster did not start, as it says above"
+        );
+        Self {
+            kubeconfig: folder.join("kubeconfig"),
+            kubectl_folder: Some(assets),
+            _script: Some(script),
+        }
+    }
+
+    fn use_in(&self, shell: &mut Shell, kubeconfig: &Path) {
+        shell.set("KUBECONFIG", kubeconfig.display().to_string());
+        // What it learned about this cluster is of no use to another at the same port.
+        let cache = kubeconfig.with_file_name("kubectl-cache");
+        shell.set("KUBECACHEDIR", cache.display().to_string());
+        if let Some(folder) = &self.kubectl_folder {
+            let path = shell.variable("PATH").map(str::to_owned);
+            let path = path.or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
+            shell.set("PATH", format!("{}:{path}", folder.display()));
+        }
+    }
+}
+
+/// Ports that were free a moment ago: neither etcd nor kube-apiserver says which one it took of its own.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().expect("it has an address").port())
+}

@@ -1,0 +1,383 @@
+//! `cluster install`: a plan, the steps of the plan in an order in which each state is a safe one, and the way back.
+//!
+//! First the API server must be seen to reach the webhook, which nothing depends on yet. Then the cluster is registered,
+//! the mutating configuration is written, and the validating one last: from there on Pods are refused.
+
+use std::path::PathBuf;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use binauthz_core::name::ClusterName;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Found, Place};
+use crate::{
+    client::Client,
+    commands::{clusters, files},
+    failure::{Exit, Failure},
+    kubernetes::{
+        Api, Canary, Configuration, Endpoint, Guard, differences, is_label, known_bad_pod_denied,
+        prove_reachable, remove_probe,
+    },
+    output,
+    settings::Settings,
+};
+
+/// How a cluster is judged when nothing else is said.
+const MODE: &str = "PROJECT_SINGLETON_POLICY_ENFORCE";
+/// Namespaces that may be named; the selector is sent with every configuration, and each is a hole.
+const EXEMPT_MAX: usize = 64;
+
+/// What to install.
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    endpoint: EndpointFlags,
+    /// PEM certificates that the webhook's certificate is of (else webhook-ca.pem of the data folder)
+    #[arg(long, value_name = "FILE")]
+    webhook_ca: Option<PathBuf>,
+    /// Leave a namespace unguarded, such as kube-system (repeatable); the server's own always is
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
+    exempt_namespace: Vec<String>,
+    /// How the cluster is judged (else as it is; enforcing where it is not registered yet)
+    #[arg(long, value_name = "MODE", value_parser = clusters::evaluation_mode)]
+    binauthz_evaluation_mode: Option<&'static str>,
+    /// Print the plan and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where the API server finds the webhook.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct EndpointFlags {
+    /// Address of a server outside of the cluster, as the control plane reaches it
+    #[arg(long, value_name = "URL", value_parser = Endpoint::url)]
+    webhook_url: Option<Endpoint>,
+    /// Service of a server inside of the cluster; its namespace is not guarded
+    #[arg(long, value_name = "NAMESPACE/NAME[:PORT]", value_parser = Endpoint::service)]
+    service: Option<Endpoint>,
+}
+
+/// Both sides of it.
+struct Hands {
+    api: Api,
+    client: Client,
+    cluster: ClusterName,
+}
+
+/// One thing to do.
+enum Step {
+    Register(&'static str),
+    ChangeMode {
+        from: Value,
+        to: &'static str,
+    },
+    Create(Configuration, Value),
+    Replace {
+        which: Configuration,
+        from: Value,
+        to: Value,
+    },
+}
+
+impl Flags {
+    pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        let hands = Hands {
+            api: self.place.api()?,
+            client: settings.client()?,
+            cluster: self.place.name(settings)?,
+        };
+        let found = Found::read(&hands.api).await?;
+        found.must_be_ours(&hands.cluster)?;
+        let registered = clusters::find(&hands.client, &hands.cluster).await?;
+        let by_install = registered.is_none() || found.is_registered_by_install();
+        let guard = self.guard(settings, &hands.cluster, by_install)?;
+        let steps = self.steps(&guard, &found, registered.as_ref());
+        self.show_plan(&hands, &guard, &steps);
+        if settings.format.is_some() {
+            let objects = Configuration::ALL.map(|which| guard.configuration(which));
+            output::show_list(settings.format.as_ref(), &objects, "kind,metadata.name")?;
+        }
+        if self.dry_run {
+            return Ok(Exit::Done);
+        }
+        let mut begun = 0;
+        let outcome = tokio::select! {
+            outcome = perform(&hands, &guard, &steps, &mut begun) => outcome,
+            _interrupted = tokio::signal::ctrl_c() => Err(Failure::refused("interrupted")),
+        };
+        match outcome {
+            Ok(canary) => report(&hands.cluster, &canary),
+            Err(failure) => return Err(undo(&hands, steps.get(..begun).unwrap_or_default(), failure).await),
+        }
+        Ok(Exit::Done)
+    }
+
+    fn guard(
+        &self,
+        settings: &Settings,
+        cluster: &ClusterName,
+        registered_by_install: bool,
+    ) -> Result<Guard, Failure> {
+        // clap sees to it that there is exactly one.
+        let endpoint = self
+            .endpoint
+            .webhook_url
+            .as_ref()
+            .or(self.endpoint.service.as_ref());
+        let endpoint = endpoint.ok_or_else(|| Failure::usage("--webhook-url or --service is missing"))?;
+        let mut exempt = self.exempt_namespace.clone();
+        exempt.extend(endpoint.own_namespace().map(str::to_owned));
+        exempt.sort_unstable();
+        exempt.dedup();
+        if exempt.len() > EXEMPT_MAX {
+            return Err(Failure::usage(format_args!(
+                "more than {EXEMPT_MAX} namespaces would be exempt"
+            )));
+        }
+        Ok(Guard {
+            cluster: cluster.clone(),
+            endpoint: endpoint.clone(),
+            ca_bundle: self.ca_bundle(settings)?,
+            exempt,
+            registered_by_install,
+        })
+    }
+
+    fn ca_bundle(&self, settings: &Settings) -> Result<String, Failure> {
+        let beside = || settings.data_dir().map(|folder| folder.join("webhook-ca.pem"));
+        let path = self.webhook_ca.clone().or_else(beside).ok_or_else(|| {
+            Failure::usage("no --webhook-ca: whom is the API server to trust?")
+                .advise("name the file, or the server's folder with --data-dir, where it is webhook-ca.pem")
+        })?;
+        let pem = files::read(&path)?;
+        match reqwest::Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if !certificates.is_empty() => Ok(STANDARD.encode(&pem)),
+            _ => Err(Failure::usage(format_args!(
+                "`{}` holds no PEM certificate",
+                path.display()
+            ))),
+        }
+    }
+
+    fn steps(&self, guard: &Guard, found: &Found, registered: Option<&Value>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        match (registered, self.binauthz_evaluation_mode) {
+            (None, mode) => steps.push(Step::Register(mode.unwrap_or(MODE))),
+            (Some(cluster), Some(to)) if mode_of(cluster) != to => steps.push(Step::ChangeMode {
+                from: cluster["binaryAuthorization"].clone(),
+                to,
+            }),
+            (Some(_), _) => {}
+        }
+        for which in Configuration::ALL {
+            let shipped = guard.configuration(which);
+            match found.configuration(which) {
+                None => steps.push(Step::Create(which, shipped)),
+                Some(found) if differences(found, &shipped).is_empty() => {}
+                Some(found) => steps.push(Step::Replace {
+                    which,
+                    from: found.clone(),
+                    to: in_place_of(found, shipped),
+                }),
+            }
+        }
+        steps
+    }
+
+    fn show_plan(&self, hands: &Hands, guard: &Guard, steps: &[Step]) {
+        output::note(&format!(
+            "{} at {} (context `{}`) asks {}",
+            hands.cluster,
+            hands.api.server(),
+            self.place.context,
+            guard.endpoint
+        ));
+        if !guard.exempt.is_empty() {
+            output::note(&format!("not guarded: namespace {}", guard.exempt.join(", ")));
+        }
+        if steps.is_empty() {
+            output::note("everything is in its place");
+        }
+        for step in steps {
+            for line in step.lines() {
+                output::note(&line);
+            }
+        }
+    }
+}
+
+impl Step {
+    /// As the plan shows it.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Step::Register(mode) => vec![format!("  register the cluster: {mode}")],
+            Step::ChangeMode { from, to } => {
+                let from = from["evaluationMode"].as_str().unwrap_or("DISABLED");
+                vec![format!("  change the evaluation mode: {from} to {to}")]
+            }
+            Step::Create(which, _) => vec![format!("  create {} binauthz", which.kind())],
+            Step::Replace { which, from, to } => {
+                let differences = differences(from, to);
+                let first = format!("  update {} binauthz", which.kind());
+                let others = differences.iter().map(|difference| format!("    {difference}"));
+                std::iter::once(first).chain(others).collect()
+            }
+        }
+    }
+
+    async fn perform(&self, hands: &Hands) -> Result<(), Failure> {
+        let Hands { api, client, cluster } = hands;
+        match self {
+            Step::Register(mode) => clusters::register(client, cluster, mode).await,
+            Step::ChangeMode { to, .. } => {
+                clusters::update(client, cluster, &json!({"evaluationMode": to})).await
+            }
+            Step::Create(which, object) => {
+                api.create(which.collection(), object).await?;
+                Ok(())
+            }
+            Step::Replace { which, to, .. } => {
+                api.replace(&which.path(), to).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Also of a step of which nobody knows how far it got.
+    async fn undo(&self, hands: &Hands) -> Result<(), Failure> {
+        let Hands { api, client, cluster } = hands;
+        match self {
+            Step::Register(_) => match clusters::find(client, cluster).await? {
+                Some(_) => clusters::forget(client, cluster).await.map(|_done| ()),
+                None => Ok(()),
+            },
+            Step::ChangeMode { from, .. } => clusters::update(client, cluster, from).await,
+            Step::Create(which, _) => {
+                api.delete(&which.path()).await?;
+                Ok(())
+            }
+            Step::Replace { which, from, .. } => {
+                let path = which.path();
+                match api.read(&path).await? {
+                    Some(found) => api.replace(&path, &in_place_of(&found, from.clone())).await?,
+                    None => {
+                        api.create(which.collection(), &without_version(from.clone()))
+                            .await?
+                    }
+                };
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn perform(hands: &Hands, guard: &Guard, steps: &[Step], begun: &mut usize) -> Result<Canary, Failure> {
+    prove_reachable(&hands.api, guard).await?;
+    for step in steps {
+        *begun += 1;
+        step.perform(hands).await?;
+    }
+    match known_bad_pod_denied(&hands.api).await? {
+        Canary::Unanswered(why) => Err(Failure::refused(format_args!(
+            "the API server gets no answer of the webhook: {why}"
+        ))),
+        canary => Ok(canary),
+    }
+}
+
+/// Takes back what was begun, the last first, and says in the failure what came of it.
+async fn undo(hands: &Hands, begun: &[Step], failure: Failure) -> Failure {
+    let mut left = Vec::new();
+    if let Err(error) = remove_probe(&hands.api).await {
+        left.push(format!("remove the probe: {error}"));
+    }
+    for step in begun.iter().rev() {
+        if let Err(error) = step.undo(hands).await {
+            let what = step.lines().swap_remove(0);
+            left.push(format!("{}: {error}", what.trim()));
+        }
+    }
+    if left.is_empty() {
+        return failure.advise("nothing was changed, or it was changed back");
+    }
+    let failure = failure.advise("not all of it could be undone:");
+    let failure = left.iter().fold(failure, Failure::advise);
+    failure.advise("`binauthz cluster status` says what is there, `binauthz cluster uninstall` removes it")
+}
+
+fn report(cluster: &ClusterName, canary: &Canary) {
+    match canary {
+        Canary::Denied(sentence) => {
+            output::note(&format!("a Pod that nobody attested is denied: {sentence}"));
+        }
+        Canary::Admitted => output::note(
+            "WARNING: a Pod that nobody attested is admitted: the policy or the evaluation mode lets it in",
+        ),
+        Canary::Obstructed(why) | Canary::Unanswered(why) => {
+            output::note(&format!("a Pod that nobody attested could not be tried: {why}"));
+        }
+    }
+    output::note(&format!("Installed [{cluster}]."));
+}
+
+/// The object as it is to be, in the place of one that was read: it carries the version that was read, and what others
+/// noted on it.
+fn in_place_of(found: &Value, mut object: Value) -> Value {
+    for map in ["labels", "annotations"] {
+        let theirs = found["metadata"][map].as_object().into_iter().flatten();
+        for (key, value) in theirs {
+            let ours = &mut object["metadata"][map];
+            if ours.get(key).is_none() {
+                ours[key] = value.clone();
+            }
+        }
+    }
+    object["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
+    object
+}
+
+fn without_version(mut object: Value) -> Value {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("resourceVersion");
+        metadata.remove("uid");
+    }
+    object
+}
+
+fn mode_of(cluster: &Value) -> &str {
+    cluster["binaryAuthorization"]["evaluationMode"]
+        .as_str()
+        .unwrap_or("DISABLED")
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    match is_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err("expected the name of a namespace, such as kube-system".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_keeps_what_others_noted_and_carries_the_version_that_was_read() {
+        let found = json!({"metadata": {"resourceVersion": "7", "uid": "u",
+            "labels": {"team": "a", "app.kubernetes.io/managed-by": "helm"}}});
+        let ours =
+            json!({"metadata": {"name": "binauthz", "labels": {"app.kubernetes.io/managed-by": "binauthz"}}});
+        let metadata = in_place_of(&found, ours)["metadata"].clone();
+        assert_eq!(
+            metadata,
+            json!({"name": "binauthz", "resourceVersion": "7",
+                "labels": {"team": "a", "app.kubernetes.io/managed-by": "binauthz"}})
+        );
+        let kept = without_version(json!({"metadata": {"name": "n", "resourceVersion": "7", "uid": "u"}}));
+        assert_eq!(kept, json!({"metadata": {"name": "n"}}));
+    }
+}

@@ -1,0 +1,80 @@
+//! `cluster`: guards a Kubernetes cluster, says whether it is guarded, and takes the guard away.
+
+mod found;
+mod install;
+mod status;
+mod uninstall;
+
+use std::path::PathBuf;
+
+use binauthz_core::name::ClusterName;
+use clap::{Args, Subcommand};
+
+use self::found::Found;
+use super::clusters::ClusterFlags;
+use crate::{
+    failure::{Exit, Failure},
+    kubernetes::Api,
+    settings::Settings,
+};
+
+/// What to do with a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register a cluster and have its API server ask before anything runs
+    #[command(
+        after_help = "Examples:\n  binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
+        --webhook-url=https://binauthz.example:8443 --dry-run\n  \
+        binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
+        --service=binauthz/binauthz --exempt-namespace=kube-system\n\n\
+        The plan is printed first; --dry-run ends there, and with --format=yaml prints the webhook configurations.\n\
+        What is there already and as it should be is left alone. Where a step fails, the ones before it are undone."
+    )]
+    Install(install::Flags),
+    /// Say what guards a cluster, how it differs from what is shipped, and whether a known-bad Pod is denied
+    #[command(
+        after_help = "Examples:\n  binauthz cluster status my-cluster --location=us-central1-a --context=my-cluster\n\n\
+        Exits with 1 unless everything is as shipped and the Pod is denied."
+    )]
+    Status(status::Flags),
+    /// Remove what `install` made, and nothing else
+    #[command(
+        after_help = "Examples:\n  binauthz cluster uninstall my-cluster --location=us-central1-a --context=my-cluster\n\n\
+        Works while the server is away, too: the webhook configurations are removed before it is asked."
+    )]
+    Uninstall(uninstall::Flags),
+}
+
+/// Which cluster, under its name here and under that of its kubeconfig.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    cluster: ClusterFlags,
+    /// Context of the kubeconfig; there is no default, so that it is never another cluster than was meant
+    #[arg(long)]
+    context: String,
+    /// Kubeconfig file (else KUBECONFIG, else ~/.kube/config)
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl Place {
+    fn name(&self, settings: &Settings) -> Result<ClusterName, Failure> {
+        self.cluster.name(settings)
+    }
+
+    fn api(&self) -> Result<Api, Failure> {
+        Api::of_context(self.kubeconfig.as_deref(), &self.context)
+    }
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        match self {
+            Command::Install(flags) => flags.run(settings).await,
+            Command::Status(flags) => flags.run(settings).await,
+            Command::Uninstall(flags) => flags.run(settings).await,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `cluster status`: what is there, how it differs from what is shipped, and whether it works.
+
+use binauthz_core::name::ClusterName;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Found, Place};
+use crate::{
+    commands::clusters,
+    failure::{Exit, Failure},
+    kubernetes::{Canary, Configuration, Guard, differences, known_bad_pod},
+    output,
+    settings::Settings,
+};
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One configuration, looked at.
+enum Condition {
+    Missing,
+    AsShipped,
+    Differs(Vec<String>),
+}
+
+impl Flags {
+    pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        let api = self.place.api()?;
+        let name = self.place.name(settings)?;
+        let found = Found::read(&api).await?;
+        // What Kubernetes has is worth knowing while the server is away, too.
+        let (registration, mode) = match clusters::find(&settings.client()?, &name).await {
+            Ok(None) => ("no; everything it asks is denied".to_owned(), None),
+            Ok(Some(cluster)) => {
+                let mode = cluster["binaryAuthorization"]["evaluationMode"].as_str();
+                let mode = mode.unwrap_or("DISABLED").to_owned();
+                (mode.clone(), Some(mode))
+            }
+            Err(failure) => (format!("not known: {}", failure.sentence()), None),
+        };
+        let guard = guard(&name, &found);
+        let conditions = Configuration::ALL.map(|which| (which, condition(guard.as_ref(), &found, which)));
+        let canary = known_bad_pod(&api).await?;
+        let is_whole = conditions
+            .iter()
+            .all(|(_, condition)| matches!(condition, Condition::AsShipped))
+            && mode.as_deref().is_some_and(|mode| mode != "DISABLED")
+            && matches!(canary, Canary::Denied(_));
+        let exempt = guard.as_ref().map_or_else(Vec::new, |guard| guard.exempt.clone());
+        let status = json!({
+            "cluster": name.to_string(),
+            "kubernetes": api.server(),
+            "webhook": guard.as_ref().map(|guard| guard.endpoint.to_string()),
+            "registration": registration,
+            "evaluationMode": mode,
+            "exemptNamespaces": exempt,
+            "configurations": conditions.iter().map(|(which, condition)| condition.shown(*which)).collect::<Vec<_>>(),
+            "canary": shown(&canary),
+            "guarded": is_whole,
+        });
+        match settings.format.as_ref() {
+            Some(format) => output::show_one(Some(format), &status)?,
+            None => output::print(&text(&status))?,
+        }
+        Ok(if is_whole { Exit::Done } else { Exit::Refused })
+    }
+}
+
+/// What the configurations are meant to be, as the first of them that can be read says: they must agree.
+fn guard(name: &ClusterName, found: &Found) -> Option<Guard> {
+    let mut order = Configuration::ALL.into_iter().rev();
+    order.find_map(|which| Guard::of(name, which, found.configuration(which)?))
+}
+
+fn condition(guard: Option<&Guard>, found: &Found, which: Configuration) -> Condition {
+    let Some(found) = found.configuration(which) else {
+        return Condition::Missing;
+    };
+    let Some(guard) = guard else {
+        let why =
+            "where it asks, whom it trusts or which namespaces it leaves out is not as `install` writes it";
+        return Condition::Differs(vec![why.to_owned()]);
+    };
+    let differences = differences(found, &guard.configuration(which));
+    match differences.is_empty() {
+        true => Condition::AsShipped,
+        false => Condition::Differs(differences),
+    }
+}
+
+impl Condition {
+    fn shown(&self, which: Configuration) -> Value {
+        let (condition, differences) = match self {
+            Self::Missing => ("missing", Vec::new()),
+            Self::AsShipped => ("as shipped", Vec::new()),
+            Self::Differs(differences) => ("differs from what is shipped", differences.clone()),
+        };
+        json!({"kind": which.kind(), "condition": condition, "differences": differences})
+    }
+}
+
+fn shown(canary: &Canary) -> Value {
+    match canary {
+        Canary::Denied(message) => json!({"outcome": "denied", "message": message}),
+        Canary::Admitted => json!({"outcome": "admitted"}),
+        Canary::Unanswered(message) => json!({"outcome": "webhook not reached", "message": message}),
+        Canary::Obstructed(message) => json!({"outcome": "not tried", "message": message}),
+    }
+}
+
+/// The same for a person.
+fn text(status: &Value) -> String {
+    let word = |pointer: &str| {
+        status
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or("none")
+            .to_owned()
+    };
+    let list = |value: &Value| -> Vec<String> {
+        let words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        words.map(str::to_owned).collect()
+    };
+    let mut lines = vec![
+        format!("cluster:      {} at {}", word("/cluster"), word("/kubernetes")),
+        format!("webhook:      {}", word("/webhook")),
+        format!("registered:   {}", word("/registration")),
+    ];
+    for configuration in status["configurations"].as_array().into_iter().flatten() {
+        let kind = configuration["kind"].as_str().unwrap_or_default();
+        let name = kind
+            .strip_suffix("WebhookConfiguration")
+            .unwrap_or(kind)
+            .to_lowercase();
+        let condition = configuration["condition"].as_str().unwrap_or_default();
+        lines.push(format!("{:<13} {condition}", format!("{name}:")));
+        lines.extend(
+            list(&configuration["differences"])
+                .iter()
+                .map(|line| format!("  {line}")),
+        );
+    }
+    let exempt = list(&status["exemptNamespaces"]);
+    if !exempt.is_empty() {
+        lines.push(format!("not guarded:  namespace {}", exempt.join(", ")));
+    }
+    let message = match status["canary"]["message"].as_str() {
+        Some(message) => format!(": {message}"),
+        None => String::new(),
+    };
+    lines.push(format!("known-bad Pod: {}{message}", word("/canary/outcome")));
+    let guarded = status["guarded"] == true;
+    lines.push(
+        (if guarded {
+            "guarded"
+        } else {
+            "NOT GUARDED as it should be"
+        })
+        .to_owned(),
+    );
+    lines.iter().map(|line| output::plain(line) + "\n").collect()
+}

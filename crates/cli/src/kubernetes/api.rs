@@ -1,0 +1,174 @@
+//! The API of a Kubernetes cluster: one object at a time, refusals as its server words them.
+
+use std::path::Path;
+
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
+
+use super::kubeconfig;
+use crate::{
+    failure::Failure,
+    transport::{Credentials, Transport, TransportError},
+};
+
+/// Why a call brought no object.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The API server said no.
+    #[error("Kubernetes refused it: {message} ({reason})")]
+    Refused {
+        /// The HTTP status.
+        http: u16,
+        /// Such as `Forbidden`.
+        reason: String,
+        /// Its sentence.
+        message: String,
+    },
+    /// There was no answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Something answered that is no API server.
+    #[error("`{server}` answered HTTP {code} with something that is not of a Kubernetes API")]
+    NotKubernetes {
+        /// The base address that was asked.
+        server: String,
+        /// The HTTP status.
+        code: u16,
+    },
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Failure {
+        match &error {
+            ApiError::Refused { http: 401, .. } => {
+                Failure::refused(&error).advise("the credentials of the context are not accepted")
+            }
+            ApiError::Refused { http: 403, .. } => Failure::refused(&error).advise(
+                "webhook configurations take an administrator of the cluster: choose another --context",
+            ),
+            ApiError::Refused { .. } => Failure::refused(&error),
+            ApiError::Transport(_) | ApiError::NotKubernetes { .. } => Failure::usage(&error),
+        }
+    }
+}
+
+/// A connection to one API server.
+#[derive(Debug)]
+pub(crate) struct Api {
+    transport: Transport,
+}
+
+impl Api {
+    /// Connects to the cluster of a context of a kubeconfig.
+    pub(crate) fn of_context(kubeconfig: Option<&Path>, context: &str) -> Result<Api, Failure> {
+        kubeconfig::connect(kubeconfig, context)
+    }
+
+    pub(super) fn new(server: Url, credentials: Credentials<'_>) -> Result<Api, reqwest::Error> {
+        Transport::new(server, credentials).map(|transport| Api { transport })
+    }
+
+    /// Its address.
+    pub(crate) fn server(&self) -> &str {
+        self.transport.server()
+    }
+
+    /// The object at a path, if there is one.
+    pub(crate) async fn read(&self, path: &str) -> Result<Option<Value>, ApiError> {
+        match self.call(Method::GET, path, None).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ApiError::Refused { http: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds an object to a collection.
+    pub(crate) async fn create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
+        self.call(Method::POST, collection, Some(object)).await
+    }
+
+    /// Does everything that creating an object does, except keeping it.
+    pub(crate) async fn try_create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
+        self.call(Method::POST, &format!("{collection}?dryRun=All"), Some(object))
+            .await
+    }
+
+    /// Puts an object in the place of the one whose `resourceVersion` it carries.
+    pub(crate) async fn replace(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        self.call(Method::PUT, path, Some(object)).await
+    }
+
+    /// Removes an object; whether it was there.
+    pub(crate) async fn delete(&self, path: &str) -> Result<bool, ApiError> {
+        self.deletion(path, &json!({})).await
+    }
+
+    /// Removes the very object that was read, and no other that took its name meanwhile.
+    pub(crate) async fn delete_exactly(&self, path: &str, object: &Value) -> Result<bool, ApiError> {
+        let metadata = |field: &str| object.pointer(&format!("/metadata/{field}"));
+        let preconditions = json!({"uid": metadata("uid"), "resourceVersion": metadata("resourceVersion")});
+        self.deletion(path, &json!({"preconditions": preconditions}))
+            .await
+    }
+
+    async fn deletion(&self, path: &str, options: &Value) -> Result<bool, ApiError> {
+        match self.call(Method::DELETE, path, Some(options)).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::Refused { http: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
+        let request = self.transport.request(method, path)?;
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = self.transport.send(request).await?;
+        let object: Option<Value> = serde_json::from_slice(&answer.bytes).ok();
+        match (answer.code, object) {
+            (200..=299, Some(object)) if object.is_object() => Ok(object),
+            (code, object) => Err(object
+                .and_then(|status| refusal(&status, code))
+                .unwrap_or_else(|| ApiError::NotKubernetes {
+                    server: self.server().to_owned(),
+                    code,
+                })),
+        }
+    }
+}
+
+/// Reads a `Status`.
+fn refusal(status: &Value, http: u16) -> Option<ApiError> {
+    let text = |field: &str| status.get(field).and_then(Value::as_str).map(str::to_owned);
+    if text("kind")? != "Status" {
+        return None;
+    }
+    Some(ApiError::Refused {
+        http,
+        reason: text("reason").unwrap_or_else(|| "no reason".to_owned()),
+        message: text("message")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_refusal_and_nothing_else_is() {
+        let status = json!({"kind": "Status", "message": "no", "reason": "Forbidden", "code": 403});
+        assert!(matches!(
+            refusal(&status, 403),
+            Some(ApiError::Refused { http: 403, reason, message }) if reason == "Forbidden" && message == "no"
+        ));
+        for other in [
+            json!({}),
+            json!({"kind": "Pod", "message": "no"}),
+            json!({"kind": "Status"}),
+        ] {
+            assert!(refusal(&other, 500).is_none(), "{other}");
+        }
+    }
+}

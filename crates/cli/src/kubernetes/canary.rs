@@ -1,0 +1,199 @@
+//! Objects that are tried and never kept: whether the API server reaches the webhook, and whether a Pod that nobody
+//! attested is refused.
+//!
+//! A refusal by Kubernetes is a proof only when it names our webhook: a missing right or a quota refuses too.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    api::{Api, ApiError},
+    webhooks::{Configuration, Guard, PROBE, PROBE_WEBHOOK, WEBHOOK, is_managed},
+};
+use crate::failure::Failure;
+
+/// Every cluster has it.
+const NAMESPACE: &str = "default";
+const NAME: &str = "binauthz-canary";
+const LABEL: (&str, &str) = ("binauthz-canary", "probe");
+/// No registry has this name (RFC 6761), and nothing has this digest.
+const IMAGE: &str =
+    "binauthz.invalid/canary@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+/// A configuration takes effect within tens of milliseconds, on each of several API servers by itself: 5 s in all.
+const POLLS_MAX: u32 = 50;
+const POLL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What came of an object that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Canary {
+    /// The webhook denied it, in these words.
+    Denied(String),
+    /// It would have been created.
+    Admitted,
+    /// The API server did not get an answer of the webhook, and says why.
+    Unanswered(String),
+    /// Something else refused it before the webhook was asked.
+    Obstructed(String),
+}
+
+/// Tries a Pod with an image that nobody attested.
+pub(crate) async fn known_bad_pod(api: &Api) -> Result<Canary, ApiError> {
+    let collection = format!("/api/v1/namespaces/{NAMESPACE}/pods");
+    tried(api.try_create(&collection, &pod()).await, WEBHOOK)
+}
+
+/// The same, when the configuration may not have taken effect everywhere: waits for a denial.
+pub(crate) async fn known_bad_pod_denied(api: &Api) -> Result<Canary, ApiError> {
+    let mut found = known_bad_pod(api).await?;
+    for _ in 0..POLLS_MAX {
+        if found != Canary::Admitted {
+            break;
+        }
+        tokio::time::sleep(POLL_PAUSE).await;
+        found = known_bad_pod(api).await?;
+    }
+    Ok(found)
+}
+
+/// Proves that the API server reaches the webhook, trusts its certificate and reads its answers, before anything
+/// depends on it. An object of a kind that carries no image is denied under every policy, so a denial is what an answer
+/// looks like.
+pub(crate) async fn prove_reachable(api: &Api, guard: &Guard) -> Result<(), Failure> {
+    remove_probe(api).await?;
+    api.create(
+        Configuration::Validating.collection(),
+        &guard.probe(LABEL, NAMESPACE),
+    )
+    .await?;
+    let answered = answered(api).await;
+    let removed = remove_probe(api).await;
+    let failure = |why: String| {
+        Failure::refused(format_args!(
+            "the API server does not reach the webhook at {}: {why}",
+            guard.endpoint
+        ))
+    };
+    match answered? {
+        Canary::Denied(_) => removed,
+        Canary::Unanswered(why) => Err(failure(why).advise(
+            "its address must be reachable from the control plane, and its certificate be of --webhook-ca",
+        )),
+        Canary::Admitted => Err(failure("a probe was not sent to it within 5 s".to_owned())),
+        Canary::Obstructed(why) => Err(Failure::refused(format_args!(
+            "whether the API server reaches the webhook could not be tried: {why}"
+        ))),
+    }
+}
+
+/// Removes the probe of this or an interrupted attempt.
+pub(crate) async fn remove_probe(api: &Api) -> Result<(), Failure> {
+    match api.read(PROBE).await? {
+        Some(found) if !is_managed(&found) => Err(Failure::refused(
+            "there is a ValidatingWebhookConfiguration `binauthz-probe` that is not of this program",
+        )),
+        Some(_) => Ok(api.delete(PROBE).await.map(|_was_there| ())?),
+        None => Ok(()),
+    }
+}
+
+async fn answered(api: &Api) -> Result<Canary, ApiError> {
+    let collection = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    let (label, value) = LABEL;
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {label: value}},
+    });
+    for _ in 0..POLLS_MAX {
+        match tried(api.try_create(&collection, &object).await, PROBE_WEBHOOK)? {
+            Canary::Admitted => tokio::time::sleep(POLL_PAUSE).await,
+            settled => return Ok(settled),
+        }
+    }
+    Ok(Canary::Admitted)
+}
+
+/// What the API server's answer means for the webhook of this name.
+fn tried(answer: Result<Value, ApiError>, webhook: &str) -> Result<Canary, ApiError> {
+    let message = match answer {
+        Ok(_) => return Ok(Canary::Admitted),
+        Err(ApiError::Refused { message, .. }) => message,
+        Err(error) => return Err(error),
+    };
+    let after = |words: String| message.split_once(&words).map(|(_, rest)| rest.to_owned());
+    if let Some(sentence) = after(format!("admission webhook \"{webhook}\" denied the request: ")) {
+        return Ok(Canary::Denied(sentence));
+    }
+    match after(format!("failed calling webhook \"{webhook}\": ")) {
+        Some(why) => Ok(Canary::Unanswered(why)),
+        None => Ok(Canary::Obstructed(message)),
+    }
+}
+
+/// Restricted enough for every Pod Security Standard and small enough for every quota, so that its image is the only
+/// thing to object to.
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "automountServiceAccountToken": false,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "canary",
+                "image": IMAGE,
+                "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(message: &str) -> Result<Value, ApiError> {
+        Err(ApiError::Refused {
+            http: 400,
+            reason: "VIOLATES_POLICY".to_owned(),
+            message: message.to_owned(),
+        })
+    }
+
+    #[test]
+    fn only_our_webhook_denies() {
+        let denied =
+            "admission webhook \"imagepolicywebhook.image-policy.k8s.io\" denied the request: Image x";
+        let table = [
+            (Ok(json!({"kind": "Pod"})), Canary::Admitted),
+            (refused(denied), Canary::Denied("Image x".to_owned())),
+            (
+                refused(
+                    "Internal error occurred: failed calling webhook \"imagepolicywebhook.image-policy.k8s.io\": failed to call webhook: Post",
+                ),
+                Canary::Unanswered("failed to call webhook: Post".to_owned()),
+            ),
+            (
+                refused("admission webhook \"other.example.com\" denied the request: no"),
+                Canary::Obstructed(
+                    "admission webhook \"other.example.com\" denied the request: no".to_owned(),
+                ),
+            ),
+            (
+                refused("pods \"binauthz-canary\" is forbidden: exceeded quota"),
+                Canary::Obstructed("pods \"binauthz-canary\" is forbidden: exceeded quota".to_owned()),
+            ),
+        ];
+        for (answer, expected) in table {
+            assert_eq!(tried(answer, WEBHOOK).expect("an answer"), expected);
+        }
+        let broken = Err(ApiError::NotKubernetes {
+            server: "s".to_owned(),
+            code: 502,
+        });
+        assert!(tried(broken, WEBHOOK).is_err());
+    }
+}

@@ -1,0 +1,407 @@
+//! The two webhook configurations that guard a cluster, as they are shipped, and how what is there differs from them.
+//!
+//! Everything an API server would fill in by itself is written out, so that what it keeps compares equal.
+
+use binauthz_core::name::ClusterName;
+use serde_json::{Map, Value, json};
+
+use super::endpoint::{Endpoint, is_label};
+
+/// The name `kubectl` prints with every refusal.
+pub(super) const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
+/// Of the configuration that only says whether the webhook can be reached.
+pub(super) const PROBE_WEBHOOK: &str = "probe.image-policy.k8s.io";
+/// Name of both configurations; they are of different kinds.
+const NAME: &str = "binauthz";
+/// The server ends its own work two seconds earlier, so that it is the server that denies and says why.
+const TIMEOUT_SECONDS: u32 = 10;
+/// Whoever may edit a namespace may label it; this one label the API server sets itself.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const CLUSTER_ANNOTATION: &str = "binauthz/cluster";
+const REGISTRATION_ANNOTATION: &str = "binauthz/registration";
+const REGISTERED_BY_INSTALL: &str = "made-by-install";
+const REGISTERED_BEFORE: &str = "was-there";
+
+/// Which of the configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Configuration {
+    /// Copies a break-glass annotation to the Pods that a workload makes. It decides nothing.
+    Mutating,
+    /// Asks for the verdict.
+    Validating,
+}
+
+/// The path of the configuration that [`probe`](Guard::probe) makes.
+pub(crate) const PROBE: &str =
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/binauthz-probe";
+
+impl Configuration {
+    /// In the order they are installed in: at no time is a workload admitted whose Pods would then be refused.
+    pub(crate) const ALL: [Configuration; 2] = [Configuration::Mutating, Configuration::Validating];
+
+    /// Its kind in Kubernetes.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Mutating => "MutatingWebhookConfiguration",
+            Self::Validating => "ValidatingWebhookConfiguration",
+        }
+    }
+
+    /// Where configurations of its kind are.
+    pub(crate) fn collection(self) -> &'static str {
+        match self {
+            Self::Mutating => "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+            Self::Validating => "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(self) -> String {
+        format!("{}/{NAME}", self.collection())
+    }
+
+    /// The route of the webhook that it calls.
+    fn route(self) -> &'static str {
+        match self {
+            Self::Mutating => "mutate",
+            Self::Validating => "admit",
+        }
+    }
+}
+
+/// Everything the two configurations of a cluster depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Guard {
+    /// The cluster that asks.
+    pub(crate) cluster: ClusterName,
+    /// Where it asks.
+    pub(crate) endpoint: Endpoint,
+    /// Whom it trusts there: PEM certificates in base64.
+    pub(crate) ca_bundle: String,
+    /// Namespaces that are not guarded, sorted; the server's own is one of them.
+    pub(crate) exempt: Vec<String>,
+    /// Whether the cluster was registered by `install`.
+    pub(crate) registered_by_install: bool,
+}
+
+impl Guard {
+    /// The guard that a configuration which is there is meant to be, as far as it can be read: where it asks, whom it
+    /// trusts, which namespaces it leaves out.
+    pub(crate) fn of(cluster: &ClusterName, which: Configuration, found: &Value) -> Option<Guard> {
+        let webhook = found.pointer("/webhooks/0")?;
+        let config = webhook.get("clientConfig")?.as_object()?;
+        Some(Guard {
+            cluster: cluster.clone(),
+            endpoint: Endpoint::of_client_config(config, which.route())?,
+            ca_bundle: config.get("caBundle")?.as_str()?.to_owned(),
+            exempt: exempt_namespaces(webhook.get("namespaceSelector")?)?,
+            registered_by_install: is_registered_by_install(found),
+        })
+    }
+
+    /// A configuration as it is shipped.
+    pub(crate) fn configuration(&self, which: Configuration) -> Value {
+        let registration = match self.registered_by_install {
+            true => REGISTERED_BY_INSTALL,
+            false => REGISTERED_BEFORE,
+        };
+        let mut webhook = json!({
+            "name": WEBHOOK,
+            "clientConfig": self.endpoint.client_config(which.route(), &self.cluster, &self.ca_bundle),
+            "rules": rules(which),
+            // An outage refuses; it never admits.
+            "failurePolicy": "Fail",
+            // Another version of the API is no way around.
+            "matchPolicy": "Equivalent",
+            "namespaceSelector": namespace_selector(&self.exempt),
+            // Whoever writes an object writes its labels.
+            "objectSelector": {},
+            "sideEffects": "NoneOnDryRun",
+            "timeoutSeconds": TIMEOUT_SECONDS,
+            "admissionReviewVersions": ["v1"],
+        });
+        if which == Configuration::Mutating {
+            // A later webhook may be the one that writes the annotation.
+            webhook["reinvocationPolicy"] = json!("IfNeeded");
+        }
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": which.kind(),
+            "metadata": {
+                "name": NAME,
+                "labels": {MANAGED_BY: NAME},
+                "annotations": {
+                    CLUSTER_ANNOTATION: self.cluster.to_string(),
+                    REGISTRATION_ANNOTATION: registration,
+                },
+            },
+            "webhooks": [webhook],
+        })
+    }
+
+    /// A configuration that sends one labelled ConfigMap of one namespace to the webhook, and nothing else: it says
+    /// whether the API server gets there, and can stop nobody's work.
+    pub(crate) fn probe(&self, (label, value): (&str, &str), namespace: &str) -> Value {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": Configuration::Validating.kind(),
+            "metadata": {"name": format!("{NAME}-probe"), "labels": {MANAGED_BY: NAME}},
+            "webhooks": [{
+                "name": PROBE_WEBHOOK,
+                "clientConfig": self.endpoint.client_config("admit", &self.cluster, &self.ca_bundle),
+                "rules": [rule("", &["configmaps"], &["CREATE"])],
+                "failurePolicy": "Fail",
+                "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
+                "objectSelector": {"matchLabels": {label: value}},
+                "sideEffects": "NoneOnDryRun",
+                "timeoutSeconds": TIMEOUT_SECONDS,
+                "admissionReviewVersions": ["v1"],
+            }],
+        })
+    }
+}
+
+/// Whether `install` made it.
+pub(crate) fn is_managed(found: &Value) -> bool {
+    label(found, "labels", MANAGED_BY) == Some(NAME)
+}
+
+/// The cluster that `install` made it for.
+pub(crate) fn cluster_of(found: &Value) -> Option<&str> {
+    label(found, "annotations", CLUSTER_ANNOTATION)
+}
+
+/// Whether `install` registered the cluster too.
+pub(crate) fn is_registered_by_install(found: &Value) -> bool {
+    label(found, "annotations", REGISTRATION_ANNOTATION) == Some(REGISTERED_BY_INSTALL)
+}
+
+fn label<'a>(object: &'a Value, map: &str, key: &str) -> Option<&'a str> {
+    object.get("metadata")?.get(map)?.get(key)?.as_str()
+}
+
+/// Everything with a pod spec or a pod template. The mutating webhook has nothing to do with Pods.
+fn rules(which: Configuration) -> Value {
+    let core: &[&str] = match which {
+        Configuration::Mutating => &["podtemplates", "replicationcontrollers"],
+        Configuration::Validating => &[
+            "pods",
+            "pods/ephemeralcontainers",
+            "podtemplates",
+            "replicationcontrollers",
+        ],
+    };
+    let apps = ["deployments", "replicasets", "statefulsets", "daemonsets"];
+    let both = ["CREATE", "UPDATE"];
+    json!([
+        rule("", core, &both),
+        rule("apps", &apps, &both),
+        rule("batch", &["jobs", "cronjobs"], &both),
+    ])
+}
+
+fn rule(group: &str, resources: &[&str], operations: &[&str]) -> Value {
+    json!({
+        "apiGroups": [group],
+        "apiVersions": ["v1"],
+        "operations": operations,
+        "resources": resources,
+        "scope": "*",
+    })
+}
+
+fn namespace_selector(exempt: &[String]) -> Value {
+    match exempt {
+        [] => json!({}),
+        names => json!({"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "NotIn", "values": names}]}),
+    }
+}
+
+/// The namespaces that a selector of the form above leaves out; none for another selector.
+fn exempt_namespaces(selector: &Value) -> Option<Vec<String>> {
+    let names = selector.pointer("/matchExpressions/0/values");
+    let names = names.and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<String> = names.filter_map(Value::as_str).map(str::to_owned).collect();
+    (namespace_selector(&names) == *selector && names.iter().all(|name| is_label(name))).then_some(names)
+}
+
+/// Where the webhooks of a configuration, and what `install` notes on it, differ from what is shipped.
+pub(crate) fn differences(found: &Value, shipped: &Value) -> Vec<String> {
+    let mut differences = Vec::new();
+    let metadata = |object: &Value, key: &str| object.pointer(&format!("/metadata/{key}")).cloned();
+    for key in ["labels", "annotations"] {
+        // Others may add to these; what is ours must be there.
+        let (found, shipped) = (metadata(found, key), metadata(shipped, key));
+        for (name, value) in shipped.as_ref().and_then(Value::as_object).into_iter().flatten() {
+            let found = found.as_ref().and_then(|found| found.get(name));
+            compare(
+                &format!("metadata.{key}[{name}]"),
+                found,
+                Some(value),
+                &mut differences,
+            );
+        }
+    }
+    compare(
+        "webhooks",
+        found.get("webhooks"),
+        shipped.get("webhooks"),
+        &mut differences,
+    );
+    differences
+}
+
+fn compare(path: &str, found: Option<&Value>, shipped: Option<&Value>, differences: &mut Vec<String>) {
+    match (found, shipped) {
+        (found, shipped) if found == shipped => {}
+        (Some(Value::Object(found)), Some(Value::Object(shipped))) => {
+            for key in keys(found, shipped) {
+                compare(
+                    &format!("{path}.{key}"),
+                    found.get(key),
+                    shipped.get(key),
+                    differences,
+                );
+            }
+        }
+        (Some(Value::Array(found)), Some(Value::Array(shipped))) if found.len() == shipped.len() => {
+            for (at, (found, shipped)) in found.iter().zip(shipped).enumerate() {
+                compare(&format!("{path}[{at}]"), Some(found), Some(shipped), differences);
+            }
+        }
+        (found, shipped) => {
+            differences.push(format!(
+                "{path} is {}, shipped is {}",
+                shown(found),
+                shown(shipped)
+            ));
+        }
+    }
+}
+
+fn keys<'a>(one: &'a Map<String, Value>, other: &'a Map<String, Value>) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = one.keys().chain(other.keys()).map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// A certificate or a list of rules says nothing to a person: a difference shows where, and enough to see what.
+fn shown(value: Option<&Value>) -> String {
+    const CHARACTERS_MAX: usize = 120;
+    let Some(value) = value else {
+        return "absent".to_owned();
+    };
+    let text = value.to_string();
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("`{}…`", text.get(..end).unwrap_or_default()),
+        None => format!("`{text}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(exempt: &[&str]) -> Guard {
+        Guard {
+            cluster: "projects/p/locations/l/clusters/c".parse().expect("a name"),
+            endpoint: Endpoint::url("https://b.example:8443").expect("a URL"),
+            ca_bundle: "Q0E=".to_owned(),
+            exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
+            registered_by_install: true,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_does_not_differ() {
+        for guard in [guard(&[]), guard(&["binauthz", "kube-system"])] {
+            for which in Configuration::ALL {
+                let written = guard.configuration(which);
+                assert_eq!(Guard::of(&guard.cluster, which, &written).as_ref(), Some(&guard));
+                assert_eq!(differences(&written, &written), [""; 0]);
+                assert!(is_managed(&written) && is_registered_by_install(&written));
+                assert_eq!(cluster_of(&written), Some("projects/p/locations/l/clusters/c"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_weakening_is_a_difference() {
+        let shipped = guard(&["binauthz"]).configuration(Configuration::Validating);
+        let weakenings: &[(&str, Value)] = &[
+            ("/webhooks/0/failurePolicy", json!("Ignore")),
+            ("/webhooks/0/matchPolicy", json!("Exact")),
+            (
+                "/webhooks/0/objectSelector",
+                json!({"matchLabels": {"guard": "on"}}),
+            ),
+            (
+                "/webhooks/0/namespaceSelector",
+                json!({"matchLabels": {"guard": "on"}}),
+            ),
+            (
+                "/webhooks/0/namespaceSelector/matchExpressions/0/key",
+                json!("name"),
+            ),
+            ("/webhooks/0/rules/0/resources", json!(["pods"])),
+            ("/webhooks/0/rules/1/operations/1", json!("CREATE")),
+            ("/webhooks/0/rules", json!([])),
+            (
+                "/webhooks/0/clientConfig/url",
+                json!("https://evil.example/allow"),
+            ),
+            ("/webhooks/0/clientConfig/caBundle", json!("")),
+            ("/webhooks/0/timeoutSeconds", json!(1)),
+            ("/webhooks", json!([])),
+            ("/metadata/annotations", json!({})),
+        ];
+        for (pointer, value) in weakenings {
+            let mut found = shipped.clone();
+            *found.pointer_mut(pointer).expect("a field that is shipped") = value.clone();
+            assert!(!differences(&found, &shipped).is_empty(), "{pointer}");
+        }
+        let mut found = shipped.clone();
+        found["webhooks"][0]["matchConditions"] = json!([{"name": "x", "expression": "false"}]);
+        assert_eq!(
+            differences(&found, &shipped),
+            [r#"webhooks[0].matchConditions is `[{"expression":"false","name":"x"}]`, shipped is absent"#]
+        );
+    }
+
+    #[test]
+    fn what_others_note_is_no_difference() {
+        let shipped = guard(&[]).configuration(Configuration::Mutating);
+        let mut found = shipped.clone();
+        found["metadata"]["uid"] = json!("u");
+        found["metadata"]["annotations"]["team"] = json!("platform");
+        assert_eq!(differences(&found, &shipped), [""; 0]);
+    }
+
+    #[test]
+    fn a_selector_of_another_form_is_not_read_as_ours() {
+        let other = |selector: Value| exempt_namespaces(&selector);
+        assert_eq!(other(json!({})), Some(Vec::new()));
+        for selector in [
+            json!({"matchLabels": {"x": "y"}}),
+            json!({"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "In", "values": ["a"]}]}),
+            json!({"matchExpressions": [{"key": "name", "operator": "NotIn", "values": ["a"]}]}),
+            json!({"matchExpressions": []}),
+        ] {
+            assert_eq!(other(selector.clone()), None, "{selector}");
+        }
+    }
+
+    #[test]
+    fn no_label_of_a_user_decides_what_is_guarded() {
+        for which in Configuration::ALL {
+            let webhook = &guard(&["binauthz"]).configuration(which)["webhooks"][0];
+            assert_eq!(webhook["objectSelector"], json!({}));
+            let selector = &webhook["namespaceSelector"]["matchExpressions"];
+            assert_eq!(selector.as_array().map(Vec::len), Some(1));
+            assert_eq!(selector[0]["key"], NAMESPACE_NAME);
+            assert_eq!(webhook["failurePolicy"], "Fail");
+        }
+    }
+}
