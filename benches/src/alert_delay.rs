@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use serde_json::{Value, json};
 
+use crate::load::percentile;
 use crate::process::{SERVE, Server};
 use crate::{Outcome, inputs, line};
 
@@ -60,19 +61,10 @@ pub(crate) async fn measure() -> Outcome<bool> {
         "{} of {ADMISSIONS} break-glass admissions were told\n",
         delays.len()
     );
-    let at = |share: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a place in a short list"
-        )]
-        let place = ((delays.len() as f64 * share).ceil() as usize).saturating_sub(1);
-        delays.get(place).copied().unwrap_or(f64::INFINITY)
-    };
-    line("record to delivered notice, p50", at(0.5), "s", PROMISED_SECONDS);
-    let kept = line("record to delivered notice, p99", at(0.99), "s", PROMISED_SECONDS);
-    println!("slowest {:.3} s", at(1.0));
+    let at = |hundredths| percentile(&delays, hundredths).unwrap_or(f64::INFINITY);
+    line("record to delivered notice, p50", at(50), "s", PROMISED_SECONDS);
+    let kept = line("record to delivered notice, p99", at(99), "s", PROMISED_SECONDS);
+    println!("slowest {:.3} s", at(100));
     Ok(kept && delays.len() == ADMISSIONS)
 }
 

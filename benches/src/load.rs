@@ -15,6 +15,8 @@ pub(crate) struct Round {
     pub(crate) cpu_micros: f64,
     /// Half of the requests took no longer.
     pub(crate) median: Duration,
+    /// Of a hundred requests 99 took no longer.
+    pub(crate) p99: Duration,
 }
 
 /// Posts the bodies in turn, `concurrency` at a time, until `requests` are answered. Each answer must say `allowed`.
@@ -44,11 +46,17 @@ pub(crate) async fn post(
     }
     let used = server.cpu()? - before;
     latencies.sort_unstable();
-    let median = latencies.get(latencies.len() / 2).copied().unwrap_or_default();
     Ok(Round {
         cpu_micros: used.as_secs_f64() * 1e6 / requests as f64,
-        median,
+        median: percentile(&latencies, 50).unwrap_or_default(),
+        p99: percentile(&latencies, 99).unwrap_or_default(),
     })
+}
+
+/// What that many of a hundred do not exceed. The values are sorted.
+pub(crate) fn percentile<T: Copy>(sorted: &[T], hundredths: usize) -> Option<T> {
+    let place = (sorted.len() * hundredths).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied()
 }
 
 async fn worker(

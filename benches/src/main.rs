@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
+//! cargo run --release -p binauthz-benches -- durability  records per sync of the disk, and what recording adds to an admission
 //! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
@@ -23,6 +24,7 @@ mod admission;
 mod alert_delay;
 mod bare;
 mod cold;
+mod durability;
 mod inputs;
 mod instructions;
 mod load;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["admission"] => run(admission::measure()),
         ["cold"] => run(cold::measure()),
+        ["durability"] => run(durability::measure()),
         ["alert-delay"] => run(alert_delay::measure()),
         ["start"] => run(start::measure()),
         ["query"] => run(query::measure(query::ENTRIES)),
@@ -60,7 +63,9 @@ fn main() -> ExitCode {
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err("expected one of: admission, alert-delay, cold, start, query, instructions".into()),
+        _ => Err(
+            "expected one of: admission, alert-delay, cold, durability, start, query, instructions".into(),
+        ),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -96,9 +101,17 @@ async fn serve(data_dir: PathBuf) -> Outcome<bool> {
 
 /// One line of a report: what, how much, how much was promised.
 pub(crate) fn line(what: &str, value: f64, unit: &str, most: f64) -> bool {
-    let kept = value <= most;
+    promised(what, (value, unit), "≤", (most, value <= most))
+}
+
+/// The same of something that was promised to be no less.
+pub(crate) fn line_at_least(what: &str, value: f64, unit: &str, least: f64) -> bool {
+    promised(what, (value, unit), "≥", (least, value >= least))
+}
+
+fn promised(what: &str, (value, unit): (f64, &str), sign: &str, (bound, kept): (f64, bool)) -> bool {
     println!(
-        "{what:<58} {value:>9.2} {unit:<4} promised ≤ {most} {}",
+        "{what:<58} {value:>9.2} {unit:<4} promised {sign} {bound:.2} {}",
         if kept { "✓" } else { "✗" }
     );
     kept

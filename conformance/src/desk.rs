@@ -68,6 +68,15 @@ impl Desk {
 
     /// The same, and `binauthz serve` gets `options` as well.
     pub fn with_options(programs: &[&str], options: &[&str]) -> Option<Self> {
+        Self::started(programs, options, Server::start)
+    }
+
+    /// The same, and the server logs everything.
+    pub fn talkative(programs: &[&str], options: &[&str]) -> Option<Self> {
+        Self::started(programs, options, Server::start_talkative)
+    }
+
+    fn started(programs: &[&str], options: &[&str], start: fn(&Path, &[String]) -> Server) -> Option<Self> {
         if !tools::needs(&["bash", "curl"]) || !tools::needs(programs) {
             return None;
         }
@@ -80,7 +89,7 @@ impl Desk {
             arguments.push("--registry".to_owned());
             arguments.push(format!("us-central1-docker.pkg.dev=http://{}", registry.address));
         }
-        let server = Server::start(&folder.path().join("data"), &arguments);
+        let server = start(&folder.path().join("data"), &arguments);
         let shell = shell(folder.path(), &server);
         Some(Self {
             server,

@@ -9,7 +9,9 @@
 
 pub mod cluster;
 pub mod desk;
+pub mod flood;
 pub mod guide;
+pub mod journal;
 pub mod receiver;
 pub mod registry;
 pub mod review;

@@ -31,15 +31,20 @@ pub struct Server {
 impl Server {
     /// Starts `binauthz serve --dev` on free ports with its data in `data`, and waits until it is ready.
     pub fn start(data: &Path, options: &[String]) -> Self {
-        Self::launch(data, Some("--dev"), options)
+        Self::launch(data, Some("--dev"), options, "info")
+    }
+
+    /// The same, and it logs everything that any part of it has to say.
+    pub fn start_talkative(data: &Path, options: &[String]) -> Self {
+        Self::launch(data, Some("--dev"), options, "trace")
     }
 
     /// The same as it would run in earnest: the API over TLS, and no project but those that are created.
     pub fn start_secure(data: &Path) -> Self {
-        Self::launch(data, None, &[])
+        Self::launch(data, None, &[], "info")
     }
 
-    fn launch(data: &Path, mode: Option<&str>, options: &[String]) -> Self {
+    fn launch(data: &Path, mode: Option<&str>, options: &[String], level: &str) -> Self {
         let log = data.with_extension("log");
         let output = File::options()
             .create(true)
@@ -49,6 +54,7 @@ impl Server {
         // A former server's addresses are not this one's.
         let _ = std::fs::remove_file(data.join("addresses.json"));
         let mut child = Command::new(tools::binauthz())
+            .env("BINAUTHZ_LOG", level)
             .arg("serve")
             .args(mode)
             .args(listeners(options))
@@ -73,6 +79,11 @@ impl Server {
             data: data.to_owned(),
             token: token.trim().to_owned(),
         }
+    }
+
+    /// What it logged so far.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is there")
     }
 
     /// The certificate authority of the webhook's listener.

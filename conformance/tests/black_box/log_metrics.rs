@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::signatures::prepared;
 
-const DENIED: &str = "protoPayload.response.reason=VIOLATES_POLICY";
+pub(crate) const DENIED: &str = "protoPayload.response.reason=VIOLATES_POLICY";
 const WRITTEN: &str = "logName:load";
 const ROUNDS: usize = 4;
 
-fn define(desk: &Desk, name: &str, filter: &str, more: &Value) {
+pub(crate) fn define(desk: &Desk, name: &str, filter: &str, more: &Value) {
     let mut metric = json!({ "name": name, "filter": filter });
     for (key, value) in more.as_object().expect("an object") {
         metric[key] = value.clone();
@@ -22,7 +22,7 @@ fn define(desk: &Desk, name: &str, filter: &str, more: &Value) {
 }
 
 /// How many entries the log has.
-fn logged(desk: &Desk, filter: &str) -> usize {
+pub(crate) fn logged(desk: &Desk, filter: &str) -> usize {
     let (mut count, mut token) = (0, Value::Null);
     loop {
         let request = json!({
@@ -38,7 +38,7 @@ fn logged(desk: &Desk, filter: &str) -> usize {
 }
 
 /// How many entries a metric counted.
-fn counted(desk: &Desk, name: &str) -> usize {
+pub(crate) fn counted(desk: &Desk, name: &str) -> usize {
     let path = format!(
         "/v3/projects/demo/timeSeries?filter=metric.type%3D%22logging.googleapis.com%2Fuser%2F{name}%22\
          &interval.startTime=2026-01-01T00:00:00Z&interval.endTime=2099-01-01T00:00:00Z"

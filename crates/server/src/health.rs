@@ -79,6 +79,12 @@ async fn metrics(app: &App) -> String {
         syncs,
     );
     text.single(
+        "binauthz_unrecorded_allows_total",
+        "counter",
+        "Admissions answered before their record, which the disk then refused; none without `auditAllowsMayWait`",
+        app.journal.lost(),
+    );
+    text.single(
         "binauthz_journal_broken",
         "gauge",
         "1 when a verdict log that was not whole was found at the start and moved aside",

@@ -7,6 +7,7 @@ pub mod alert;
 mod app;
 mod audit;
 mod auth;
+mod changes;
 mod control;
 mod counting;
 mod documents;
@@ -22,4 +23,4 @@ mod settings;
 mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Security, Settings, Smtp};
+pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};

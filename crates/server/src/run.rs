@@ -30,6 +30,7 @@ use crate::files::{self, FileError};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
+use crate::logs::Reached;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
@@ -143,7 +144,7 @@ impl Server {
         let app = Arc::new(build(settings)?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
-        let ends = alert::ends(&app);
+        let ends = Reached::ends(&app);
         let listeners = Listeners::bind(&app.settings, &certificates).await?;
         let addresses = listeners.addresses;
         say_what_is_enforced(&app).await;
@@ -258,10 +259,14 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let master_key = files::master_key(&folder)?;
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
-    let journal = Journal::open(&folder.join("journal"), JournalSettings::default(), &master_key)?;
+    let journal = Journal::open(
+        &folder.join("journal"),
+        JournalSettings::of_verdicts(settings.journal_kept),
+        &master_key,
+    )?;
     let entries = Journal::open(
         &folder.join("entries"),
-        JournalSettings::of_entries(),
+        JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
     Ok(App {
@@ -297,7 +302,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: alert::Ends, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),

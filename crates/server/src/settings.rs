@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod retention;
 mod smtp;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
 /// Why the server cannot be started with these settings.
@@ -50,6 +52,18 @@ pub enum InvalidSettings {
         text: String,
         /// What is wrong.
         why: String,
+    },
+    /// A number that makes no sense.
+    #[error("`{key}` is {value}, expected {least} to {most}")]
+    OutOfRange {
+        /// The key in the file.
+        key: &'static str,
+        /// What was given.
+        value: u32,
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
     },
 }
 
@@ -91,6 +105,11 @@ struct File {
     googleapis_listen: Option<SocketAddr>,
     warn_only_for_workloads: bool,
     unique_attestor_keys: bool,
+    audit_allows_may_wait: bool,
+    journal_keep_mebibytes: Option<u32>,
+    journal_keep_days: Option<u32>,
+    entries_keep_mebibytes: Option<u32>,
+    entries_keep_days: Option<u32>,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
@@ -122,6 +141,12 @@ pub struct Settings {
     pub warn_only_for_workloads: bool,
     /// A public key belongs to one attestor; else a second one is warned about.
     pub unique_attestor_keys: bool,
+    /// What conforms may be answered before its record is on disk.
+    pub audit_allows_may_wait: bool,
+    /// How much of the verdict log is kept.
+    pub journal_kept: Retention,
+    /// How much is kept of the entries that others wrote.
+    pub entries_kept: Retention,
     /// Further names of the serving certificate.
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
@@ -181,6 +206,17 @@ impl Settings {
                 .unwrap_or_else(|| loopback(8789)),
             warn_only_for_workloads: file.warn_only_for_workloads,
             unique_attestor_keys: file.unique_attestor_keys,
+            audit_allows_may_wait: file.audit_allows_may_wait,
+            journal_kept: Retention::chosen(
+                ["journalKeepMebibytes", "journalKeepDays"],
+                [file.journal_keep_mebibytes, file.journal_keep_days],
+                Retention::VERDICTS,
+            )?,
+            entries_kept: Retention::chosen(
+                ["entriesKeepMebibytes", "entriesKeepDays"],
+                [file.entries_keep_mebibytes, file.entries_keep_days],
+                Retention::ENTRIES,
+            )?,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
             smtp: file
@@ -230,6 +266,11 @@ impl fmt::Display for Settings {
             self.warn_only_for_workloads
         )?;
         writeln!(formatter, "uniqueAttestorKeys: {}", self.unique_attestor_keys)?;
+        writeln!(formatter, "auditAllowsMayWait: {}", self.audit_allows_may_wait)?;
+        for (journal, kept) in [("journal", self.journal_kept), ("entries", self.entries_kept)] {
+            writeln!(formatter, "{journal}KeepMebibytes: {}", kept.mebibytes)?;
+            writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
+        }
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
@@ -329,6 +370,9 @@ mod tests {
             ("requirePolicy: maybe\n", "maybe"),
             ("requirePolicy: true\nrequirePolicy: false\n", "uplicate"),
             ("apiListen: nowhere\n", "socket address"),
+            ("auditAllowsMayWait: 5\n", "bool"),
+            ("journalKeepDays: -1\n", "u32"),
+            ("entriesKeepDays: forever\n", "u32"),
             ("- a list\n", "expected"),
         ] {
             std::fs::write(&path, text).unwrap();

@@ -1,8 +1,8 @@
 -- What follows from the log: how far it was watched, what was found, and whom that is still to be told.
 
--- How far alerts have come in the log; one row.
-CREATE TABLE alert_cursor (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
+-- How far each of those who read the log has come. It moves in the transaction of what was found up to there.
+CREATE TABLE log_cursor (
+    reader TEXT NOT NULL PRIMARY KEY,
     document TEXT NOT NULL
 ) STRICT;
 

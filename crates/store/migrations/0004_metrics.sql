@@ -1,11 +1,5 @@
 -- What log-based metrics counted: derived from the journals, and so without an audit row. A value is its maker's business.
 
--- How far the journals were counted. It moves in the transaction of the points, so a line is counted once.
-CREATE TABLE metric_cursor (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    cursor TEXT NOT NULL
-) STRICT;
-
 CREATE TABLE metric_series (
     id INTEGER PRIMARY KEY,
     metric TEXT NOT NULL,

@@ -1,4 +1,4 @@
-//! What follows from the log: incidents, and notices on their way. It is settled apart from the changes of the API.
+//! What follows from the log: incidents, and notices on their way. Settled apart from the changes of the API.
 
 /// Notices that wait to be sent; of more the oldest are given up. With documents of 2 KB these are 20 MB.
 pub const MAX_WAITING: u32 = 10_000;
@@ -86,14 +86,11 @@ pub enum Attempt {
     },
 }
 
-/// What is found in the log and what becomes of it, all of it or nothing. It is no change that somebody made, and leaves
-/// no audit row: it follows from the log and the policies, whose changes left theirs.
+/// What alerts found in the log, and what becomes of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settlement {
+pub struct Alerted {
     /// When it is settled, in microseconds since the epoch.
     pub now: i64,
-    /// How far the log was watched: opaque JSON text.
-    pub cursor: Option<String>,
     /// Incidents as they are now.
     pub incidents: Vec<IncidentRow>,
     /// New deliveries.

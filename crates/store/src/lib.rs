@@ -3,9 +3,9 @@
 //! One [`Store`] holds resources (opaque JSON documents under a name), occurrences (indexed by note and
 //! digest), sealed private keys, API tokens and the audit log. There is exactly one way to write
 //! what a caller asked for: [`Store::commit`], which takes the audit row together with the changes it reports, so a
-//! change without its audit row cannot be expressed. What follows from the log by itself is settled: incidents and notices on
-//! their way by [`Store::settle`], what metrics counted by [`Store::settle_metrics`]. A commit that was answered is on disk; a commit that failed left
-//! nothing behind.
+//! change without its audit row cannot be expressed. What follows from the log by itself (incidents,
+//! notices on their way, what metrics counted) is settled with [`Store::settle`]. A commit that was answered is on disk; a
+//! commit that failed left nothing behind.
 //!
 //! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod change;
 mod error;
 mod metric;
 mod rows;
+mod settlement;
 mod sqlite;
 mod store;
 
@@ -22,14 +23,15 @@ mod store;
 pub mod acceptance;
 
 pub use alert::{
-    Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState, KEEP_CLOSED_INCIDENTS,
-    KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING, Settlement,
+    Alerted, Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState,
+    KEEP_CLOSED_INCIDENTS, KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING,
 };
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, Unavailable};
-pub use metric::{FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow, MetricSettlement};
+pub use metric::{Counted, FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow};
 pub use rows::{
     Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS,
     NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
 };
+pub use settlement::{CursorMove, Found, Reader, Settlement};
 pub use store::Store;

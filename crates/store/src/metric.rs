@@ -1,13 +1,8 @@
-//! What log-based metrics counted. It follows from the journals, so nobody changes it and no audit row reports it.
+//! What follows from the log: counts of log-based metrics.
 
-/// What was counted, and how far: one transaction.
+/// What metrics counted.
 #[derive(Debug, Clone)]
-pub struct MetricSettlement {
-    /// The cursor as it was read before; another one is [`CommitError::Stale`](crate::CommitError::Stale), and nothing is
-    /// counted twice.
-    pub expect: Option<String>,
-    /// The cursor from now on.
-    pub cursor: String,
+pub struct Counted {
     /// What is added.
     pub points: Vec<MetricPoint>,
     /// One value of the one there is and the one that is added.

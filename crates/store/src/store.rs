@@ -9,16 +9,17 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, Settlement};
+use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow};
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, OpenError, Unavailable};
-use crate::metric::{MetricSeriesRow, MetricSettlement};
+use crate::metric::MetricSeriesRow;
 use crate::rows::{
     Age, AuditQuery, AuditRow, Kind, ListQuery, OccurrenceQuery, OccurrenceRow, Resource, TokenRow,
 };
+use crate::settlement::{Reader, Settlement};
 use crate::sqlite::connection::{self, Role};
 use crate::sqlite::writer::{GROUP, Waiting, Work};
-use crate::sqlite::{alerts, metrics, migrations, read, writer};
+use crate::sqlite::{alerts, metrics, migrations, read, settle, writer};
 
 /// Threads that answer questions: a long listing leaves the other one to the admissions.
 const READERS: usize = 2;
@@ -101,26 +102,22 @@ impl Store {
         self.write(Work::Commit(commit)).await
     }
 
-    /// Adds what log-based metrics counted and moves their cursor, or does nothing. Answers when it is on disk.
-    pub async fn settle_metrics(&self, settlement: MetricSettlement) -> Result<(), CommitError> {
-        self.write(Work::Metrics(settlement)).await.map(drop)
-    }
-
     async fn write(&self, work: Work) -> Result<Committed, CommitError> {
         let (answer, written) = oneshot::channel();
         enqueue(&self.commits, Waiting { work, answer }).await?;
         written.await.map_err(|_| Unavailable::Closed)?
     }
 
-    /// Writes what was found in the log and what became of it, all of it or nothing, without an audit row: it is derived
-    /// from what has one. Answers when it is on disk. If the caller stops waiting, it may still happen.
+    /// Writes what follows from the log, all of it or nothing, without an audit row: it is derived from what has one. Answers
+    /// when it is on disk. If the caller stops waiting, it may still happen.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), CommitError> {
-        self.write(Work::Alerts(settlement)).await.map(drop)
+        self.write(Work::Settlement(settlement)).await.map(drop)
     }
 
-    /// How far the log was watched, as [`Settlement::cursor`] last said.
-    pub async fn alert_cursor(&self) -> Result<Option<String>, Unavailable> {
-        self.ask(alerts::cursor).await
+    /// How far a reader has come in the log, as [`Settlement::cursor`] last said.
+    pub async fn cursor(&self, reader: Reader) -> Result<Option<String>, Unavailable> {
+        self.ask(move |connection| settle::cursor(connection, reader))
+            .await
     }
 
     /// The incident of this project and id.
@@ -230,11 +227,6 @@ impl Store {
         let query = query.clone();
         self.ask(move |connection| read::audit_rows(connection, &query))
             .await
-    }
-
-    /// How far log-based metrics have counted, as the last settlement says.
-    pub async fn metric_cursor(&self) -> Result<Option<String>, Unavailable> {
-        self.ask(metrics::cursor).await
     }
 
     /// The metrics that have series, in the order of their names.

@@ -86,10 +86,7 @@ impl Command {
 
 impl VerifyFlags {
     fn run(&self) -> Result<Exit, Failure> {
-        let key = self.key()?;
-        let anchor = self.anchor(&key)?;
-        let had_anchor = anchor.is_some();
-        let summary = verify(&self.folder, Verifier::new(key, anchor))?;
+        let (summary, had_anchor) = self.verified()?;
         output::print(&format!("{}\n", describe(&summary)))?;
         if self.key.is_none() {
             output::note(
@@ -102,6 +99,25 @@ impl VerifyFlags {
         Ok(Exit::Done)
     }
 
+    /// What the log comes to, and whether there was a checkpoint to compare it with.
+    fn verified(&self) -> Result<(Summary, bool), Failure> {
+        let key = self.key()?;
+        // Before the lines: a server that is writing makes new ones.
+        let newest = self.folder.join("checkpoint");
+        let newest = newest.exists().then(|| checkpoint(&newest, &key)).transpose()?;
+        let kept = self.checkpoint.as_deref().map(|file| checkpoint(file, &key));
+        let anchor = kept.transpose()?.or_else(|| newest.clone());
+        let had_anchor = anchor.is_some();
+        let mut verifier = Verifier::new(key.clone(), anchor);
+        for file in files_named(&self.folder, ".checkpoint")? {
+            verifier.expect(checkpoint(&file, &key)?);
+        }
+        if let Some(newest) = newest {
+            verifier.expect(newest);
+        }
+        Ok((verify(&self.folder, verifier)?, had_anchor))
+    }
+
     fn key(&self) -> Result<VerifierKey, Failure> {
         let text = match &self.key {
             Some(text) if text.contains('+') => text.clone(),
@@ -110,17 +126,11 @@ impl VerifyFlags {
         };
         text.parse().map_err(Failure::usage)
     }
+}
 
-    fn anchor(&self, key: &VerifierKey) -> Result<Option<Checkpoint>, Failure> {
-        let note = match &self.checkpoint {
-            Some(file) => files::read_text(file)?,
-            None => match self.folder.join("checkpoint") {
-                path if path.exists() => files::read_text(&path)?,
-                _ => return Ok(None),
-            },
-        };
-        Checkpoint::open(&note, key).map(Some).map_err(Failure::refused)
-    }
+fn checkpoint(file: &Path, key: &VerifierKey) -> Result<Checkpoint, Failure> {
+    Checkpoint::open(&files::read_text(file)?, key)
+        .map_err(|why| Failure::refused(format_args!("`{}`: {why}", file.display())))
 }
 
 fn describe(summary: &Summary) -> String {
@@ -149,7 +159,7 @@ fn describe(summary: &Summary) -> String {
 }
 
 fn verify(folder: &Path, mut verifier: Verifier) -> Result<Summary, Failure> {
-    for path in segments(folder)? {
+    for path in files_named(folder, ".jsonl")? {
         verifier.begin_file();
         for (number, line) in lines(&read(&path)?).enumerate() {
             verifier.line(line).map_err(|fault| {
@@ -164,7 +174,7 @@ fn verify(folder: &Path, mut verifier: Verifier) -> Result<Summary, Failure> {
 
 impl ExportFlags {
     fn run(&self) -> Result<Exit, Failure> {
-        for path in segments(&self.folder)? {
+        for path in files_named(&self.folder, ".jsonl")? {
             let bytes = read(&path)?;
             let mut text = Vec::with_capacity(bytes.len());
             for line in lines(&bytes).filter(|line| !is_about_the_log(line)) {
@@ -193,22 +203,22 @@ fn is_about_the_log(line: &[u8]) -> bool {
     line.starts_with(b"{\"log\":\"segment\"") || line.starts_with(b"{\"log\":\"checkpoint\"")
 }
 
-/// The log's files, oldest first: their names sort as their numbers.
-fn segments(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files of the log's segments that end so, oldest first: their names sort as their numbers.
+fn files_named(folder: &Path, end: &str) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error: std::io::Error| Failure::file("read", folder, &error);
-    let mut segments = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        if name.starts_with("segment-") && name.ends_with(".jsonl") {
-            segments.push(path);
+        if name.starts_with("segment-") && name.ends_with(end) {
+            files.push(path);
         }
     }
-    segments.sort();
-    Ok(segments)
+    files.sort();
+    Ok(files)
 }
 
 /// A file up to the room that was made ahead of its records.
@@ -225,3 +235,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

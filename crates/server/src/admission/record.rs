@@ -1,6 +1,8 @@
 //! The record of a verdict, on disk before the answer.
 
-use binauthz_core::decision::{Effect, unrecorded};
+use std::time::Duration;
+
+use binauthz_core::decision::{Decision, Effect, unrecorded};
 use tokio::time::timeout_at;
 
 use super::about::{About, Text};
@@ -13,7 +15,11 @@ use super::traced;
 use crate::app::App;
 use crate::trace::Phase;
 
-/// An answer whose verdict is on disk, or that says that it could not be brought there. Only [`record`] makes one.
+/// How long the record of an allow may be on its way when the next one is answered before its own, where that was chosen.
+const ALLOWS_WAIT: Duration = Duration::from_millis(100);
+
+/// An answer whose verdict is on disk, or that says that it could not be brought there, or an allow whose record may
+/// wait. Only [`record`] makes one.
 #[derive(Debug)]
 pub(super) struct Recorded(Vec<u8>);
 
@@ -47,7 +53,9 @@ pub(super) async fn record(
         time: (app.clock)(),
         latency_micros: u64::try_from(judged.as_micros()).unwrap_or(u64::MAX),
     };
-    let durable = app.journal.append(entry.render());
+    let durable = app
+        .journal
+        .append_within(entry.render(), patience(app, &decision, about));
     let answer = recipient.answer(&decision);
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
@@ -81,6 +89,16 @@ pub(super) async fn record(
     }
     traced::tell(app, about, (counted, images), deadlines);
     Recorded(answer)
+}
+
+/// Only what conforms and was judged in earnest may be answered before its record is on disk, and only where the operator
+/// chose so: what a crash loses then is nothing that anybody has to answer for.
+fn patience(app: &App, decision: &Decision, about: &About) -> Option<Duration> {
+    let may_wait = app.settings.audit_allows_may_wait
+        && decision.conforms()
+        && !about.advice
+        && matches!(decision.effect(), Effect::Enforced);
+    may_wait.then_some(ALLOWS_WAIT)
 }
 
 fn shout(app: &App, about: &About, effect: &Effect, why: &str) {

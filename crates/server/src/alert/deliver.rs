@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Attempt, DeliveryRow, MAX_ROWS, MAX_WAITING, Settlement};
+use binauthz_store::{Alerted, Attempt, DeliveryRow, Found, MAX_ROWS, MAX_WAITING, Settlement};
 use tokio::task::JoinSet;
 
 use super::channel::{self, Message, SendError};
@@ -253,9 +253,12 @@ async fn send(app: &App, row: &DeliveryRow) -> (&'static str, Result<(), SendErr
 async fn settle(app: &App, attempt: Attempt) {
     loop {
         let settlement = Settlement {
-            now: (app.clock)().as_micros(),
-            attempts: vec![attempt.clone()],
-            ..Settlement::default()
+            cursor: None,
+            found: Found::Alerts(Alerted {
+                now: (app.clock)().as_micros(),
+                attempts: vec![attempt.clone()],
+                ..Alerted::default()
+            }),
         };
         match app.store.settle(settlement).await {
             Ok(()) => return,

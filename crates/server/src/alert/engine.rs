@@ -1,14 +1,15 @@
 //! From entries and the time to notices.
 
 use binauthz_core::time::UnixTime;
-use binauthz_wire::logging::Entry;
 use binauthz_wire::logging::metric::{LogMetric, TYPE_PREFIX};
+use binauthz_wire::logging::{Entry, Extractor};
 use binauthz_wire::monitoring::policy::{AlertPolicy, Combiner, Condition, ConditionKind, LogMatch, Prompt};
 
 use super::clock::{Clock, micros};
 use super::condition::{Finding, Memory, evaluate, horizon, look_back};
 use super::incident::{Incident, Notice, State};
 use super::series::{Counted, Key};
+use crate::logs::{self, labels};
 
 /// After so long an incident is closed when nothing else is said: seven days.
 const AUTO_CLOSE: i64 = 7 * 86_400 * 1_000_000;
@@ -273,42 +274,21 @@ fn standing_of(before: &mut [Watch], policy: &str, condition: &Condition) -> Sta
 
 /// The project whose log an entry is in.
 fn project_of<'a>(entry: &'a Entry<'_>) -> Option<&'a str> {
-    let (project, _) = entry.log_name()?.strip_prefix("projects/")?.split_once('/')?;
-    Some(project)
+    entry.log_name().and_then(logs::project_of)
 }
 
 fn key_of(metric: &LogMetric, entry: &Entry<'_>) -> Key {
     let labels = metric.labels.iter();
-    Key {
-        metric_labels: labels
-            .map(|label| (label.key.clone(), cut(&label.extractor.of(entry))))
-            .collect(),
-        ..about(entry)
-    }
+    key(labels.map(|label| (&label.key, &label.extractor)), entry)
 }
 
-/// Labels of what an entry is about, and characters of each: others write entries of 256 KiB, and what is kept of one in
-/// an incident is at most 64 × (1 024 + 1 024) characters.
-const MOST_LABELS: usize = 64;
-const LONGEST_LABEL: usize = 1_024;
-
-fn cut(text: &str) -> String {
-    text.chars().take(LONGEST_LABEL).collect()
-}
-
-/// What an entry is about.
-fn about(entry: &Entry<'_>) -> Key {
-    let json = entry.to_json();
-    let resource = &json["resource"];
-    let labels = resource["labels"].as_object().into_iter().flatten();
-    let text = |value: &serde_json::Value| cut(value.as_str().unwrap_or_default());
+/// What is taken out of an entry, and what it is about.
+fn key<'l>(labels: impl Iterator<Item = (&'l String, &'l Extractor)>, entry: &Entry<'_>) -> Key {
+    let (resource_type, resource_labels) = labels::resource(entry);
     Key {
-        metric_labels: Vec::new(),
-        resource_type: text(&resource["type"]),
-        resource_labels: labels
-            .take(MOST_LABELS)
-            .map(|(key, value)| (cut(key), text(value)))
-            .collect(),
+        metric_labels: labels::extracted(labels, entry),
+        resource_type,
+        resource_labels,
     }
 }
 
@@ -559,12 +539,7 @@ impl Watch {
 /// What an entry is about, with what the condition takes out of it.
 fn extracted(matched: &LogMatch, entry: &Entry<'_>) -> Key {
     let extractors = matched.label_extractors.iter();
-    Key {
-        metric_labels: extractors
-            .map(|(key, extractor)| (key.clone(), cut(&extractor.of(entry))))
-            .collect(),
-        ..about(entry)
-    }
+    key(extractors.map(|(key, extractor)| (key, extractor)), entry)
 }
 
 /// The sentence about an entry that matches, with what was taken out of it.

@@ -21,17 +21,19 @@ mod watched;
 pub(crate) use deliver::deliver;
 pub use engine::{Engine, Watched};
 pub use incident::{Incident, Notice, State};
-pub(crate) use watch::{Ends, ends, watch};
+pub(crate) use watch::watch;
 
 use tokio::sync::Notify;
 
 use counters::Counters;
 
+use crate::changes::Changes;
+
 /// What the jobs of alerts and others share.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     /// Something that is watched was changed.
-    pub(crate) changed: Notify,
+    pub(crate) changed: Changes,
     /// There is something to deliver.
     pub(crate) due: Notify,
     pub(crate) counters: Counters,

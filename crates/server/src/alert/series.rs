@@ -1,4 +1,7 @@
 //! What was counted: one series for each set of labels, in buckets of a second.
+//!
+//! These are not the points of [`crate::counting`], which are of minutes, by the time that an entry says, and on the disk: a
+//! window of 60 seconds moves by the second, and what was decided is not changed by an entry that comes late.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{AuditOrder, AuditQuery, DeliveryRow, IncidentRow, MAX_ROWS, Settlement};
+use binauthz_store::{
+    Alerted, AuditOrder, AuditQuery, CommitError, CursorMove, DeliveryRow, Found, IncidentRow, MAX_ROWS,
+    Reader, Settlement,
+};
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
 use super::incident::{Notice, State};
 use super::watched::Watching;
 use crate::app::App;
-use crate::audit::{Journal, Position};
 use crate::listen::Shutdown;
-use crate::logs::{Follower, Found, Wants};
+use crate::logs::{Cursor, Follower, Journals, Needle, Reached, Seen};
 
 /// How often the log is looked at. A look that finds nothing new takes two locks and no disk.
 const ROUND: Duration = Duration::from_millis(100);
@@ -33,16 +35,10 @@ const MOST_NOTICES: usize = 1_000;
 /// The wait after something failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where the log is watched from when it never was: its end when the server started.
-pub(crate) type Ends = (Position, Position);
-
-/// Where the journals end now.
-pub(crate) fn ends(app: &App) -> Ends {
-    (app.journal.end(), app.entries.end())
-}
-
 /// Watches until the server stops.
-pub(crate) async fn watch(app: Arc<App>, ends: Ends, mut shutdown: Shutdown) {
+///
+/// Where the log was never watched, that begins at `ends`.
+pub(crate) async fn watch(app: Arc<App>, ends: Reached, mut shutdown: Shutdown) {
     loop {
         let begun = Watcher::begin(&app, ends, shutdown.clone()).await;
         let watched = match begun {
@@ -60,50 +56,19 @@ pub(crate) async fn watch(app: Arc<App>, ends: Ends, mut shutdown: Shutdown) {
     }
 }
 
-/// How far the log was watched.
+/// How far the log was watched, as it is kept.
 #[derive(Debug, Serialize, Deserialize)]
-struct Cursor {
-    verdicts: Mark,
-    written: Mark,
+struct Kept {
+    #[serde(flatten)]
+    cursor: Cursor,
     /// The time that the log had come to, in microseconds.
     time: i64,
-}
-
-/// A place in one journal. Another log in the same folder has another key.
-#[derive(Debug, Serialize, Deserialize)]
-struct Mark {
-    log: String,
-    segment: u64,
-    offset: u64,
-}
-
-impl Mark {
-    fn new(journal: &Journal, at: Position) -> Mark {
-        Mark {
-            log: journal.verifier_key().to_owned(),
-            segment: at.segment,
-            offset: at.offset,
-        }
-    }
-
-    /// The place, if it is one of this log; otherwise the log's beginning.
-    fn place(&self, journal: &Journal) -> Position {
-        let at = Position {
-            segment: self.segment,
-            offset: self.offset,
-        };
-        if self.log == journal.verifier_key() && at <= journal.end() {
-            return at;
-        }
-        tracing::warn!("the log is another one than was watched: it is watched from its beginning");
-        Position::default()
-    }
 }
 
 /// What looks at lines; it moves to a thread that may block and back.
 struct Sight {
     engine: Engine,
-    wants: Wants,
+    needle: Needle,
     follower: Follower,
     clock: fn() -> UnixTime,
     /// Whatever was recorded before this time was seen.
@@ -111,40 +76,46 @@ struct Sight {
 }
 
 impl Sight {
-    /// Takes the next lines; what is to be told for them. Blocks on the disk.
-    fn look(&mut self) -> std::io::Result<Vec<Notice>> {
-        self.follower.look(&self.wants)?;
+    /// Takes the next lines before `ends`; what is to be told for them. Blocks on the disk.
+    fn look(&mut self, ends: Reached) -> std::io::Result<Vec<Notice>> {
+        self.follower.look(&self.needle, ends)?;
         let mut notices = Vec::new();
         while notices.len() < MOST_NOTICES
             && let Some(found) = self.follower.next()
         {
             let at = (found.arrival, (self.clock)());
             let engine = &mut self.engine;
-            let told = found.entries(&self.wants, |entry| engine.observe(&entry, at));
+            let told = found
+                .seen()
+                .entries(&self.needle, |entry| Some(engine.observe(&entry, at)));
             notices.extend(told.into_iter().flatten());
             self.time = self.time.max(found.arrival);
         }
         Ok(notices)
     }
 
-    /// Takes what an earlier process has seen, from `since` on. Blocks on the disk.
-    fn recall(&mut self, mut earlier: Follower, since: UnixTime) -> std::io::Result<()> {
-        while !earlier.is_done() {
-            earlier.look(&self.wants)?;
+    /// Takes what an earlier process has seen, from `since` on and before `until`. Blocks on the disk.
+    fn recall(&mut self, journals: &Journals, since: UnixTime, until: Reached) -> std::io::Result<()> {
+        let mut earlier = Follower::new(journals, Reached::near(journals, since)?);
+        while earlier.is_behind(until) {
+            earlier.look(&self.needle, until)?;
             while let Some(found) = earlier.next() {
-                self.recall_line(&found, since);
+                self.recall_line(found.seen(), since);
             }
         }
         Ok(())
     }
 
-    fn recall_line(&mut self, found: &Found, since: UnixTime) {
-        if found.arrival < since {
+    fn recall_line(&mut self, seen: Seen<'_>, since: UnixTime) {
+        if seen.arrival < since {
             return;
         }
-        let at = (found.arrival, (self.clock)());
+        let at = (seen.arrival, (self.clock)());
         let engine = &mut self.engine;
-        found.entries(&self.wants, |entry| engine.recall(&entry, at));
+        seen.entries(&self.needle, |entry| {
+            engine.recall(&entry, at);
+            Some(())
+        });
     }
 }
 
@@ -153,56 +124,57 @@ struct Watcher {
     app: Arc<App>,
     /// There but while a thread has it.
     sight: Option<Box<Sight>>,
-    pending: Settlement,
+    pending: Alerted,
     /// Incidents that go on, as they were last written.
     written: BTreeMap<String, Notice>,
-    saved: Ends,
+    /// The cursor as it is in the store, and the place it says.
+    settled: Option<String>,
+    saved: Reached,
     saved_at: Instant,
     ticked_at: Instant,
     polled_at: Instant,
-    /// The newest row of the audit log when policies were last read.
+    /// The newest row of the audit log when policies were last read, and how often they had been changed here.
     read_at: Option<i64>,
+    changes: u64,
     shutdown: Shutdown,
 }
 
 impl Watcher {
     /// Goes on where an earlier process was.
-    async fn begin(app: &Arc<App>, ends: Ends, shutdown: Shutdown) -> Result<Watcher, String> {
+    async fn begin(app: &Arc<App>, ends: Reached, shutdown: Shutdown) -> Result<Watcher, String> {
         let text = |why: &dyn std::fmt::Display| why.to_string();
-        let now = (app.clock)();
-        let kept = app.store.alert_cursor().await.map_err(|why| text(&why))?;
-        let (places, time) = match kept {
+        let (journals, now) = (Journals::of(app), (app.clock)());
+        let settled = app.store.cursor(Reader::Alerts).await;
+        let settled = settled.map_err(|why| text(&why))?;
+        let (place, time) = match &settled {
             None => (ends, now),
             Some(kept) => {
-                let cursor: Cursor = serde_json::from_str(&kept).map_err(|why| text(&why))?;
-                let places = (
-                    cursor.verdicts.place(&app.journal),
-                    cursor.written.place(&app.entries),
-                );
-                (places, UnixTime::from_micros(cursor.time).min(now))
+                let kept: Kept = serde_json::from_str(kept).map_err(|why| text(&why))?;
+                (
+                    kept.cursor.place(&journals),
+                    UnixTime::from_micros(kept.time).min(now),
+                )
             }
         };
+        let changes = app.alerts.changed.count();
         let read_at = newest_call(app).await?;
         let watching = Watching::load(&app.store).await.map_err(|why| text(&why))?;
-        let journals = (&app.journal, &app.entries);
         let mut engine = Engine::new(|| uuid::Uuid::now_v7().to_string());
-        let wants = watching.wants();
+        let needle = watching.needle();
         engine.count(watching.metrics);
         engine.watch(watching.policies, time);
         let look_back = engine.look_back();
         let mut sight = Box::new(Sight {
             engine,
-            wants,
-            follower: Follower::new(journals, places),
+            needle,
+            follower: Follower::new(&journals, place),
             clock: app.clock,
             time,
         });
         if look_back > 0 {
             let since = UnixTime::from_micros(time.as_micros().saturating_sub(look_back));
-            let (verdicts, written) = (app.journal.clone(), app.entries.clone());
             sight = blocking(move || {
-                let earlier = Follower::since((&verdicts, &written), since, places)?;
-                sight.recall(earlier, since)?;
+                sight.recall(&journals, since, place)?;
                 Ok(sight)
             })
             .await?;
@@ -210,18 +182,19 @@ impl Watcher {
         let mut watcher = Watcher {
             app: Arc::clone(app),
             sight: None,
-            pending: Settlement::default(),
+            pending: Alerted::default(),
             written: BTreeMap::new(),
+            settled,
             saved: ends,
             saved_at: Instant::now(),
             ticked_at: Instant::now(),
             polled_at: Instant::now(),
             read_at,
+            changes,
             shutdown,
         };
         watcher.take_up(&mut sight, (time, now)).await?;
         watcher.sight = Some(sight);
-        watcher.save()?;
         watcher.settle().await?;
         Ok(watcher)
     }
@@ -270,16 +243,19 @@ impl Watcher {
         let mut is_behind = true;
         loop {
             let pause = if is_behind { Duration::ZERO } else { ROUND };
-            let is_changed = tokio::select! {
+            tokio::select! {
                 () = self.shutdown.begun() => return Ok(()),
-                () = self.app.alerts.changed.notified() => true,
-                () = tokio::time::sleep(pause) => false,
-            };
-            if is_changed || self.polled_at.elapsed() >= POLL {
-                self.reload(is_changed).await?;
+                () = self.app.alerts.changed.wait() => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let before = (self.app.clock)();
-            is_behind = self.look().await?;
+            // First how far the log goes, then whether this is still what is watched.
+            let ends = Reached::ends(&self.app);
+            let changes = self.app.alerts.changed.count();
+            if changes != self.changes || self.polled_at.elapsed() >= POLL {
+                self.reload(changes).await?;
+            }
+            is_behind = self.look(ends).await?;
             if !is_behind {
                 let sight = self.sight()?;
                 sight.time = sight.time.max(before);
@@ -302,37 +278,37 @@ impl Watcher {
         self.sight.as_deref_mut().ok_or_else(lost)
     }
 
-    /// Reads the next lines, if there are any; whether there are more.
-    async fn look(&mut self) -> Result<bool, String> {
-        if !self.sight()?.follower.is_behind() {
+    /// Reads the next lines before `ends`, if there are any; whether there are more.
+    async fn look(&mut self, ends: Reached) -> Result<bool, String> {
+        if !self.sight()?.follower.is_behind(ends) {
             return Ok(false);
         }
         let mut sight = self.sight.take().ok_or("the engine of alerts was lost")?;
         let (sight, notices) = blocking(move || {
-            let notices = sight.look()?;
+            let notices = sight.look(ends)?;
             Ok((sight, notices))
         })
         .await?;
         // What came since then is for the next round: under load there is always something.
-        let is_behind = !sight.follower.is_done();
+        let is_behind = sight.follower.is_behind(ends);
         self.sight = Some(sight);
         self.tell(notices, (self.app.clock)());
         Ok(is_behind)
     }
 
     /// Reads what is watched, if it changed.
-    async fn reload(&mut self, is_changed: bool) -> Result<(), String> {
+    async fn reload(&mut self, changes: u64) -> Result<(), String> {
         self.polled_at = Instant::now();
         let newest = newest_call(&self.app).await?;
-        if !is_changed && newest == self.read_at {
+        if changes == self.changes && newest == self.read_at {
             return Ok(());
         }
-        self.read_at = newest;
+        (self.read_at, self.changes) = (newest, changes);
         let watching = Watching::load(&self.app.store).await;
         let watching = watching.map_err(|why| why.to_string())?;
         let now = (self.app.clock)();
         let sight = self.sight()?;
-        sight.wants = watching.wants();
+        sight.needle = watching.needle();
         sight.engine.count(watching.metrics);
         let notices = sight.engine.watch(watching.policies, now);
         self.tell(notices, now);
@@ -367,29 +343,18 @@ impl Watcher {
     /// Settles what is pending, and from time to time how far the log was watched. Nothing more is read before that is on
     /// disk.
     async fn settle_all(&mut self) -> Result<(), String> {
-        let is_moved = self.sight()?.follower.places() != self.saved;
-        let is_pending = self.pending != Settlement::default();
+        let is_moved = self.sight()?.follower.place() != self.saved;
+        let is_pending = self.pending != Alerted::default();
         let is_due = is_pending || (is_moved && self.saved_at.elapsed() >= SAVE);
         if !is_due {
             return Ok(());
         }
-        self.save()?;
         self.settle().await
     }
 
-    /// Adds how far the log was watched, and what joined incidents since they were written.
-    fn save(&mut self) -> Result<(), String> {
-        let app = Arc::clone(&self.app);
-        let sight = self.sight()?;
-        let places = sight.follower.places();
-        let cursor = Cursor {
-            verdicts: Mark::new(&app.journal, places.0),
-            written: Mark::new(&app.entries, places.1),
-            time: sight.time.as_micros(),
-        };
-        let standing = sight.engine.standing();
-        self.pending.cursor = Some(serde_json::to_string(&cursor).map_err(|why| why.to_string())?);
-        for notice in standing {
+    /// Adds what joined incidents since they were written.
+    fn add_standing(&mut self) -> Result<(), String> {
+        for notice in self.sight()?.engine.standing() {
             let id = &notice.incident.id;
             if self
                 .written
@@ -400,19 +365,32 @@ impl Watcher {
                 self.written.insert(id.clone(), notice);
             }
         }
-        self.saved = places;
-        self.saved_at = Instant::now();
         Ok(())
     }
 
-    /// Writes what is pending. While the store cannot, nothing else is done.
+    /// Writes what is pending, with how far the log was watched. While the store cannot, nothing else is done.
     async fn settle(&mut self) -> Result<(), String> {
-        let mut settlement = std::mem::take(&mut self.pending);
-        let is_due = !settlement.deliveries.is_empty();
+        self.add_standing()?;
+        let journals = Journals::of(&self.app);
+        let sight = self.sight()?;
+        let (place, time) = (sight.follower.place(), sight.time.as_micros());
+        let cursor = Cursor::new(&journals, place);
+        let to = serde_json::to_string(&Kept { cursor, time }).map_err(|why| why.to_string())?;
+        let mut found = std::mem::take(&mut self.pending);
+        let is_due = !found.deliveries.is_empty();
         loop {
-            settlement.now = (self.app.clock)().as_micros();
-            match self.app.store.settle(settlement.clone()).await {
+            found.now = (self.app.clock)().as_micros();
+            let settlement = Settlement {
+                cursor: Some(CursorMove {
+                    expect: self.settled.clone(),
+                    to: to.clone(),
+                }),
+                found: Found::Alerts(found.clone()),
+            };
+            match self.app.store.settle(settlement).await {
                 Ok(()) => break,
+                // Another attempt had come through after all, or another process watches: what it wrote counts.
+                Err(why @ CommitError::Stale { .. }) => return Err(why.to_string()),
                 Err(why) => tracing::error!(%why, "alerts cannot be written: another attempt follows"),
             }
             tokio::select! {
@@ -420,6 +398,7 @@ impl Watcher {
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
+        (self.settled, self.saved, self.saved_at) = (Some(to), place, Instant::now());
         if is_due {
             self.app.alerts.due.notify_one();
         }
@@ -489,33 +468,7 @@ fn deliveries(notice: &Notice, now: UnixTime) -> Vec<DeliveryRow> {
 
 #[cfg(test)]
 mod tests {
-    use binauthz_keyring::MasterKey;
-
     use super::*;
-    use crate::audit::JournalSettings;
-
-    #[tokio::test]
-    async fn a_place_is_one_of_the_log_it_was_taken_of() {
-        let folder = tempfile::tempdir().unwrap();
-        let master = MasterKey::new(&[7; MasterKey::BYTES]).unwrap();
-        let open = |name: &str| {
-            Journal::open(&folder.path().join(name), JournalSettings::default(), &master).unwrap()
-        };
-        let (journal, other) = (open("one"), open("other"));
-        for journal in [&journal, &other] {
-            journal.append(b"{\"n\":1}".to_vec()).await.unwrap();
-        }
-        let end = journal.end();
-        let mark = Mark::new(&journal, end);
-        assert_eq!(mark.place(&journal), end);
-        // Another log in its place is watched as a whole, and so is one that is shorter than what was seen of it.
-        assert_eq!(mark.place(&other), Position::default());
-        let beyond = Position {
-            offset: end.offset + 1,
-            ..end
-        };
-        assert_eq!(Mark::new(&journal, beyond).place(&journal), Position::default());
-    }
 
     #[test]
     fn an_incident_is_kept_without_whom_to_tell_and_told_to_each_channel() {

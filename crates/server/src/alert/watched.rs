@@ -11,7 +11,7 @@ use binauthz_wire::monitoring::policy::{Condition, ConditionKind, read_policy};
 use super::engine::Watched;
 use super::kept::content;
 use super::shipped;
-use crate::logs::{Wants, project_of};
+use crate::logs::{Needle, project_of};
 
 /// Resources of a kind that are looked at. With the two of every project, 20 000 policies of some 4 KB are 80 MB.
 const MOST: usize = 20_000;
@@ -68,7 +68,7 @@ impl Watching {
     }
 
     /// Which entries matter for it.
-    pub(super) fn wants(&self) -> Wants {
+    pub(super) fn needle(&self) -> Needle {
         let policies = self.policies.iter().flat_map(|watched| {
             let project = watched.project.as_str();
             watched.policy.conditions.iter().filter_map(move |condition| {
@@ -80,7 +80,7 @@ impl Watching {
             })
         });
         let metrics = self.metrics.iter().filter(|(_, metric)| !metric.disabled);
-        Wants::new(policies.chain(metrics.map(|(project, metric)| (project.as_str(), &metric.filter))))
+        Needle::new(policies.chain(metrics.map(|(project, metric)| (project.as_str(), &metric.filter))))
     }
 }
 

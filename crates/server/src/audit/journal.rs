@@ -17,6 +17,7 @@ use super::segment::{self, Segment};
 use super::tail::{Page, Position, Row, Tail};
 use super::walk::{self, Direction, Line, Parts, Way};
 use super::writer::{self, Progress, Writer};
+use crate::settings::Retention;
 
 /// The longest record of a verdict or a call. Longer ones are for their maker to shorten.
 pub(crate) const MAXIMUM_RECORD: usize = 16 * 1024;
@@ -36,25 +37,27 @@ pub(crate) struct JournalSettings {
 
 impl Default for JournalSettings {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            // About two million verdicts.
-            keep_bytes: 4 << 30,
-            keep_for: Duration::from_secs(400 * 24 * 3_600),
-            longest: MAXIMUM_RECORD,
-        }
+        Self::of_verdicts(Retention::VERDICTS)
     }
 }
 
 impl JournalSettings {
-    /// For what others write: in a journal of its own it cannot push verdicts out.
-    pub(crate) fn of_entries() -> Self {
+    /// For verdicts and calls.
+    pub(crate) fn of_verdicts(retention: Retention) -> Self {
         Self {
-            keep_bytes: 1 << 30,
-            keep_for: Duration::from_secs(30 * 24 * 3_600),
+            segment_bytes: 64 << 20,
+            keep_bytes: retention.bytes(),
+            keep_for: retention.time(),
+            longest: MAXIMUM_RECORD,
+        }
+    }
+
+    /// For what others write: in a journal of its own it cannot push verdicts out.
+    pub(crate) fn of_entries(retention: Retention) -> Self {
+        Self {
             // An entry, and what makes it a record.
             longest: MAX_ENTRY + 1_024,
-            ..Self::default()
+            ..Self::of_verdicts(retention)
         }
     }
 }
@@ -176,11 +179,30 @@ impl Journal {
         &self,
         record: Vec<u8>,
     ) -> impl Future<Output = Result<(), JournalError>> + Send + use<> {
-        let queued = self.enqueue(record);
-        async move { queued?.known().await }
+        self.append_within(record, None)
     }
 
-    fn enqueue(&self, record: Vec<u8>) -> Result<Arc<Fate>, JournalError> {
+    /// As [`Journal::append`]; with `patience` the future is done at once while the disk keeps up: the last batch is on
+    /// it, and no record that nobody waited for is older than that.
+    pub(crate) fn append_within(
+        &self,
+        record: Vec<u8>,
+        patience: Option<Duration>,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send + use<> {
+        let queued = self.enqueue(record, patience);
+        async move {
+            match queued? {
+                Some(fate) => fate.known().await,
+                None => Ok(()),
+            }
+        }
+    }
+
+    fn enqueue(
+        &self,
+        record: Vec<u8>,
+        patience: Option<Duration>,
+    ) -> Result<Option<Arc<Fate>>, JournalError> {
         let line = escape(record);
         if !(line.len() > 2 && line.starts_with(b"{") && line.ends_with(b"}")) {
             return Err(JournalError::NotAnObject);
@@ -189,7 +211,7 @@ impl Journal {
             let (length, most) = (line.len(), self.longest);
             return Err(JournalError::TooLong { length, most });
         }
-        self.writing.queue.push(&line)
+        self.writing.queue.push(&line, patience)
     }
 
     /// Has what no checkpoint speaks for signed, soon. To be called by the clock.
@@ -288,6 +310,12 @@ impl Journal {
     #[must_use]
     pub(crate) fn syncs(&self) -> u64 {
         self.progress.syncs()
+    }
+
+    /// Records that nobody waited for and that the disk then refused.
+    #[must_use]
+    pub(crate) fn lost(&self) -> u64 {
+        self.progress.lost()
     }
 }
 

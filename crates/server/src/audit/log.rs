@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use binauthz_keyring::{LogSigner, MasterKey};
-use binauthz_wire::tlog::{Header, Log, Verifier, VerifierKey, checkpoint_body};
+use binauthz_wire::tlog::{Checkpoint, Fault, Header, Log, Verifier, VerifierKey, checkpoint_body};
 
 use super::segment::{self, path};
 
@@ -56,6 +56,15 @@ impl SignedLog {
             LogSigner::open(master, &origin, &sealed).map_err(|why| NotOurs::Key(why.to_string()))?;
         let key = VerifierKey::new(&origin, signer.public()).map_err(|why| NotOurs::Key(why.to_string()))?;
         let log = replay(folder, &key)?.unwrap_or_else(|| Log::new(&origin));
+        // A checkpoint is published when what it speaks of is on disk. One that cannot be read tells nothing: a power cut
+        // may have left it so.
+        let published = published(folder)?.and_then(|note| Checkpoint::open(&note, &key).ok());
+        if let Some(signed) = published.map(|checkpoint| checkpoint.size)
+            && signed > log.tree.size()
+        {
+            let have = log.tree.size();
+            return Err(NotOurs::Short(Fault::Truncated { have, signed }));
+        }
         Ok(Self {
             log,
             signer,
@@ -160,10 +169,10 @@ pub(super) enum NotOurs {
     Key(String),
     /// It was changed.
     #[error("segment {segment}: {fault}")]
-    Changed {
-        segment: u64,
-        fault: binauthz_wire::tlog::Fault,
-    },
+    Changed { segment: u64, fault: Fault },
+    /// Its end is not there.
+    #[error(transparent)]
+    Short(Fault),
 }
 
 /// Where the log stands by its newest segment, whose first line says where it stood before. A segment that a crash left

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -55,7 +56,16 @@ pub(super) struct Batch {
     ends: Vec<usize>,
     /// A checkpoint is wanted.
     pub(super) checkpoint: bool,
+    ahead: Option<Ahead>,
     fate: Arc<Fate>,
+}
+
+/// Records of a batch that nobody waits for.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    /// When the first of them came.
+    since: Instant,
+    count: u64,
 }
 
 impl Batch {
@@ -71,6 +81,7 @@ impl Batch {
             lines,
             ends,
             checkpoint: false,
+            ahead: None,
             fate: Arc::default(),
         }
     }
@@ -96,10 +107,23 @@ impl Batch {
         self.fate.decide(outcome);
     }
 
-    fn push(&mut self, line: &[u8]) -> Arc<Fate> {
+    /// How many of its records nobody waits for.
+    pub(super) fn ahead(&self) -> u64 {
+        self.ahead.map_or(0, |ahead| ahead.count)
+    }
+
+    fn push(&mut self, line: &[u8], is_ahead: bool) -> Option<Arc<Fate>> {
         self.lines.extend_from_slice(line);
         self.ends.push(self.lines.len());
-        Arc::clone(&self.fate)
+        if is_ahead {
+            let first = || Ahead {
+                since: Instant::now(),
+                count: 0,
+            };
+            self.ahead.get_or_insert_with(first).count += 1;
+            return None;
+        }
+        Some(Arc::clone(&self.fate))
     }
 }
 
@@ -127,6 +151,20 @@ struct Inner {
     /// The writer sleeps: the next to come wakes it.
     sleeps: bool,
     closed: bool,
+    /// The last batch is on disk. Until one was, nobody is told that it need not wait.
+    is_writing_well: bool,
+    /// When the first record that nobody waits for came into the batch that is being written.
+    writing_ahead_since: Option<Instant>,
+}
+
+impl Inner {
+    /// Whether one more record may be on its way that nobody waits for: the disk takes what it is given, and what it was
+    /// given first is no older than that.
+    fn is_prompt(&self, patience: Duration) -> bool {
+        let waiting = || self.batches.iter().find_map(|batch| Some(batch.ahead?.since));
+        let first = self.writing_ahead_since.or_else(waiting);
+        self.is_writing_well && first.is_none_or(|since| since.elapsed() <= patience)
+    }
 }
 
 impl Queue {
@@ -138,11 +176,15 @@ impl Queue {
         }
     }
 
-    /// Adds a record; its fate is its batch's.
+    /// Adds a record; its fate is its batch's. With `patience`, and while the disk keeps up, there is nothing to wait for.
     ///
     /// # Errors
     /// [`JournalError::Overloaded`] and [`JournalError::Closed`].
-    pub(super) fn push(&self, line: &[u8]) -> Result<Arc<Fate>, JournalError> {
+    pub(super) fn push(
+        &self,
+        line: &[u8],
+        patience: Option<Duration>,
+    ) -> Result<Option<Arc<Fate>>, JournalError> {
         let mut inner = self.lock();
         if inner.closed {
             return Err(JournalError::Closed);
@@ -151,16 +193,17 @@ impl Queue {
             return Err(JournalError::Overloaded);
         }
         inner.records += 1;
+        let is_ahead = patience.is_some_and(|patience| inner.is_prompt(patience));
         let fits = |batch: &&mut Batch| {
             batch.len() < self.bounds.batch_records
                 && (batch.ends.is_empty() || batch.lines.len() + line.len() <= self.bounds.batch_bytes)
         };
         let fate = match inner.batches.back_mut().filter(fits) {
-            Some(batch) => batch.push(line),
+            Some(batch) => batch.push(line, is_ahead),
             None => {
                 let (lines, ends) = std::mem::take(&mut inner.spare);
                 let mut batch = Batch::with_room(lines, ends);
-                let fate = batch.push(line);
+                let fate = batch.push(line, is_ahead);
                 inner.batches.push_back(batch);
                 fate
             }
@@ -189,11 +232,11 @@ impl Queue {
         self.wake(inner);
     }
 
-    /// Takes no more and gives up what waits.
-    pub(super) fn end(&self) {
+    /// Takes no more and gives up what waits. Says how many records nobody waited for.
+    pub(super) fn end(&self) -> u64 {
         self.close();
         let given_up = std::mem::take(&mut self.lock().batches);
-        drop(given_up);
+        given_up.iter().map(Batch::ahead).sum()
     }
 
     /// Waits until something is there to be taken; says no when nothing will be any more. Blocks.
@@ -212,6 +255,7 @@ impl Queue {
         let mut inner = self.lock();
         let batch = inner.batches.pop_front()?;
         inner.records = inner.records.saturating_sub(batch.len());
+        inner.writing_ahead_since = batch.ahead.map(|ahead| ahead.since);
         Some(batch)
     }
 
@@ -222,12 +266,18 @@ impl Queue {
         (inner.batches.len() <= 1 && first < self.bounds.batch_records).then_some(first)
     }
 
-    /// Gives the room of a batch that was written to a later one.
+    /// Gives the room of a batch whose fate is known to a later one.
     pub(super) fn reuse(&self, mut batch: Batch) {
         batch.lines.clear();
         batch.ends.clear();
         let room = (std::mem::take(&mut batch.lines), std::mem::take(&mut batch.ends));
-        self.lock().spare = room;
+        let mut inner = self.lock();
+        inner.spare = room;
+        inner.writing_ahead_since = None;
+        // A batch of a checkpoint that nobody needs any more has no fate.
+        if let Some(outcome) = batch.fate.outcome.get() {
+            inner.is_writing_well = outcome.is_ok();
+        }
     }
 
     fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
@@ -256,6 +306,52 @@ mod tests {
         })
     }
 
+    fn waiting(queue: &Queue, line: &[u8]) -> Arc<Fate> {
+        queue.push(line, None).unwrap().unwrap()
+    }
+
+    /// As the writer does it.
+    fn write(queue: &Queue, outcome: Result<(), JournalError>) {
+        let batch = queue.take().unwrap();
+        batch.decide(outcome);
+        queue.reuse(batch);
+    }
+
+    #[test]
+    fn nobody_goes_ahead_of_a_disk_that_does_not_keep_up() {
+        let queue = queue();
+        let patience = Some(Duration::from_secs(3_600));
+        let goes_ahead = |patience| queue.push(b"a", patience).unwrap().is_none();
+        assert!(!goes_ahead(patience), "nothing is known of the disk yet");
+        write(&queue, Ok(()));
+        assert!(goes_ahead(patience) && !goes_ahead(None));
+        let batch = queue.take().unwrap();
+        assert_eq!((batch.len(), batch.ahead()), (2, 1));
+        // It is being written still, and then another one waits for it.
+        let age = batch.ahead.unwrap().since;
+        while age.elapsed() < Duration::from_millis(2) {
+            std::thread::yield_now();
+        }
+        assert!(goes_ahead(patience) && !goes_ahead(Some(Duration::from_millis(1))));
+        batch.decide(Ok(()));
+        queue.reuse(batch);
+        let (younger, older) = (Duration::from_millis(1), Duration::from_secs(3_600));
+        let age = queue.lock().batches[0].ahead.unwrap().since;
+        while age.elapsed() < 2 * younger {
+            std::thread::yield_now();
+        }
+        assert!(!goes_ahead(Some(younger)) && goes_ahead(Some(older)));
+        write(&queue, Err(JournalError::Closed));
+        assert!(!goes_ahead(patience), "the disk refused");
+        // A checkpoint without a record says nothing of the disk.
+        while queue.take().is_some() {}
+        queue.reuse(Batch::checkpoint());
+        assert!(!goes_ahead(patience));
+        write(&queue, Ok(()));
+        assert!(goes_ahead(patience));
+        assert_eq!(queue.end(), 1);
+    }
+
     fn texts(batch: &Batch) -> Vec<String> {
         batch
             .lines()
@@ -268,13 +364,13 @@ mod tests {
         let queue = queue();
         let mut fates = Vec::new();
         for line in ["a", "bb", "c", "123456789", "e"] {
-            fates.push(queue.push(line.as_bytes()).unwrap());
+            fates.push(waiting(&queue, line.as_bytes()));
         }
-        assert!(matches!(queue.push(b"f"), Err(JournalError::Overloaded)));
+        assert!(matches!(queue.push(b"f", None), Err(JournalError::Overloaded)));
         let taken: Vec<Batch> = std::iter::from_fn(|| queue.take()).collect();
         let all: Vec<Vec<String>> = taken.iter().map(texts).collect();
         assert_eq!(all, [vec!["a", "bb", "c"], vec!["123456789", "e"]]);
-        assert!(queue.push(b"f").is_ok(), "there is room again");
+        assert!(queue.push(b"f", None).is_ok(), "there is room again");
         taken[0].decide(Ok(()));
         for fate in &fates[..3] {
             fate.known().await.unwrap();
@@ -288,9 +384,9 @@ mod tests {
     #[tokio::test]
     async fn a_line_longer_than_a_batch_has_one_to_itself() {
         let queue = queue();
-        let _ = queue.push(b"a").unwrap();
-        let _ = queue.push(b"0123456789012345").unwrap();
-        let _ = queue.push(b"b").unwrap();
+        let _ = waiting(&queue, b"a");
+        let _ = waiting(&queue, b"0123456789012345");
+        let _ = waiting(&queue, b"b");
         let sizes: Vec<usize> = std::iter::from_fn(|| queue.take())
             .map(|batch| batch.len())
             .collect();
@@ -300,11 +396,11 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_is_told_when_the_writer_ends() {
         let queue = Arc::new(queue());
-        let fate = queue.push(b"a").unwrap();
+        let fate = waiting(&queue, b"a");
         let waiting = tokio::spawn(async move { fate.known().await });
         queue.end();
         assert!(matches!(waiting.await.unwrap(), Err(JournalError::Closed)));
-        assert!(matches!(queue.push(b"b"), Err(JournalError::Closed)));
+        assert!(matches!(queue.push(b"b", None), Err(JournalError::Closed)));
         assert!(!queue.wait());
     }
 
@@ -314,12 +410,12 @@ mod tests {
         queue.want_checkpoint();
         let batch = queue.take().unwrap();
         assert!(batch.checkpoint && batch.len() == 0);
-        let _ = queue.push(b"a").unwrap();
+        let _ = waiting(&queue, b"a");
         queue.want_checkpoint();
         let batch = queue.take().unwrap();
         assert!(batch.checkpoint && batch.len() == 1);
         queue.reuse(batch);
-        let _ = queue.push(b"b").unwrap();
+        let _ = waiting(&queue, b"b");
         let batch = queue.take().unwrap();
         assert!(!batch.checkpoint);
         assert_eq!(texts(&batch), ["b"]);
@@ -339,7 +435,7 @@ mod tests {
             }
         });
         for _ in 0..100 {
-            while queue.push(b"a").is_err() {
+            while queue.push(b"a", None).is_err() {
                 std::thread::yield_now();
             }
         }

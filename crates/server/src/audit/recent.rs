@@ -57,20 +57,30 @@ impl Recent {
         each: &mut dyn FnMut(Line<'_>) -> ControlFlow<()>,
     ) -> Option<()> {
         for piece in self.from(from)? {
-            let mut start = piece.start.offset;
-            for line in piece.lines.split_inclusive(|byte| *byte == b'\n') {
-                let end = start + line.len() as u64;
-                let is_next = piece.start.segment > from.segment || start >= from.offset;
+            let segment = piece.start.segment;
+            // The end of a line is where the next one begins, so a reader's place is always the beginning of one.
+            let known = if segment == from.segment {
+                from.offset.saturating_sub(piece.start.offset)
+            } else {
+                0
+            };
+            let mut begin = usize::try_from(known)
+                .unwrap_or(usize::MAX)
+                .min(piece.lines.len());
+            for end in memchr::memchr_iter(b'\n', piece.lines.get(begin..).unwrap_or_default()).map({
+                let before = begin;
+                move |at| before + at
+            }) {
                 let line = Line {
-                    segment: piece.start.segment,
-                    start,
-                    end,
-                    bytes: line.strip_suffix(b"\n").unwrap_or(line),
+                    segment,
+                    start: piece.start.offset + begin as u64,
+                    end: piece.start.offset + end as u64 + 1,
+                    bytes: piece.lines.get(begin..end).unwrap_or_default(),
                 };
-                if is_next && each(line).is_break() {
+                if each(line).is_break() {
                     return Some(());
                 }
-                start = end;
+                begin = end + 1;
             }
         }
         Some(())

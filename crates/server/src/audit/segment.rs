@@ -134,7 +134,10 @@ impl Segment {
     }
 
     fn make_room(&mut self, end: u64) -> io::Result<()> {
-        if let (true, Some(reserving)) = (end > self.reserved, self.reserving.take()) {
+        // Whoever makes room is waited for and never let go: it would write its zeros over records that came meanwhile.
+        if end > self.reserved
+            && let Some(reserving) = self.reserving.take()
+        {
             self.reserved = reserving
                 .join()
                 .map_err(|_| io::Error::other("the thread that reserves room panicked"))??;
@@ -233,4 +236,30 @@ fn last_matching(file: &File, mut end: u64, wanted: impl Fn(u8) -> bool) -> io::
         end = start;
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two that made room at once wrote zeros over each other's records.
+    #[test]
+    fn one_makes_room_at_a_time_and_no_record_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut segment = Segment::open(folder.path(), 1).unwrap();
+        let mut expected = Vec::new();
+        let maker = |segment: &Segment| segment.reserving.as_ref().map(|thread| thread.thread().id());
+        for number in 0..4_000_u32 {
+            let line = format!("{number:>8} {}\n", "x".repeat((number % 1_500) as usize));
+            let before = (maker(&segment), segment.reserved);
+            segment.append(line.as_bytes()).unwrap();
+            expected.extend_from_slice(line.as_bytes());
+            if before.0.is_some() && segment.reserved == before.1 {
+                assert_eq!(maker(&segment), before.0, "another one began at record {number}");
+            }
+        }
+        assert_eq!(read(folder.path(), 1).unwrap(), expected);
+        drop(segment);
+        assert_eq!(std::fs::read(path(folder.path(), 1)).unwrap(), expected);
+    }
 }

@@ -143,7 +143,7 @@ impl Call {
         );
         let committed = app.store.commit(Commit { audit, changes }).await?;
         if is_watched {
-            app.alerts.changed.notify_one();
+            app.alerts.changed.tell();
         }
         if is_due {
             app.alerts.due.notify_one();

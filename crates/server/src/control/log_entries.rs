@@ -11,8 +11,7 @@ use serde_json::json;
 
 use super::call::{Call, Reply, require_project};
 use super::error::ApiError;
-use super::logging::{VERSIONS, blocking};
-use super::routes::{Api, Class, Route, Verb};
+use super::logging::blocking;
 use crate::app::App;
 use crate::audit::JournalError;
 use crate::logs::{Deleted, names, record};
@@ -24,27 +23,8 @@ const AT_ONCE: usize = 64;
 /// The logs that this server writes itself.
 const OWN: [&str; 2] = ["cloudaudit.googleapis.com", "binaryauthorization.googleapis.com"];
 
-#[rustfmt::skip] // A table: one route a line.
-pub(crate) fn routes() -> Vec<Route> {
-    let row = |verb, template, name, permission, class, handler| Route {
-        verb,
-        template,
-        versions: VERSIONS,
-        api: Api::Logging,
-        name,
-        permission,
-        class,
-        handler,
-    };
-    const LOG: &str = "/{version}/projects/{project}/logs/{log}";
-    vec![
-        row(Verb::Post, "/{version}/entries:write", "WriteLogEntries", "logging.logEntries.create", Class::Ingest, |app, call| Box::pin(write(app, call))),
-        row(Verb::Delete, LOG, "DeleteLog", "logging.logs.delete", Class::Write, |app, call| Box::pin(delete(app, call))),
-    ]
-}
-
 /// All entries, or none and the reason; with `partialSuccess` the good ones, and still the reason.
-async fn write(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+pub(super) async fn write(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let mut body = call.body_object()?;
     let defaults = Defaults::take(&mut body)?;
     let partly = body.take_optional_bool("partialSuccess")?.unwrap_or_default();
@@ -129,7 +109,7 @@ async fn keep(app: &App, entries: Vec<WrittenEntry>, now: UnixTime) -> Result<()
 }
 
 /// Hides what a log has. The entries stay on the disk until their time is over.
-async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
+pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let project = call.project()?;
     let id = call.param("log").replace('/', "%2F");
     if is_own(&id) {

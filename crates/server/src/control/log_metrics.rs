@@ -70,7 +70,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let metric = read_metric(call.take_body())?;
     let insert = insertion(app, &project, &metric).await?;
     call.commit(app, vec![insert]).await?;
-    app.log_metrics.change();
+    app.log_metrics.changed.tell();
     Ok(Reply::json(write_metric(&project, &metric, call.now, call.now)))
 }
 
@@ -163,7 +163,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         None => (insertion(app, &project, &metric).await?, call.now),
     };
     call.commit(app, vec![change]).await?;
-    app.log_metrics.change();
+    app.log_metrics.changed.tell();
     Ok(Reply::json(write_metric(&project, &metric, created, call.now)))
 }
 
@@ -175,6 +175,6 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         expect: None,
     };
     call.commit(app, vec![delete]).await?;
-    app.log_metrics.change();
+    app.log_metrics.changed.tell();
     Ok(Reply::empty())
 }

@@ -12,15 +12,13 @@ use serde_json::json;
 use super::call::{Call, Reply, require_project};
 use super::error::ApiError;
 use super::listing;
-use super::log_entries::deleted;
+use super::log_entries::{self, deleted};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 use crate::audit::Position;
 use crate::auth::Caller;
 use crate::logs::{At, Deleted, Journals, List, NO_PROJECT, Order, Place, Places, Wanted, names};
 
-/// Cloud Logging has one version.
-pub(super) const VERSIONS: &[ApiVersion] = ApiVersion::V2_ONLY;
 /// As at Google: entries are held back so long, by default and at most.
 const DEFAULT_WINDOW: Duration = Duration::from_secs(2);
 const LONGEST_WINDOW: Duration = Duration::from_secs(60);
@@ -32,7 +30,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let row = |verb, template, name, permission, class, handler| Route {
         verb,
         template,
-        versions: VERSIONS,
+        versions: ApiVersion::V2_ONLY,
         api: Api::Logging,
         name,
         permission,
@@ -40,11 +38,14 @@ pub(crate) fn routes() -> Vec<Route> {
         handler,
     };
     const LOGS: &str = "/{version}/projects/{project}/logs";
+    const LOG: &str = "/{version}/projects/{project}/logs/{log}";
     const VIEW: &str = "/{version}/projects/{project}/locations/{location}/buckets/{bucket}/views/{view}/logs";
     vec![
         row(Verb::Post, "/{version}/entries:list", "ListLogEntries", "logging.logEntries.list", Class::Read, |app, call| Box::pin(list(app, call))),
         row(Verb::Get, LOGS, "ListLogs", "logging.logs.list", Class::Read, |app, call| Box::pin(list_logs(app, call))),
         row(Verb::Get, VIEW, "ListLogs", "logging.logs.list", Class::Read, |app, call| Box::pin(list_logs(app, call))),
+        row(Verb::Post, "/{version}/entries:write", "WriteLogEntries", "logging.logEntries.create", Class::Ingest, |app, call| Box::pin(log_entries::write(app, call))),
+        row(Verb::Delete, LOG, "DeleteLog", "logging.logs.delete", Class::Write, |app, call| Box::pin(log_entries::delete(app, call))),
     ]
 }
 

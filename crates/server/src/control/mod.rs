@@ -35,7 +35,7 @@ mod verb_override;
 
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
-pub(crate) use logging::{Tailed, tailed};
+pub(crate) use logging::tailed;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ pub(super) use channels::verify;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Kind, ListQuery, Resource};
 use binauthz_wire::filter::Filter;
-use binauthz_wire::json::{self, Limits, Object, Value};
+use binauthz_wire::json::{self, InvalidField, Limits, Object, Value};
 use binauthz_wire::monitoring::Mutation;
 use serde_json::json;
 
@@ -54,13 +54,13 @@ pub(crate) fn routes() -> Vec<Route> {
     const RESOURCE: &str = "/{version}/projects/{project}/monitoredResourceDescriptors/{resource_type}";
     vec![
         row(Verb::Post, POLICIES, "CreateAlertPolicy", "monitoring.alertPolicies.create", Class::Write, |app, call| Box::pin(policies::create(app, call))),
-        row(Verb::Get, POLICIES, "ListAlertPolicies", "monitoring.alertPolicies.list", Class::Read, |app, call| Box::pin(policies::list(app, call))),
-        row(Verb::Get, POLICY, "GetAlertPolicy", "monitoring.alertPolicies.get", Class::Read, |app, call| Box::pin(policies::read(app, call))),
+        row(Verb::Get, POLICIES, "ListAlertPolicies", "monitoring.alertPolicies.list", Class::Read, |app, call| Box::pin(list(app, call, &policies::COLLECTION))),
+        row(Verb::Get, POLICY, "GetAlertPolicy", "monitoring.alertPolicies.get", Class::Read, |app, call| Box::pin(read(app, call, &policies::COLLECTION))),
         row(Verb::Patch, POLICY, "UpdateAlertPolicy", "monitoring.alertPolicies.update", Class::Write, |app, call| Box::pin(policies::update(app, call))),
         row(Verb::Delete, POLICY, "DeleteAlertPolicy", "monitoring.alertPolicies.delete", Class::Write, |app, call| Box::pin(policies::delete(app, call))),
         row(Verb::Post, CHANNELS, "CreateNotificationChannel", "monitoring.notificationChannels.create", Class::Write, |app, call| Box::pin(channels::create(app, call))),
-        row(Verb::Get, CHANNELS, "ListNotificationChannels", "monitoring.notificationChannels.list", Class::Read, |app, call| Box::pin(channels::list(app, call))),
-        row(Verb::Get, CHANNEL, "GetNotificationChannel", "monitoring.notificationChannels.get", Class::Read, |app, call| Box::pin(channels::read(app, call))),
+        row(Verb::Get, CHANNELS, "ListNotificationChannels", "monitoring.notificationChannels.list", Class::Read, |app, call| Box::pin(list(app, call, &channels::COLLECTION))),
+        row(Verb::Get, CHANNEL, "GetNotificationChannel", "monitoring.notificationChannels.get", Class::Read, |app, call| Box::pin(read(app, call, &channels::COLLECTION))),
         row(Verb::Patch, CHANNEL, "UpdateNotificationChannel", "monitoring.notificationChannels.update", Class::Write, |app, call| Box::pin(channels::update(app, call))),
         row(Verb::Delete, CHANNEL, "DeleteNotificationChannel", "monitoring.notificationChannels.delete", Class::Write, |app, call| Box::pin(channels::delete(app, call))),
         row(Verb::Post, TEST, "SendNotificationChannelVerificationCode", "monitoring.notificationChannels.sendVerificationCode", Class::Write, |app, call| Box::pin(channels::test(app, call))),
@@ -81,25 +81,25 @@ async fn snoozes(_: &App, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::empty())
 }
 
-/// A stored document: what the client wrote, and who wrote it.
+/// A row, and who wrote it.
 struct Record {
     row: Resource,
     created_by: String,
     updated_by: String,
-    content: Value,
 }
 
 impl Record {
-    fn read(row: Resource) -> Result<Record, ApiError> {
+    /// With what the client wrote.
+    fn read(row: Resource) -> Result<(Record, Value), ApiError> {
         let mut object = Object::new(json::parse(row.document.as_bytes(), Limits::API)?, "")?;
         let record = Record {
             created_by: object.take_string("createdBy")?,
             updated_by: object.take_string("updatedBy")?,
-            content: object.take_optional_value("content")?.unwrap_or(Value::Null),
             row,
         };
+        let content = object.take_optional_value("content")?.unwrap_or(Value::Null);
         object.finish()?;
-        Ok(record)
+        Ok((record, content))
     }
 
     fn created(&self) -> Mutation {
@@ -136,14 +136,71 @@ fn new_id(call: &Call) -> String {
     format!("{}{salt:03}", call.now.as_micros())
 }
 
-async fn stored(app: &App, kind: Kind, name: &str) -> Result<Record, ApiError> {
-    let row = app.store.resource(kind, name).await?;
-    let shipped = || match kind {
-        Kind::AlertPolicy => shipped::named(name).map(|policy| policies::shipped(name, &policy)),
-        _ => None,
-    };
-    let row = row.or_else(shipped).filter(|row| !policies::is_deleted(row));
-    Record::read(row.ok_or_else(|| ApiError::not_found(format!("`{name}` was not found")))?)
+/// What is stored under a name, with its record.
+struct Stored<T> {
+    record: Record,
+    content: T,
+}
+
+/// Resources of one kind: what they are called in a path, how they are read and shown, and by what a list of them is
+/// filtered and sorted.
+struct Collection<T> {
+    kind: Kind,
+    name: &'static str,
+    parameter: &'static str,
+    fields: &'static [&'static str],
+    parse: fn(Value) -> Result<T, InvalidField>,
+    value: fn(&Stored<T>, &str) -> String,
+    write: fn(&Stored<T>) -> serde_json::Value,
+}
+
+impl<T> Collection<T> {
+    /// The name of the resource of the path.
+    fn name_of(&self, call: &Call) -> Result<String, ApiError> {
+        let (project, id) = (call.project()?, call.param(self.parameter));
+        let is_id = |id: &str| {
+            let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            !id.is_empty() && id.len() <= 63 && id.bytes().all(known)
+        };
+        if is_id(id) {
+            return Ok(format!("projects/{project}/{}/{id}", self.name));
+        }
+        Err(ApiError::invalid_argument(format!(
+            "`{}` is not an id: expected up to 63 letters, digits, `-` and `_`",
+            id.chars()
+                .take(63)
+                .flat_map(char::escape_debug)
+                .collect::<String>()
+        )))
+    }
+
+    fn parse(&self, row: Resource) -> Result<Stored<T>, ApiError> {
+        let (record, content) = Record::read(row)?;
+        Ok(Stored {
+            content: (self.parse)(content)?,
+            record,
+        })
+    }
+
+    async fn stored(&self, app: &App, name: &str) -> Result<Stored<T>, ApiError> {
+        self.parse(self.row(app, name).await?)
+    }
+
+    async fn row(&self, app: &App, name: &str) -> Result<Resource, ApiError> {
+        let row = app.store.resource(self.kind, name).await?;
+        let shipped = || match self.kind {
+            Kind::AlertPolicy => shipped::named(name).map(|policy| policies::shipped(name, &policy)),
+            _ => None,
+        };
+        let row = row.or_else(shipped).filter(|row| !policies::is_deleted(row));
+        row.ok_or_else(|| ApiError::not_found(format!("`{name}` was not found")))
+    }
+}
+
+async fn read<T>(app: &App, call: Call, collection: &Collection<T>) -> Result<Reply, ApiError> {
+    let name = collection.name_of(&call)?;
+    let stored = collection.stored(app, &name).await?;
+    Ok(Reply::json((collection.write)(&stored)))
 }
 
 /// Everything of a kind in a project; of alert policies those too that every project has from the start.
@@ -177,51 +234,22 @@ async fn require_room(app: &App, kind: Kind, parent: &str, what: &str) -> Result
     )))
 }
 
-/// The name of the resource of the path.
-fn name_of(call: &Call, collection: &str, parameter: &str) -> Result<String, ApiError> {
-    let (project, id) = (call.project()?, call.param(parameter));
-    let is_id = |id: &str| {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        !id.is_empty() && id.len() <= 63 && id.bytes().all(known)
-    };
-    if is_id(id) {
-        return Ok(format!("projects/{project}/{collection}/{id}"));
-    }
-    Err(ApiError::invalid_argument(format!(
-        "`{}` is not an id: expected up to 63 letters, digits, `-` and `_`",
-        id.chars()
-            .take(63)
-            .flat_map(char::escape_debug)
-            .collect::<String>()
-    )))
-}
-
-/// What a list of resources shows, and by what it is filtered and sorted.
-struct Listing<T> {
-    collection: &'static str,
-    kind: Kind,
-    fields: &'static [&'static str],
-    parse: fn(Record) -> Result<T, ApiError>,
-    value: fn(&T, &str) -> String,
-    write: fn(&T) -> serde_json::Value,
-}
-
 /// One page of a filtered and sorted list.
-async fn list<T>(app: &App, call: &Call, listing: Listing<T>) -> Result<Reply, ApiError> {
+async fn list<T>(app: &App, call: Call, collection: &Collection<T>) -> Result<Reply, ApiError> {
     let parent = format!("projects/{}", call.project()?);
     let filter = call.query.string("filter")?.unwrap_or_default();
     let order = call.query.string("orderBy")?.unwrap_or_default();
-    let collection = listing.collection;
-    let page = Page::of(call, format!("{parent}/{collection} {order} {filter}"), 100, 1000)?;
+    let all_of = format!("{parent}/{} {order} {filter}", collection.name);
+    let page = Page::of(&call, all_of, 100, 1000)?;
     let (filter, order) = (
-        Filter::parse(filter, listing.fields)?,
-        Order::parse(order, listing.fields)?,
+        Filter::parse(filter, collection.fields)?,
+        Order::parse(order, collection.fields)?,
     );
     let mut items = Vec::new();
-    for row in all(app, listing.kind, &parent).await? {
-        let item = (listing.parse)(Record::read(row)?)?;
-        if filter.matches(&|field| (listing.value)(&item, field)) {
-            items.push((order.keys(&|field| (listing.value)(&item, field)), item));
+    for row in all(app, collection.kind, &parent).await? {
+        let item = collection.parse(row)?;
+        if filter.matches(&|field| (collection.value)(&item, field)) {
+            items.push((order.keys(&|field| (collection.value)(&item, field)), item));
         }
     }
     let total = items.len();
@@ -231,8 +259,8 @@ async fn list<T>(app: &App, call: &Call, listing: Listing<T>) -> Result<Reply, A
         items.retain(|(keys, _)| order.compare(keys, &after).is_gt());
     }
     let next = page.cut(&mut items, |(keys, _)| order::to_token(keys));
-    let items = items.iter().map(|(_, item)| (listing.write)(item)).collect();
-    let mut reply = listing::reply(collection, items, next);
+    let items = items.iter().map(|(_, item)| (collection.write)(item)).collect();
+    let mut reply = listing::reply(collection.name, items, next);
     if total > 0 {
         reply["totalSize"] = total.into();
     }

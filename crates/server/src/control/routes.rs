@@ -183,7 +183,6 @@ pub(super) fn table() -> &'static Table {
                 super::images::routes(),
                 super::iam::routes(),
                 super::kms::routes(),
-                super::log_entries::routes(),
                 super::log_metrics::routes(),
                 super::logging::routes(),
                 super::monitoring::routes(),

@@ -5,6 +5,8 @@ use binauthz_store::Resource;
 use binauthz_wire::json::{self, Limits};
 use binauthz_wire::logging::metric::{LogMetric, TYPE_PREFIX, read_metric};
 
+use crate::logs::Needle;
+
 /// A log-based metric that is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Definition {
@@ -16,6 +18,12 @@ pub(crate) struct Definition {
     pub(crate) metric: LogMetric,
     /// What was received up to then is not counted.
     pub(super) created: UnixTime,
+}
+
+/// What metrics count.
+pub(super) fn needle(definitions: &[Definition]) -> Needle {
+    let counting = definitions.iter().filter(|one| !one.metric.disabled);
+    Needle::new(counting.map(|one| (one.project.as_str(), &one.metric.filter)))
 }
 
 impl Definition {

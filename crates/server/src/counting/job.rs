@@ -2,39 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Forget, Kind, ListQuery, MetricPoint, MetricSettlement};
-use serde::{Deserialize, Serialize};
+use binauthz_store::{Counted, CursorMove, Forget, Found, Kind, ListQuery, MetricPoint, Reader, Settlement};
 
 use super::MOST_METRICS;
-use super::definition::Definition;
+use super::definition::{Definition, needle};
 use super::tally::{Known, Tally};
 use super::value::merge;
 use crate::app::App;
-use crate::audit::{Direction, Journal, Position};
 use crate::listen::Shutdown;
-use crate::logs::first_near;
+use crate::logs::{Cursor, Follower, Journals, Needle, Reached};
 
 /// How often it is asked whether there are new lines, which costs two looks into memory.
 const TICK: Duration = Duration::from_millis(500);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Read at a time: some 5 000 verdicts, which make at most as many points for each metric.
-const TURN_BYTES: u64 = 8 << 20;
-/// A cursor that moved less without anything to count is not worth a sync: the lines are read again after a crash.
-const UNSETTLED_BYTES: u64 = 1 << 20;
+/// Where counting goes on is written this often, if nothing was counted: what came meanwhile is read again after a crash.
+const SAVE: Duration = Duration::from_secs(10);
 /// How long points are kept: six weeks, as at Google.
 const KEPT_MINUTES: i64 = 42 * 24 * 60;
 /// The most points kept, of all metrics together: at some 100 bytes, half a GB.
 const MOST_POINTS: i64 = 5_000_000;
 /// What is old is forgotten, and what is known is read again.
 const RELOAD: Duration = Duration::from_secs(3_600);
-/// A record is written soon after its time, and the clock may have been set back a little meanwhile.
-const SLACK_MICROS: i64 = 60_000_000;
 
 /// Counts until the server stops. What comes then is counted at the next start.
 pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
@@ -57,7 +50,7 @@ pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.begun() => return,
             () = tick => {}
-            () = app.log_metrics.changed.notified() => {}
+            () = app.log_metrics.changed.wait() => {}
         }
     }
 }
@@ -66,10 +59,10 @@ pub(crate) async fn count_entries(app: Arc<App>, mut shutdown: Shutdown) {
 async fn turn(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<Option<Duration>, String> {
     // First how far the journals go, then whether the metrics are still these: what is written after a metric was made
     // lies behind ends that were taken before.
-    let ends = Ends::of(app);
-    let current = match meter.take() {
+    let ends = Reached::ends(app);
+    let mut current = match meter.take() {
         Some(current) if current.is_current(app) => current,
-        Some(mut before) if before.unsettled_bytes > 0 => {
+        Some(mut before) if before.is_moved() => {
             // What was not wanted as the metrics were is not looked at again as they are now.
             before.settle(app, Vec::new()).await?;
             Meter::load(app).await?
@@ -80,84 +73,29 @@ async fn turn(app: &Arc<App>, meter: &mut Option<Meter>) -> Result<Option<Durati
         *meter = Some(current);
         return Ok(None);
     }
-    if current.is_done(&ends) {
-        *meter = Some(current);
-        return Ok(Some(TICK));
+    if !current.is_done(ends) {
+        current = current.turn(app, ends).await?;
     }
-    *meter = Some(current.turn(app, ends).await?);
-    Ok(Some(Duration::ZERO))
-}
-
-/// How far the two journals go.
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    verdicts: Position,
-    written: Position,
-}
-
-impl Ends {
-    fn of(app: &App) -> Ends {
-        Ends {
-            verdicts: app.journal.end(),
-            written: app.entries.end(),
-        }
-    }
-}
-
-/// How far both were counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Cursor {
-    verdicts: Place,
-    written: Place,
-}
-
-/// A place in a journal. One that was moved aside is another journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    journal: String,
-    segment: u64,
-    offset: u64,
-}
-
-impl Place {
-    fn position(&self) -> Position {
-        Position {
-            segment: self.segment,
-            offset: self.offset,
-        }
-    }
-
-    fn at(&self, position: Position) -> Place {
-        Place {
-            journal: self.journal.clone(),
-            segment: position.segment,
-            offset: position.offset,
-        }
-    }
-
-    /// Where counting goes on: behind what was counted, and not before the oldest metric.
-    fn find(journal: &Journal, counted: Option<&Place>, oldest: UnixTime) -> io::Result<Place> {
-        let near = first_near(journal, oldest.as_micros().saturating_sub(SLACK_MICROS))?;
-        let counted = counted.filter(|place| place.journal == journal.verifier_key());
-        let position = counted.map(Place::position).max(near).unwrap_or_default();
-        Ok(Place {
-            journal: journal.verifier_key().to_owned(),
-            segment: position.segment,
-            offset: position.offset,
-        })
-    }
+    // What came since is for the next turn: under load there is always something.
+    let is_done = current.is_done(ends);
+    *meter = Some(current);
+    Ok(Some(if is_done { TICK } else { Duration::ZERO }))
 }
 
 /// What the job knows from turn to turn. Whatever goes wrong, it is thrown away and loaded again.
 struct Meter {
-    version: u64,
+    changes: u64,
     definitions: Vec<Definition>,
+    needle: Needle,
     known: Known,
     /// Metrics that have points and are no more.
     gone: Vec<String>,
-    cursor: Cursor,
+    journals: Journals,
+    follower: Follower,
+    /// The cursor as it is in the store, and the place it says.
     settled: Option<String>,
-    unsettled_bytes: u64,
+    saved: Reached,
+    saved_at: Instant,
     loaded: Instant,
     /// What is old was forgotten since then.
     is_tidy: bool,
@@ -172,7 +110,7 @@ struct Read {
 
 impl Meter {
     async fn load(app: &Arc<App>) -> Result<Meter, String> {
-        let version = app.log_metrics.version();
+        let changes = app.log_metrics.changed.count();
         let query = ListQuery {
             kind: Kind::LogMetric,
             parent: String::new(),
@@ -192,19 +130,24 @@ impl Meter {
                 known.learn(&definition.key, &row.series);
             }
         }
-        let settled = app.store.metric_cursor().await.map_err(|why| why.to_string())?;
+        let settled = app.store.cursor(Reader::Metrics).await;
+        let settled = settled.map_err(|why| why.to_string())?;
         // Where there is no metric only what is gone is to be forgotten, and nothing is counted on the way.
         let now = (app.clock)();
         let oldest = definitions.iter().map(|one| one.created).min().unwrap_or(now);
-        let cursor = find(app, settled.clone(), oldest).await?;
+        let journals = Journals::of(app);
+        let place = find(journals.clone(), settled.clone(), oldest).await?;
         Ok(Meter {
-            version,
+            changes,
+            needle: needle(&definitions),
             definitions,
             known,
             gone,
-            cursor,
+            follower: Follower::new(&journals, place),
+            journals,
             settled,
-            unsettled_bytes: 0,
+            saved: place,
+            saved_at: Instant::now(),
             loaded: Instant::now(),
             is_tidy: false,
         })
@@ -212,19 +155,19 @@ impl Meter {
 
     /// Whether the metrics are still these. What was forgotten meanwhile makes room for series, so it is not forever.
     fn is_current(&self, app: &App) -> bool {
-        self.version == app.log_metrics.version() && self.loaded.elapsed() < RELOAD
+        self.changes == app.log_metrics.changed.count() && self.loaded.elapsed() < RELOAD
     }
 
-    fn is_done(&self, ends: &Ends) -> bool {
-        self.cursor.verdicts.position() == ends.verdicts
-            && self.cursor.written.position() == ends.written
-            && self.gone.is_empty()
-            && self.is_tidy
+    fn is_moved(&self) -> bool {
+        self.follower.place() != self.saved
     }
 
-    async fn turn(self, app: &Arc<App>, ends: Ends) -> Result<Meter, String> {
-        let journals = (app.journal.clone(), app.entries.clone());
-        let read = tokio::task::spawn_blocking(move || self.read(&journals, ends)).await;
+    fn is_done(&self, ends: Reached) -> bool {
+        !self.follower.is_behind(ends) && self.gone.is_empty() && self.is_tidy
+    }
+
+    async fn turn(self, app: &Arc<App>, ends: Reached) -> Result<Meter, String> {
+        let read = tokio::task::spawn_blocking(move || self.read(ends)).await;
         let Read {
             mut meter,
             points,
@@ -235,7 +178,7 @@ impl Meter {
         let is_due = !points.is_empty()
             || !meter.gone.is_empty()
             || !meter.is_tidy
-            || meter.unsettled_bytes >= UNSETTLED_BYTES;
+            || (meter.is_moved() && meter.saved_at.elapsed() >= SAVE);
         if is_due {
             meter.settle(app, points).await?;
             for (definition, (counted, overflowed)) in meter.definitions.iter().zip(counts) {
@@ -248,23 +191,28 @@ impl Meter {
     }
 
     async fn settle(&mut self, app: &App, points: Vec<MetricPoint>) -> Result<(), String> {
-        let cursor = serde_json::json!(self.cursor).to_string();
+        let place = self.follower.place();
+        let cursor = Cursor::new(&self.journals, place);
+        let to = serde_json::to_string(&cursor).map_err(|why| why.to_string())?;
         let minute = (app.clock)().as_micros().div_euclid(60_000_000);
-        let settlement = MetricSettlement {
-            expect: self.settled.take(),
-            cursor: cursor.clone(),
-            points,
-            merge,
-            forget: Forget {
-                before: minute - KEPT_MINUTES,
-                metrics: self.gone.clone(),
-                most_points: MOST_POINTS,
-            },
+        let settlement = Settlement {
+            cursor: Some(CursorMove {
+                expect: self.settled.take(),
+                to: to.clone(),
+            }),
+            found: Found::Metrics(Counted {
+                points,
+                merge,
+                forget: Forget {
+                    before: minute - KEPT_MINUTES,
+                    metrics: self.gone.clone(),
+                    most_points: MOST_POINTS,
+                },
+            }),
         };
-        let settled = app.store.settle_metrics(settlement).await;
+        let settled = app.store.settle(settlement).await;
         settled.map_err(|why| why.to_string())?;
-        self.settled = Some(cursor);
-        self.unsettled_bytes = 0;
+        (self.settled, self.saved, self.saved_at) = (Some(to), place, Instant::now());
         self.is_tidy = true;
         if !self.gone.is_empty() {
             // Much is forgotten in several transactions.
@@ -274,32 +222,14 @@ impl Meter {
         Ok(())
     }
 
-    /// Reads on in both journals, up to their ends or a turn's worth. Blocks on the disk.
-    fn read(mut self, (verdicts, written): &(Journal, Journal), ends: Ends) -> io::Result<Read> {
+    /// Reads on, as far as one look does, and not beyond `ends`. Blocks on the disk.
+    fn read(mut self, ends: Reached) -> io::Result<Read> {
+        self.follower.look(&self.needle, ends)?;
         let mut tally = Tally::new(&self.definitions, &mut self.known);
-        let mut left = TURN_BYTES;
-        let mut read_on = |journal: &Journal, place: &Place, end: Position| -> io::Result<Place> {
-            let mut reached = place.position();
-            journal.walk((Direction::Forward, Some(reached)), &mut |line| {
-                let at = line.resume(Direction::Forward, true);
-                if at >= end || left == 0 {
-                    return ControlFlow::Break(());
-                }
-                left = left.saturating_sub(line.bytes.len() as u64 + 1);
-                tally.line(line.bytes);
-                reached = line.resume(Direction::Forward, false);
-                ControlFlow::Continue(())
-            })?;
-            // An end that no line leads up to is reached all the same.
-            Ok(place.at(if left > 0 { reached.max(end) } else { reached }))
-        };
-        let cursor = Cursor {
-            verdicts: read_on(verdicts, &self.cursor.verdicts, ends.verdicts)?,
-            written: read_on(written, &self.cursor.written, ends.written)?,
-        };
+        while let Some(found) = self.follower.next() {
+            tally.line(found.seen(), &self.needle);
+        }
         let (points, counts) = tally.into_points();
-        self.unsettled_bytes += TURN_BYTES - left;
-        self.cursor = cursor;
         Ok(Read {
             meter: self,
             points,
@@ -308,15 +238,13 @@ impl Meter {
     }
 }
 
-async fn find(app: &Arc<App>, settled: Option<String>, oldest: UnixTime) -> Result<Cursor, String> {
-    let (verdicts, written) = (app.journal.clone(), app.entries.clone());
+/// Where counting goes on: behind what was counted, and not before the oldest metric.
+async fn find(journals: Journals, settled: Option<String>, oldest: UnixTime) -> Result<Reached, String> {
+    let counted: Option<Cursor> = settled.and_then(|text| serde_json::from_str(&text).ok());
     let found = tokio::task::spawn_blocking(move || {
-        let known: Option<Cursor> = settled.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(Cursor {
-            verdicts: Place::find(&verdicts, known.as_ref().map(|cursor| &cursor.verdicts), oldest)?,
-            written: Place::find(&written, known.as_ref().map(|cursor| &cursor.written), oldest)?,
-        })
+        let near = Reached::near(&journals, oldest)?;
+        Ok(counted.map_or(near, |cursor| cursor.place(&journals).max(near)))
     });
-    let found: io::Result<Cursor> = found.await.map_err(|why| why.to_string())?;
+    let found: io::Result<Reached> = found.await.map_err(|why| why.to_string())?;
     found.map_err(|why| why.to_string())
 }

@@ -4,7 +4,6 @@
 //! process, a line is counted once. [`tally`] is the counting itself and pure; with no metric defined nothing runs.
 
 mod definition;
-mod glimpse;
 mod job;
 mod points;
 mod tally;
@@ -15,11 +14,9 @@ pub(crate) use job::count_entries;
 pub(crate) use points::{Refused, series_of};
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Notify;
-
+use crate::changes::Changes;
 use crate::metrics::Text;
 
 /// Metrics of all projects together. Every entry may be held against each of them: at some microseconds each that is a
@@ -29,8 +26,8 @@ pub(crate) const MOST_METRICS: u32 = 1_000;
 /// What the job and everybody else have in common.
 #[derive(Debug, Default)]
 pub(crate) struct LogMetrics {
-    changed: Notify,
-    version: AtomicU64,
+    /// Metrics were made, changed or deleted.
+    pub(crate) changed: Changes,
     totals: Mutex<BTreeMap<Name, Totals>>,
 }
 
@@ -45,17 +42,6 @@ struct Totals {
 }
 
 impl LogMetrics {
-    /// Metrics were made, changed or deleted. To be called before the caller is told so: what is written after that is
-    /// counted by the new ones.
-    pub(crate) fn change(&self) {
-        self.version.fetch_add(1, Ordering::Release);
-        self.changed.notify_one();
-    }
-
-    fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
     /// These are the metrics there are.
     fn define(&self, names: impl Iterator<Item = Name>) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,15 +9,12 @@ use binauthz_wire::logging::Entry;
 use binauthz_wire::monitoring::distribution::Distribution;
 
 use super::definition::Definition;
-use super::glimpse::Glimpse;
 use super::value::{Counted, Numbers, SeriesKey};
-use crate::logs::{among, entries_of, glance};
+use crate::logs::{Needle, Seen, labels, project_of};
 
 /// Series of one metric; what would make one more is counted in the series of the overflow. 1 000 metrics of 1 000
 /// series are known by 8 bytes each: 8 MB.
 pub(super) const MOST_SERIES: usize = 1_000;
-/// The longest value of a label, in characters, as at Google: 11 labels of 1 KB for 1 000 series are 11 MB on the disk.
-const LONGEST_LABEL: usize = 1_024;
 /// As at Google, an entry counts for the minute of its own time if that is within a day before its arrival and ten
 /// minutes after it.
 const EARLY_MICROS: i64 = 86_400_000_000;
@@ -52,7 +49,6 @@ impl Known {
 #[derive(Debug)]
 pub(super) struct Tally<'a> {
     definitions: &'a [Definition],
-    projects: Vec<String>,
     known: &'a mut Known,
     points: BTreeMap<(usize, String, i64), Counted>,
     /// Entries of each metric, and those of them in the overflow.
@@ -61,11 +57,7 @@ pub(super) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     pub(super) fn new(definitions: &'a [Definition], known: &'a mut Known) -> Tally<'a> {
-        let mut projects: Vec<String> = definitions.iter().map(|one| one.project.clone()).collect();
-        projects.sort();
-        projects.dedup();
         Tally {
-            projects,
             known,
             points: BTreeMap::new(),
             counts: vec![(0, 0); definitions.len()],
@@ -74,46 +66,30 @@ impl<'a> Tally<'a> {
     }
 
     /// Counts a line of a journal.
-    pub(super) fn line(&mut self, line: &[u8]) {
-        let Some((kind, arrival)) = glance(line) else {
-            return;
-        };
-        let glimpse = Glimpse::of(kind, arrival, line);
-        let may_want = |one: &Definition| {
-            !one.metric.disabled && arrival > one.created && glimpse.may_be_wanted(&one.metric.filter)
-        };
-        let wanting: Vec<usize> = (0..self.definitions.len())
-            .filter(|index| self.definitions.get(*index).is_some_and(may_want))
-            .collect();
-        if wanting.is_empty() {
-            return;
-        }
-        let projects = std::mem::take(&mut self.projects);
-        entries_of((kind, arrival), line, &among(&projects), |entry| {
-            self.entry(&entry, arrival, &wanting);
+    pub(super) fn line(&mut self, seen: Seen<'_>, needle: &Needle) {
+        seen.entries(needle, |entry| {
+            self.entry(&entry, seen.arrival);
             None::<()>
         });
-        self.projects = projects;
     }
 
-    fn entry(&mut self, entry: &Entry<'_>, arrival: UnixTime, wanting: &[usize]) {
+    fn entry(&mut self, entry: &Entry<'_>, arrival: UnixTime) {
         let time = entry.time().as_micros();
         let late = arrival.as_micros().saturating_sub(time);
-        let project = entry
-            .log_name()
-            .and_then(|name| name.strip_prefix("projects/")?.split('/').next());
         if !(-LATE_MICROS..=EARLY_MICROS).contains(&late) {
             return;
         }
-        for index in wanting {
-            let Some(definition) = self.definitions.get(*index) else {
-                continue;
-            };
-            if project != Some(&definition.project) || !definition.metric.filter.test(entry) {
-                continue;
-            }
-            if let Some(counted) = counted(definition, entry) {
-                self.count(*index, entry, counted, time.div_euclid(MINUTE_MICROS));
+        let project = entry.log_name().and_then(project_of);
+        let definitions = self.definitions;
+        for (index, definition) in definitions.iter().enumerate() {
+            let metric = &definition.metric;
+            let is_its =
+                project == Some(&definition.project) && !metric.disabled && arrival > definition.created;
+            if is_its
+                && metric.filter.test(entry)
+                && let Some(counted) = counted(definition, entry)
+            {
+                self.count(index, entry, counted, time.div_euclid(MINUTE_MICROS));
             }
         }
     }
@@ -167,22 +143,10 @@ fn counted(definition: &Definition, entry: &Entry<'_>) -> Option<Counted> {
 }
 
 fn series(definition: &Definition, entry: &Entry<'_>) -> SeriesKey {
-    let cut = |text: &str| -> String { text.chars().take(LONGEST_LABEL).collect() };
-    let labels = definition.metric.labels.iter();
-    let (resource, resource_labels) = entry.monitored_resource();
-    let mut resource_labels: Vec<(String, String)> = resource_labels
-        .into_iter()
-        .map(|(key, value)| (cut(key), cut(value)))
-        .collect();
-    resource_labels.sort();
-    SeriesKey::new(
-        labels
-            .map(|label| (label.key.clone(), cut(&label.extractor.of(entry))))
-            .collect(),
-        cut(resource),
-        resource_labels,
-        buckets(definition).as_ref(),
-    )
+    let extractors = definition.metric.labels.iter();
+    let labels = labels::extracted(extractors.map(|label| (&label.key, &label.extractor)), entry);
+    let (resource, resource_labels) = labels::resource(entry);
+    SeriesKey::new(labels, resource, resource_labels, buckets(definition).as_ref())
 }
 
 /// The series of what would make too many.

@@ -1,6 +1,7 @@
 //! `TailLogEntries`: entries as they come, to a client that keeps listening. The one method that is no call of the REST
 //! API, where it has no form: who may list entries may follow them.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ use crate::app::App;
 use crate::control::call::{Entry, may};
 use crate::control::error::ApiError;
 use crate::control::routes::Verb;
-use crate::control::{Tailed, tailed};
-use crate::logs::{Journals, Tail};
+use crate::control::tailed;
+use crate::logs::{Follower, Journals, Needle, Reached, Wanted};
 
 pub(super) const PATH: &str = "/google.logging.v2.LoggingServiceV2/TailLogEntries";
 const PACKAGE: &str = "google.logging.v2";
@@ -115,11 +116,15 @@ impl Listen {
         let (sender, receiver) = mpsc::channel(1);
         let session = Session {
             reply: known(&format!("{PACKAGE}.TailLogEntriesResponse"))?,
-            tail: Tail::new(&Journals::of(&self.app)),
-            held: Held::default(),
+            feed: Some(Box::new(Feed {
+                needle: Needle::of(&asked.wanted.projects, &asked.wanted.query),
+                wanted: asked.wanted,
+                follower: Follower::new(&Journals::of(&self.app), Reached::ends(&self.app)),
+                held: Held::default(),
+            })),
             checked: Instant::now(),
             listen: self,
-            asked,
+            window: asked.window,
             sender,
             _permit: permit,
         };
@@ -156,9 +161,10 @@ impl StreamingService<Bytes> for Service {
 /// One client that listens.
 struct Session {
     listen: Listen,
-    asked: Tailed,
-    tail: Tail,
-    held: Held,
+    /// How long entries are held back.
+    window: Duration,
+    /// There but while a thread has it.
+    feed: Option<Box<Feed>>,
     reply: MessageType,
     sender: mpsc::Sender<Result<Bytes, Status>>,
     checked: Instant,
@@ -206,10 +212,11 @@ impl Session {
         }
         self.read().await?;
         let now = (self.listen.app.clock)();
-        let window = i64::try_from(self.asked.window.as_micros()).unwrap_or(i64::MAX);
+        let window = i64::try_from(self.window.as_micros()).unwrap_or(i64::MAX);
         let ripe = UnixTime::from_micros(now.as_micros().saturating_sub(window));
         while let Ok(place) = self.sender.try_reserve() {
-            let Some(reply) = self.held.message(ripe) else {
+            let reply = self.feed.as_mut().and_then(|feed| feed.held.message(ripe));
+            let Some(reply) = reply else {
                 break;
             };
             let bytes = self.reply.encode(reply, Unlisted::Skip).map_err(|error| {
@@ -223,23 +230,42 @@ impl Session {
 
     /// Takes what has come since.
     async fn read(&mut self) -> Result<(), ApiError> {
-        let journals = Journals::of(&self.listen.app);
-        let mut tail = self.tail;
-        let asked = self.asked.clone();
-        let mut held = std::mem::take(&mut self.held);
-        let read = tokio::task::spawn_blocking(move || {
-            let outcome = tail.read(&journals, &asked.wanted, &mut |arrival, entry| {
-                held.add(arrival, entry)
+        let ends = Reached::ends(&self.listen.app);
+        let unreadable = || ApiError::unavailable("the journal cannot be read; try again");
+        let mut feed = self.feed.take().ok_or_else(unreadable)?;
+        if feed.follower.is_behind(ends) {
+            let read = tokio::task::spawn_blocking(move || {
+                feed.read(ends)?;
+                Ok::<_, io::Error>(feed)
             });
-            (outcome, tail, held)
-        });
-        match read.await {
-            Ok((Ok(()), tail, held)) => {
-                (self.tail, self.held) = (tail, held);
-                Ok(())
-            }
-            Ok((Err(_), ..)) | Err(_) => Err(ApiError::unavailable("the journal cannot be read; try again")),
+            feed = match read.await {
+                Ok(Ok(feed)) => feed,
+                Ok(Err(_)) | Err(_) => return Err(unreadable()),
+            };
         }
+        self.feed = Some(feed);
+        Ok(())
+    }
+}
+
+/// What is read for a client.
+struct Feed {
+    wanted: Arc<Wanted>,
+    needle: Needle,
+    follower: Follower,
+    held: Held,
+}
+
+impl Feed {
+    /// Takes the next entries before `ends`. Blocks on the disk.
+    fn read(&mut self, ends: Reached) -> io::Result<()> {
+        self.follower.look(&self.needle, ends)?;
+        while let Some(found) = self.follower.next() {
+            for (_, entry) in self.wanted.entries(found.seen(), &self.needle) {
+                self.held.add(found.arrival, entry);
+            }
+        }
+        Ok(())
     }
 }
 

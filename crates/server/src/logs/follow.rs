@@ -2,16 +2,63 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
-use binauthz_wire::logging::Query;
+use binauthz_wire::logging::{Entry, Query};
 use serde_json::Value;
 
-use super::list::{CLOSELY, WAIT, first_near};
+use super::list::first_near;
 use super::record::{Kind, glance};
-use super::{Indexed, Journals, Needle, Wanted, among, entries_of, project_of};
-use crate::audit::{Direction, Line, Position, Way};
+use super::{Indexed, Needle, entries_of, project_of};
+use crate::audit::{Direction, Position, Way};
+
+/// What one call reads closely of a journal: 64 MiB are some 40 000 verdicts.
+pub(super) const CLOSELY: u64 = 64 << 20;
+/// How long one call looks. Lines that are passed over take 0.2 µs each.
+pub(super) const WAIT: Duration = Duration::from_millis(500);
+/// The clock is asked after so much that was passed over: 0.1 ms.
+const UNTIMED: usize = 64 << 10;
+
+/// How much one call reads.
+#[derive(Debug)]
+pub(super) struct Budget {
+    begun: Instant,
+    /// Bytes to be read closely.
+    left: u64,
+    untimed: usize,
+    is_spent: bool,
+}
+
+impl Budget {
+    pub(super) fn new(closely: u64) -> Budget {
+        Budget {
+            begun: Instant::now(),
+            left: closely,
+            untimed: 0,
+            is_spent: false,
+        }
+    }
+
+    /// A line was read closely.
+    pub(super) fn read(&mut self, line: &[u8]) {
+        self.left = self.left.saturating_sub(line.len() as u64);
+        self.is_spent |= self.left == 0 || self.begun.elapsed() >= WAIT;
+    }
+
+    /// A line was passed over.
+    pub(super) fn pass(&mut self, line: &[u8]) {
+        self.untimed += line.len();
+        if self.untimed >= UNTIMED {
+            self.untimed = 0;
+            self.is_spent |= self.begun.elapsed() >= WAIT;
+        }
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+}
 
 /// A line of which more than its bytes is known.
 #[derive(Debug, Clone, Copy)]
@@ -19,103 +66,80 @@ pub(crate) struct Seen<'l> {
     pub(super) kind: Kind,
     /// When it came.
     pub(crate) arrival: UnixTime,
-    pub(crate) bytes: &'l [u8],
+    pub(super) bytes: &'l [u8],
+}
+
+impl<'l> Seen<'l> {
+    /// The line, unless it is one that the log writes about itself.
+    pub(crate) fn of(bytes: &'l [u8]) -> Option<Seen<'l>> {
+        let (kind, arrival) = glance(bytes)?;
+        Some(Seen { kind, arrival, bytes })
+    }
+
+    /// What `each` makes of its entries, in the projects that the needle looks at.
+    pub(crate) fn entries<T>(self, needle: &Needle, mut each: impl FnMut(Entry<'_>) -> Option<T>) -> Vec<T> {
+        let is_wanted = |project: &str| needle.looks_at(project);
+        entries_of((self.kind, self.arrival), self.bytes, &is_wanted, &mut each)
+    }
 }
 
 impl Indexed {
-    /// Gives the lines that may have what is looked for and come after a place, as far as one call reads; and the place
-    /// that it came to. `each` says whether it wants more. Blocks on the disk.
+    /// Gives the lines that may have what is looked for between two places, with where each begins, as far as one call
+    /// reads (of those lines so many bytes); and the place that it came to. `each` says whether it wants more. Blocks on the
+    /// disk, if there is anything between the places.
     ///
     /// # Errors
     /// The system's, when a segment cannot be read.
-    pub(crate) fn follow(
+    pub(super) fn follow(
         &self,
-        from: Position,
-        needle: &Needle,
-        each: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>,
+        (from, until): (Position, Position),
+        search: (&Needle, u64),
+        each: &mut dyn FnMut(Seen<'_>, Position) -> ControlFlow<()>,
     ) -> io::Result<Position> {
-        // Behind it nothing was looked at. Lines that come meanwhile are given or not.
-        let end = self.journal.end();
-        let mut reached = from;
-        let is_whole = self.look((Direction::Forward, Some(from)), needle, &mut |line, seen| {
-            let flow = each(seen);
-            reached = line.resume(Direction::Forward, false);
-            flow
-        })?;
-        Ok(if is_whole { reached.max(end) } else { reached })
+        if from >= until {
+            return Ok(from);
+        }
+        let way = (Direction::Forward, Some(from));
+        let stopped = self.look(way, Some(until), search, each)?;
+        Ok(stopped.unwrap_or(until))
     }
 
-    /// Gives the lines that may have what is looked for, and says whether these were all: one call reads a bounded part,
-    /// and `each` may want no more.
+    /// Gives the lines that may have what is looked for, to a place or the last one; the place to go on from, unless these
+    /// were all: one call reads a bounded part, and `each` may want no more.
     fn look(
         &self,
         way: Way,
-        needle: &Needle,
-        each: &mut dyn FnMut(&Line<'_>, Seen<'_>) -> ControlFlow<()>,
-    ) -> io::Result<bool> {
-        let (begun, mut close_bytes, mut is_whole) = (Instant::now(), 0, true);
+        until: Option<Position>,
+        (needle, closely): (&Needle, u64),
+        each: &mut dyn FnMut(Seen<'_>, Position) -> ControlFlow<()>,
+    ) -> io::Result<Option<Position>> {
+        let (mut budget, mut stopped) = (Budget::new(closely), None);
         self.walk(way, needle, &mut |line| {
-            let Some((kind, arrival)) = glance(line.bytes) else {
-                return ControlFlow::Continue(());
-            };
-            if !needle.is_then(arrival) || !needle.may_be(line.bytes) {
-                return ControlFlow::Continue(());
+            let at = line.resume(Direction::Forward, true);
+            if until.is_some_and(|until| at >= until) {
+                return ControlFlow::Break(());
             }
-            close_bytes += line.bytes.len() as u64;
-            let seen = Seen {
-                kind,
-                arrival,
-                bytes: line.bytes,
+            let seen = match needle.may_be(line.bytes) {
+                true => Seen::of(line.bytes).filter(|seen| needle.is_then(seen.arrival)),
+                false => None,
             };
-            let is_spent = close_bytes >= CLOSELY || begun.elapsed() >= WAIT;
-            match each(&line, seen).is_break() || is_spent {
-                true => {
-                    is_whole = false;
-                    ControlFlow::Break(())
+            let flow = match seen {
+                Some(seen) => {
+                    budget.read(line.bytes);
+                    each(seen, at)
                 }
-                false => ControlFlow::Continue(()),
+                None => {
+                    budget.pass(line.bytes);
+                    ControlFlow::Continue(())
+                }
+            };
+            if flow.is_break() || budget.is_spent() {
+                stopped = Some(line.resume(way.0, false));
+                return ControlFlow::Break(());
             }
+            ControlFlow::Continue(())
         })?;
-        Ok(is_whole)
-    }
-}
-
-/// How far somebody who listens has come, in the journal of verdicts and in that of written entries.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail([Position; 2]);
-
-impl Tail {
-    /// From now on.
-    pub(crate) fn new(journals: &Journals) -> Tail {
-        Tail([&journals.verdicts, &journals.written].map(|indexed| indexed.journal.end()))
-    }
-
-    /// Gives each wanted entry that has come since, with when it came, as far as one call reads. Blocks on the disk.
-    ///
-    /// # Errors
-    /// The system's, when a segment cannot be read.
-    pub(crate) fn read(
-        &mut self,
-        journals: &Journals,
-        wanted: &Wanted,
-        each: &mut dyn FnMut(UnixTime, Value),
-    ) -> io::Result<()> {
-        let needle = Needle::new(&wanted.query, (i64::MIN, i64::MAX));
-        for (indexed, place) in [&journals.verdicts, &journals.written]
-            .into_iter()
-            .zip(&mut self.0)
-        {
-            if indexed.journal.end() == *place {
-                continue;
-            }
-            *place = indexed.follow(*place, &needle, &mut |seen| {
-                for (_, entry) in wanted.entries((seen.kind, seen.arrival), seen.bytes) {
-                    each(seen.arrival, entry);
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(())
+        Ok(stopped)
     }
 }
 
@@ -134,14 +158,12 @@ impl Verdicts<'_> {
     fn needle(&self) -> Needle {
         let times = self.query.times();
         let since = self.since.map_or(i64::MIN, UnixTime::as_micros);
-        Needle::new(
-            self.query,
-            (since.max(times.from.as_micros()), times.until.as_micros()),
-        )
+        Needle::new([(self.project, self.query)])
+            .between((since.max(times.from.as_micros()), times.until.as_micros()))
     }
 
     /// The record of a line, if it is wanted.
-    fn take(&self, seen: Seen<'_>) -> Option<Value> {
+    fn take(&self, seen: Seen<'_>, needle: &Needle) -> Option<Value> {
         if seen.kind != Kind::Verdict {
             return None;
         }
@@ -149,10 +171,7 @@ impl Verdicts<'_> {
         if record["cluster"].as_str().and_then(project_of) != Some(self.project) || !(self.wants)(&record) {
             return None;
         }
-        let project = [self.project.to_owned()];
-        let entries = entries_of((seen.kind, seen.arrival), seen.bytes, &among(&project), |entry| {
-            self.query.test(&entry).then_some(())
-        });
+        let entries = seen.entries(needle, |entry| self.query.test(&entry).then_some(()));
         (!entries.is_empty()).then_some(record)
     }
 
@@ -172,8 +191,10 @@ impl Verdicts<'_> {
         (from, most): (Position, usize),
     ) -> io::Result<(Vec<Value>, Position)> {
         let mut found = Vec::new();
-        let reached = indexed.follow(from, &self.needle(), &mut |seen| {
-            found.extend(self.take(seen));
+        let needle = self.needle();
+        let way = (from, indexed.journal.end());
+        let reached = indexed.follow(way, (&needle, CLOSELY), &mut |seen, _| {
+            found.extend(self.take(seen, &needle));
             match found.len() >= most {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
@@ -187,11 +208,13 @@ impl Verdicts<'_> {
     /// # Errors
     /// The system's, when a segment cannot be read.
     pub(crate) fn newest(&self, indexed: &Indexed, each: &mut dyn FnMut(Value)) -> io::Result<bool> {
-        indexed.look((Direction::Backward, None), &self.needle(), &mut |_, seen| {
-            if let Some(record) = self.take(seen) {
+        let (way, needle) = ((Direction::Backward, None), self.needle());
+        let stopped = indexed.look(way, None, (&needle, CLOSELY), &mut |seen, _| {
+            if let Some(record) = self.take(seen, &needle) {
                 each(record);
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        Ok(stopped.is_none())
     }
 }

@@ -5,21 +5,18 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::logging::{Entry, Query};
 use serde_json::Value;
 
+use super::follow::{Budget, CLOSELY, Seen, WAIT};
 use super::record::{Kind, glance};
 use super::{ACTIVITY, Index, Needle, POLICY, among, entries_of};
 use crate::app::App;
 use crate::audit::{Direction, Journal, Line, Position, Way};
 
-/// What one call reads closely of a journal: 64 MiB are some 40 000 verdicts.
-pub(super) const CLOSELY: u64 = 64 << 20;
-/// How long one call looks. Lines of another time are passed over at some 1 GB/s.
-pub(super) const WAIT: Duration = Duration::from_millis(500);
 /// What one page holds; below the 4 MiB that a gRPC client takes, whatever the last entry adds.
 const PAGE_BYTES: usize = 3 << 20;
 /// A record is written soon after its time, and the clock may have been set back a little meanwhile.
@@ -166,20 +163,19 @@ impl List {
         let from = match start {
             Some(place) => Some(place.position),
             None if self.order == Order::OldestFirst && near > i64::MIN => {
-                first_near(&journal.journal, near)?
+                first_near(&journal.journal, oldest)?
             }
             None => None,
         };
-        let needle = Needle::new(&self.wanted.query, (oldest, newest));
+        let needle = Needle::of(&self.wanted.projects, &self.wanted.query).between((oldest, newest));
         let mut search = Search {
             list: self,
             needle: &needle,
             direction: self.order.direction(),
             oldest: (near, oldest),
             newest,
-            begun: Instant::now(),
+            budget: Budget::new(CLOSELY),
             looked_at: false,
-            close_bytes: 0,
             given: start.map_or(0, |place| place.given),
             part: Part::default(),
             bytes: 0,
@@ -231,8 +227,9 @@ impl Order {
     }
 }
 
-/// The segment that the first record of this time, or one before it, is in.
+/// The segment that the first record of this time, or one before it, is in; less what records may be late.
 pub(crate) fn first_near(journal: &Journal, time: i64) -> io::Result<Option<Position>> {
+    let time = time.saturating_sub(SLACK_MICROS);
     let firsts = journal.firsts(|line| glance(line).filter(|(kind, _)| *kind != Kind::Call))?;
     let before = firsts
         .iter()
@@ -308,9 +305,8 @@ struct Search<'a> {
     /// Before the first nothing more is wanted, and nothing before the second.
     oldest: (i64, i64),
     newest: i64,
-    begun: Instant,
+    budget: Budget,
     looked_at: bool,
-    close_bytes: u64,
     given: usize,
     part: Part,
     bytes: usize,
@@ -318,12 +314,12 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn line(&mut self, line: Line<'_>) -> ControlFlow<()> {
-        let Some((kind, arrival)) = glance(line.bytes) else {
+        let Some(seen) = Seen::of(line.bytes) else {
             return ControlFlow::Continue(());
         };
+        let arrival = seen.arrival;
         // One line at least, so that whoever goes on gets on.
-        let is_spent = self.close_bytes >= CLOSELY || self.begun.elapsed() >= WAIT;
-        if self.is_full() || (is_spent && self.looked_at) {
+        if self.is_full() || (self.budget.is_spent() && self.looked_at) {
             let place = self.place(&line, 0);
             self.part.next = Some((place, arrival));
             return ControlFlow::Break(());
@@ -332,17 +328,15 @@ impl Search<'_> {
         let given = std::mem::take(&mut self.given);
         let micros = arrival.as_micros();
         // Calls are recorded late after a crash, so they do not tell that what follows is older.
-        if self.direction == Direction::Backward && kind != Kind::Call && micros < self.oldest.0 {
+        if self.direction == Direction::Backward && seen.kind != Kind::Call && micros < self.oldest.0 {
             return ControlFlow::Break(());
         }
-        if micros < self.oldest.1 || micros > self.newest {
+        if micros < self.oldest.1 || micros > self.newest || !self.needle.may_be(line.bytes) {
+            self.budget.pass(line.bytes);
             return ControlFlow::Continue(());
         }
-        if !self.needle.may_be(line.bytes) {
-            return ControlFlow::Continue(());
-        }
-        self.close_bytes += line.bytes.len() as u64;
-        let mut wanted = self.list.wanted.entries((kind, arrival), line.bytes);
+        self.budget.read(line.bytes);
+        let mut wanted = self.list.wanted.entries(seen, self.needle);
         if self.direction == Direction::Backward {
             wanted.reverse();
         }
@@ -379,8 +373,9 @@ impl Search<'_> {
 
 impl Wanted {
     /// The entries of a line that are wanted, with their times, the first of them first.
-    pub(super) fn entries(&self, (kind, arrival): (Kind, UnixTime), line: &[u8]) -> Vec<(UnixTime, Value)> {
-        entries_of((kind, arrival), line, &among(&self.projects), |entry| {
+    pub(crate) fn entries(&self, seen: Seen<'_>, needle: &Needle) -> Vec<(UnixTime, Value)> {
+        let arrival = seen.arrival;
+        seen.entries(needle, |entry| {
             let is_wanted = !is_deleted(&self.deleted, &entry, arrival) && self.query.test(&entry);
             is_wanted.then(|| (entry.time(), entry.to_json()))
         })

@@ -4,30 +4,32 @@
 //! them in the shape of Google's audit logs, so that the filters people know find what they expect.
 
 mod calls;
-mod feed;
+mod cursor;
 mod follow;
+mod follower;
 mod index;
+pub(crate) mod labels;
 mod list;
 mod members;
+mod needle;
 mod outbox;
-mod plain;
 mod record;
 mod request;
 pub(crate) mod shape;
 mod veiled;
 mod verdicts;
+mod words;
 mod written;
 
 pub(crate) use calls::NO_PROJECT;
-pub(crate) use feed::{Follower, Found};
-pub(crate) use follow::{Tail, Verdicts};
-pub(crate) use index::{Index, Needle, keep_indexes};
-pub(crate) use list::{
-    At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, first_near, names,
-};
+pub(crate) use cursor::{Cursor, Reached};
+pub(crate) use follow::{Seen, Verdicts};
+pub(crate) use follower::Follower;
+pub(crate) use index::{Index, keep_indexes};
+pub(crate) use list::{At, Deleted, Indexed, Journals, List, Order, Place, Places, Wanted, names};
+pub(crate) use needle::Needle;
 pub(crate) use outbox::record_calls;
-pub(crate) use plain::Wants;
-pub(crate) use record::{Kind, glance};
+use record::Kind;
 pub(crate) use written::record;
 
 use binauthz_core::time::UnixTime;
@@ -39,7 +41,7 @@ pub(crate) const ACTIVITY: &str = "cloudaudit.googleapis.com%2Factivity";
 pub(crate) const POLICY: &str = "binaryauthorization.googleapis.com%2Fpolicy";
 
 /// The entries of one line, the first of them first, about a project that is wanted. A line that cannot be read has none.
-pub(crate) fn entries_of<T>(
+fn entries_of<T>(
     (kind, time): (Kind, UnixTime),
     line: &[u8],
     is_wanted: &dyn Fn(&str) -> bool,
@@ -74,7 +76,7 @@ pub(crate) fn entries_of<T>(
 }
 
 /// Of these projects.
-pub(crate) fn among(projects: &[String]) -> impl Fn(&str) -> bool {
+fn among(projects: &[String]) -> impl Fn(&str) -> bool {
     move |project| projects.iter().any(|wanted| wanted == project)
 }
 

@@ -1,7 +1,9 @@
 //! The shape of a line: what can be told of it without reading it, so that a filter that cannot match leaves it unread.
 
-use binauthz_wire::logging::{Query, Truth};
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use binauthz_wire::logging::{Entry, Query, Truth};
+use memchr::memmem::Finder;
 
 use super::record::{Kind, beginning};
 use super::veiled;
@@ -79,16 +81,21 @@ impl Shape {
     /// 3 effects and 5 flags, 3 outcomes of a call, what others wrote.
     pub(crate) const COUNT: u8 = 3 * FLAGS + 4;
 
-    /// The shape of a line; nothing of a line that is of no known one, which has to be read. Looks at few of its bytes:
-    /// within a text every quotation mark has a backslash before it, so a member is where its name is.
+    /// The shape of a line; nothing of a line that is of no known one, which has to be read.
     pub(crate) fn of(line: &[u8]) -> Option<Shape> {
+        Shape::with_project(line).map(|(shape, _)| shape)
+    }
+
+    /// As [`Shape::of`], with the id of the project whose log its entries are in, where that can be told too. Looks at few
+    /// of its bytes: within a text every quotation mark has a backslash before it, so a member is where its name is.
+    pub(crate) fn with_project(line: &[u8]) -> Option<(Shape, Option<&str>)> {
         let (kind, rest) = beginning(line)?;
-        let form = match kind {
-            Kind::Verdict => Form::Verdict(verdict(rest)?),
-            Kind::Call => Form::Call(outcome(rest)?),
-            Kind::Entry => Form::Written,
+        let (form, project) = match kind {
+            Kind::Verdict => verdict(rest).map(|(verdict, project)| (Form::Verdict(verdict), project))?,
+            Kind::Call => (Form::Call(outcome(rest)?), None),
+            Kind::Entry => (Form::Written, None),
         };
-        Some(Shape::from(form))
+        Some((Shape::from(form), project))
     }
 
     /// What it says.
@@ -166,8 +173,27 @@ impl Shapes {
     /// Every shape: of lines of which nothing is known.
     pub(crate) const ALL: Shapes = Shapes(u128::MAX);
 
+    /// The shapes of lines whose entries the query may want. It is asked about each of them, once.
+    pub(crate) fn wanted_by(query: &Query) -> Shapes {
+        let mut wanted = Shapes::default();
+        for (shape, entries) in VEILED.iter() {
+            if entries
+                .iter()
+                .any(|entry| query.test_partly(entry) != Truth::False)
+            {
+                wanted.insert(*shape);
+            }
+        }
+        wanted
+    }
+
     pub(crate) fn insert(&mut self, shape: Shape) {
         self.0 |= 1 << shape.0;
+    }
+
+    /// With those of the other, too.
+    pub(crate) fn add(&mut self, other: Shapes) {
+        self.0 |= other.0;
     }
 
     pub(crate) fn contains(self, shape: Shape) -> bool {
@@ -188,41 +214,20 @@ impl Shapes {
     }
 }
 
-/// The shapes of lines whose entries one of some queries may want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted(Shapes);
+/// What the lines of each shape are rendered to.
+static VEILED: LazyLock<Vec<(Shape, Vec<Entry<'static>>)>> = LazyLock::new(|| {
+    Shape::all()
+        .map(|shape| (shape, veiled::entries(shape.form())))
+        .collect()
+});
 
-impl Wanted {
-    /// Asks the queries about every shape, once.
-    pub(crate) fn new(queries: &[&Query]) -> Wanted {
-        let mut wanted = Shapes::default();
-        for shape in Shape::all() {
-            let entries = veiled::entries(shape.form());
-            let may_be = |query: &&Query| {
-                entries
-                    .iter()
-                    .any(|entry| query.test_partly(entry) != Truth::False)
-            };
-            if queries.iter().any(may_be) {
-                wanted.insert(shape);
-            }
-        }
-        Wanted(wanted)
-    }
-
-    /// Whether a line of that shape may have an entry that is wanted.
-    pub(crate) fn can_match(self, shape: Shape) -> bool {
-        self.0.contains(shape)
-    }
-
-    /// Whether a line of one of the shapes may.
-    pub(crate) fn can_match_any(self, shapes: Shapes) -> bool {
-        self.0.meets(shapes)
-    }
-}
-
-/// From behind the beginning of a verdict's line. The order of the members is that of the record.
-fn verdict(rest: &[u8]) -> Option<Verdict> {
+/// From behind the beginning of a verdict's line; and the project of its cluster. The order of the members is that of the
+/// record.
+fn verdict(rest: &[u8]) -> Option<(Verdict, Option<&str>)> {
+    static CLUSTER: Member = LazyLock::new(|| Finder::new(br#","cluster":""#));
+    static NAMESPACE: Member = LazyLock::new(|| Finder::new(br#","namespace":""#));
+    static LATENCY: Member = LazyLock::new(|| Finder::new(br#","latencyMicros":"#));
+    static DOOR: Member = LazyLock::new(|| Finder::new(br#","door":{"#));
     let (_, rest) = text(rest)?;
     let (word, rest) = text(rest.strip_prefix(br#","verdict":""#)?)?;
     let denies = match word {
@@ -241,28 +246,42 @@ fn verdict(rest: &[u8]) -> Option<Verdict> {
         None => (false, rest),
     };
     let rest = rest.strip_prefix(br#","reason":""#)?;
-    let (_, rest) = around(rest, br#","namespace":""#)?;
+    let (_, rest) = around(rest, &CLUSTER)?;
+    let project = project(rest);
+    let (_, rest) = around(rest, &NAMESPACE)?;
     // Without it the object might have no metadata at all; that is rare enough to be read.
     if rest.first() == Some(&b'"') {
         return None;
     }
-    let (names, _) = around(rest, br#","latencyMicros":"#)?;
-    let door = memmem::find(names, br#","door":{"#).is_some();
-    Some(Verdict {
+    let (names, _) = around(rest, &LATENCY)?;
+    let verdict = Verdict {
         effect,
         denies,
         conforms,
         advice,
         dry_run,
-        door,
-    })
+        door: DOOR.find(names).is_some(),
+    };
+    Some((verdict, project))
+}
+
+/// The project of a cluster's name, if that says it as it is.
+fn project(cluster: &[u8]) -> Option<&str> {
+    let rest = cluster.strip_prefix(b"projects/")?;
+    let end = memchr::memchr3(b'/', b'\\', b'"', rest)?;
+    let (project, rest) = rest.split_at_checked(end)?;
+    if project.is_empty() || !rest.starts_with(b"/") {
+        return None;
+    }
+    std::str::from_utf8(project).ok()
 }
 
 /// From behind the beginning of a call's line: its code comes before the facts, which may have any members.
 fn outcome(rest: &[u8]) -> Option<Outcome> {
     /// `PERMISSION_DENIED`
     const DENIED: &[u8] = b"7";
-    let (_, rest) = around(rest, br#","code":"#)?;
+    static CODE: Member = LazyLock::new(|| Finder::new(br#","code":"#));
+    let (_, rest) = around(rest, &CODE)?;
     let end = rest.iter().take(12).position(|byte| *byte == b',')?;
     Some(match rest.get(..end)? {
         b"0" => Outcome::Done,
@@ -271,10 +290,13 @@ fn outcome(rest: &[u8]) -> Option<Outcome> {
     })
 }
 
+/// A member's name, prepared to be found in many lines.
+type Member = LazyLock<Finder<'static>>;
+
 /// What is before the name of a member, and what is behind it.
-fn around<'l>(line: &'l [u8], member: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
-    let at = memmem::find(line, member)?;
-    Some((line.get(..at)?, line.get(at + member.len()..)?))
+fn around<'l>(line: &'l [u8], member: &Finder<'_>) -> Option<(&'l [u8], &'l [u8])> {
+    let at = member.find(line)?;
+    Some((line.get(..at)?, line.get(at + member.needle().len()..)?))
 }
 
 fn boolean(rest: &[u8]) -> Option<(bool, &[u8])> {

@@ -228,6 +228,8 @@ async fn metrics() {
         }),
         ..Default::default()
     };
+    let two = Some(monitoring::typed_value::Value::Int64Value(2));
+    let value_of = |series: &[monitoring::TimeSeries]| series.first()?.points.first()?.value.clone()?.value;
     let mut series = Vec::new();
     for _ in 0..600 {
         series = client
@@ -236,13 +238,12 @@ async fn metrics() {
             .unwrap()
             .into_inner()
             .time_series;
-        if !series.is_empty() {
+        if value_of(&series) == two {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let value = series[0].points[0].value.clone().unwrap().value;
-    assert_eq!(value, Some(monitoring::typed_value::Value::Int64Value(2)));
+    assert_eq!(value_of(&series), two);
     let headers = monitoring::ListTimeSeriesRequest {
         view: monitoring::list_time_series_request::TimeSeriesView::Headers.into(),
         aggregation: None,

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use binauthz_server::Flags;
 use serde_json::{Value, json};
 
 use crate::court::{
@@ -373,6 +374,55 @@ async fn without_a_journal_enforced_verdicts_deny_and_break_glass_opens() {
 }
 
 #[tokio::test]
+async fn where_allows_may_wait_they_are_recorded_and_a_full_disk_denies_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, "auditAllowsMayWait: true\n").unwrap();
+    let journal_folder = folder.path().join("journal");
+    let flags = Flags {
+        config: Some(config),
+        ..flags(folder.path())
+    };
+    let court = Court::on(Desk::with(folder, flags.clone()).await).await;
+    let image = court.signed().await;
+    for _ in 0..20 {
+        court.pod(&[&image]).await.admitted();
+    }
+    // What waits is written when the server stops.
+    drop(court.webhook);
+    let folder = court.desk.stop().await;
+    let recorded = journal(folder.path());
+    let allowed = recorded
+        .iter()
+        .filter(|record| record["verdict"] == "ALLOW")
+        .count();
+    assert_eq!(allowed, 20, "{recorded:#?}");
+
+    // A disk that takes nothing: of a server that has written nothing yet nobody goes ahead.
+    let newest = journal_folder.join("segment-0000000001.jsonl");
+    std::fs::remove_dir_all(&journal_folder).unwrap();
+    let folder = Desk::with(folder, flags.clone()).await.stop().await;
+    std::fs::remove_file(&newest).unwrap();
+    symlink("/dev/full", newest).unwrap();
+    let desk = Desk::with(folder, flags).await;
+    std::fs::remove_dir_all(&journal_folder).unwrap();
+    let court = Court::on_again(desk);
+    for _ in 0..2 {
+        let verdict = court.pod(&[&image]).await;
+        assert!(
+            verdict.denial().contains("could not be recorded"),
+            "{}",
+            verdict.denial()
+        );
+    }
+    let metrics = court.desk.health("/metrics").await.1;
+    assert!(
+        metrics.contains("\nbinauthz_unrecorded_allows_total 0\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
 async fn evidence_that_cannot_be_read_denies_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let flags = flags(folder.path());
@@ -511,6 +561,27 @@ async fn the_mutating_webhook_carries_an_opened_door_to_the_pods() {
         1,
         "it decides nothing, so it records nothing"
     );
+}
+
+/// BG-04: the door of a Deployment is no door of its Pods, unless they carry it.
+#[tokio::test]
+async fn a_pod_that_does_not_carry_the_door_of_its_deployment_is_denied() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "web", "annotations": { BREAK_GLASS_REASON: "INC-1234" } },
+        "spec": { "template": { "metadata": {}, "spec": { "containers": [{ "name": "c", "image": image }] } } },
+    });
+    court.admit(&created(deployment)).await.admitted();
+    let mut owned = pod(&[&image]);
+    owned["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-1", "uid": "1", "controller": true,
+    }]);
+    court.admit(&created(owned.clone())).await.denial();
+    // What the mutating webhook writes into the template, the ReplicaSet's controller copies.
+    owned["metadata"]["annotations"] = json!({ BREAK_GLASS_REASON: "INC-1234" });
+    court.admit(&created(owned)).await.admitted();
 }
 
 #[tokio::test]
@@ -665,7 +736,7 @@ async fn the_policies_of_two_projects_are_independent() {
 async fn a_project_without_a_policy_is_denied_where_one_is_required() {
     for require_policy in [true, false] {
         let folder = tempfile::tempdir().unwrap();
-        let flags = binauthz_server::Flags {
+        let flags = Flags {
             require_policy,
             ..flags(folder.path())
         };

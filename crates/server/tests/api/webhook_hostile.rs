@@ -388,6 +388,32 @@ async fn records_are_one_line_of_bounded_length_without_secrets() {
     assert_eq!(record["imageCount"], 400);
 }
 
+/// AU-07: who asks is who the API server says; headers are anybody's.
+#[tokio::test]
+async fn no_header_says_who_asked() {
+    let court = Court::new().await;
+    let url = format!("https://{}/admit/{CLUSTER}", court.desk.addresses().webhook);
+    let mut request = court.webhook.post(url).json(&created(pod(&["nginx"])));
+    for name in [
+        "x-remote-user",
+        "x-remote-group",
+        "x-forwarded-for",
+        "x-forwarded-user",
+        "impersonate-user",
+        "authorization",
+    ] {
+        request = request.header(name, "system:mallory");
+    }
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["response"]["allowed"], false);
+    let record = court.record().await;
+    assert_eq!(
+        record["user"],
+        created(pod(&["nginx"]))["request"]["userInfo"]["username"]
+    );
+    assert!(!record.to_string().contains("mallory"), "{record}");
+}
+
 #[tokio::test]
 async fn another_spelling_of_an_attested_image() {
     let court = Court::new().await;

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::{
-    Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState, KEEP_CLOSED_INCIDENTS,
-    KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING, Settlement,
+    Alerted, Attempt, CursorMove, DeadLetterQuery, DeliveryRow, Found, IncidentQuery, IncidentRow,
+    IncidentState, KEEP_CLOSED_INCIDENTS, KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS,
+    MAX_WAITING, Reader, Settlement,
 };
 
 fn incident(id: &str, project: &str, started: i64) -> IncidentRow {
@@ -33,8 +34,18 @@ fn delivery(id: &str, project: &str) -> DeliveryRow {
     }
 }
 
-async fn settle(store: &Store, settlement: Settlement) {
-    store.settle(settlement).await.unwrap();
+fn settlement(found: Alerted, cursor: Option<(Option<&str>, &str)>) -> Settlement {
+    Settlement {
+        cursor: cursor.map(|(expect, to)| CursorMove {
+            expect: expect.map(str::to_owned),
+            to: to.to_owned(),
+        }),
+        found: Found::Alerts(found),
+    }
+}
+
+async fn settle(store: &Store, found: Alerted) {
+    store.settle(settlement(found, None)).await.unwrap();
 }
 
 async fn waiting(store: &Store) -> Vec<String> {
@@ -57,41 +68,54 @@ async fn listed(store: &Store, query: IncidentQuery) -> Vec<String> {
 }
 
 pub(super) async fn a_settlement_is_whole_or_nothing_and_leaves_no_audit_row(store: &Store) {
-    assert_eq!(store.alert_cursor().await.unwrap(), None);
-    settle(
-        store,
-        Settlement {
-            now: 10,
-            cursor: Some("first".into()),
-            incidents: vec![incident("i1", "p", 5)],
-            deliveries: vec![delivery("d1", "p"), delivery("d2", "p")],
-            attempts: Vec::new(),
-        },
-    )
-    .await;
-    let again = Settlement {
+    assert_eq!(store.cursor(Reader::Alerts).await.unwrap(), None);
+    let found = Alerted {
+        now: 10,
+        incidents: vec![incident("i1", "p", 5)],
+        deliveries: vec![delivery("d1", "p"), delivery("d2", "p")],
+        attempts: Vec::new(),
+    };
+    store
+        .settle(settlement(found, Some((None, "first"))))
+        .await
+        .unwrap();
+    let again = Alerted {
         now: 20,
-        cursor: Some("second".into()),
         incidents: vec![incident("i2", "p", 6)],
         // The id is taken.
         deliveries: vec![delivery("d3", "p"), delivery("d1", "p")],
         attempts: vec![Attempt::Delivered { id: "d2".into() }],
     };
-    store.settle(again).await.unwrap_err();
-    let long = Settlement {
-        cursor: Some("third".into()),
+    store
+        .settle(settlement(again, Some((Some("first"), "second"))))
+        .await
+        .unwrap_err();
+    let long = Alerted {
         incidents: vec![IncidentRow {
             document: "x".repeat(MAX_DOCUMENT + 1),
             ..incident("i3", "p", 7)
         }],
-        ..Settlement::default()
+        ..Alerted::default()
     };
-    let refused = store.settle(long).await;
+    let refused = store
+        .settle(settlement(long, Some((Some("first"), "third"))))
+        .await;
     assert!(
         matches!(refused, Err(CommitError::TooLarge { .. })),
         "{refused:?}"
     );
-    assert_eq!(store.alert_cursor().await.unwrap().as_deref(), Some("first"));
+    // Who begins elsewhere than the last one ended has not seen what it found.
+    let stale = Alerted {
+        incidents: vec![incident("i2", "p", 6)],
+        ..Alerted::default()
+    };
+    let refused = store.settle(settlement(stale, Some((None, "fourth")))).await;
+    assert!(matches!(refused, Err(CommitError::Stale { .. })), "{refused:?}");
+    assert_eq!(
+        store.cursor(Reader::Alerts).await.unwrap().as_deref(),
+        Some("first")
+    );
+    assert_eq!(store.cursor(Reader::Metrics).await.unwrap(), None);
     assert_eq!(store.incident("p", "i2").await.unwrap(), None);
     assert_eq!(waiting(store).await, ["d1", "d2"]);
     assert_eq!(audit_count(store).await, 0);
@@ -102,10 +126,10 @@ pub(super) async fn incidents_are_listed_the_newest_first(store: &Store) {
         .map(|number| incident(&format!("i{number}"), "p", 100 + number / 2))
         .collect();
     rows.push(incident("q1", "q", 50));
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 10,
         incidents: rows,
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     let ended = IncidentRow {
@@ -113,10 +137,10 @@ pub(super) async fn incidents_are_listed_the_newest_first(store: &Store) {
         document: "{\"ended\":true}".into(),
         ..incident("i3", "p", 101)
     };
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 120,
         incidents: vec![ended.clone()],
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(store.incident("p", "i3").await.unwrap(), Some(ended));
@@ -151,19 +175,19 @@ pub(super) async fn closed_incidents_are_forgotten_in_the_end(store: &Store) {
         ..incident(id, "p", 1)
     };
     let now = KEEP_CLOSED_INCIDENTS + 100;
-    let settlement = Settlement {
+    let settlement = Alerted {
         now,
         incidents: vec![ended("old", 99), ended("young", 100), incident("open", "p", 1)],
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(store.incident("p", "old").await.unwrap(), None);
     assert!(store.incident("p", "young").await.unwrap().is_some());
     let many = (0..MAX_CLOSED_INCIDENTS).map(|number| ended(&format!("n{number:05}"), now));
-    let settlement = Settlement {
+    let settlement = Alerted {
         now,
         incidents: many.collect(),
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(store.incident("p", "young").await.unwrap(), None);
@@ -172,10 +196,10 @@ pub(super) async fn closed_incidents_are_forgotten_in_the_end(store: &Store) {
 }
 
 pub(super) async fn a_delivery_waits_until_it_is_taken_or_given_up(store: &Store) {
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 10,
         deliveries: ["d1", "d2", "d3"].map(|id| delivery(id, "p")).to_vec(),
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(waiting(store).await, ["d1", "d2", "d3"]);
@@ -196,10 +220,10 @@ pub(super) async fn a_delivery_waits_until_it_is_taken_or_given_up(store: &Store
         // Gone already.
         Attempt::Delivered { id: "d9".into() },
     ];
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 11,
         attempts,
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     let again = store.waiting_delivery("d2").await.unwrap().unwrap();
@@ -221,10 +245,10 @@ pub(super) async fn a_delivery_waits_until_it_is_taken_or_given_up(store: &Store
         due: 1,
         reason,
     };
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 12,
         attempts: vec![late, Attempt::Delivered { id: "d3".into() }],
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(dead(store, "p", None, 9).await, letters);
@@ -238,10 +262,10 @@ pub(super) async fn dead_letters_are_retried_deleted_and_forgotten(store: &Store
         ..delivery(&format!("d{number}"), "p")
     };
     let now = KEEP_DEAD_LETTERS + 100;
-    let settlement = Settlement {
+    let settlement = Alerted {
         now,
         deliveries: vec![letter(1, 99), letter(2, 100), letter(3, now), delivery("w", "p")],
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     let ids = |rows: Vec<DeliveryRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
@@ -270,10 +294,10 @@ pub(super) async fn dead_letters_are_retried_deleted_and_forgotten(store: &Store
     assert_eq!(audit_count(store).await, 2);
 
     let many = (0..i64::from(MAX_DEAD_LETTERS) + 1).map(|number| letter(100 + number, now));
-    let settlement = Settlement {
+    let settlement = Alerted {
         now,
         deliveries: many.collect(),
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     let first = dead(store, "p", None, 5_000).await;
@@ -285,10 +309,10 @@ pub(super) async fn dead_letters_are_retried_deleted_and_forgotten(store: &Store
 
 pub(super) async fn of_too_many_deliveries_the_oldest_are_given_up(store: &Store) {
     let many = (0..=MAX_WAITING).map(|number| delivery(&format!("d{number}"), "p"));
-    let settlement = Settlement {
+    let settlement = Alerted {
         now: 7,
         deliveries: many.collect(),
-        ..Settlement::default()
+        ..Alerted::default()
     };
     settle(store, settlement).await;
     assert_eq!(waiting(store).await[0], "d1");

@@ -1,6 +1,6 @@
 //! What log-based metrics counted.
 
-use crate::{CommitError, Forget, MetricPoint, MetricSettlement, Store};
+use crate::{CommitError, Counted, CursorMove, Forget, Found, MetricPoint, Reader, Settlement, Store};
 
 const METRIC: &str = "projects/demo/metrics/blocked@1";
 
@@ -18,16 +18,33 @@ fn point(metric: &str, series: &str, minute: i64, value: i64) -> MetricPoint {
     }
 }
 
-fn settlement(expect: Option<&str>, cursor: &str, points: Vec<MetricPoint>) -> MetricSettlement {
-    MetricSettlement {
-        expect: expect.map(str::to_owned),
-        cursor: cursor.into(),
-        points,
-        merge: added,
-        forget: Forget {
-            most_points: 1_000,
-            ..Forget::default()
-        },
+fn settlement(expect: Option<&str>, cursor: &str, points: Vec<MetricPoint>) -> Settlement {
+    forgetting(expect, cursor, (points, Forget::default()))
+}
+
+/// As [`settlement`], with what is forgotten; without a number of points, of more than a thousand.
+fn forgetting(
+    expect: Option<&str>,
+    cursor: &str,
+    (points, forget): (Vec<MetricPoint>, Forget),
+) -> Settlement {
+    let most_points = match forget.most_points {
+        0 => 1_000,
+        most => most,
+    };
+    Settlement {
+        cursor: Some(CursorMove {
+            expect: expect.map(str::to_owned),
+            to: cursor.into(),
+        }),
+        found: Found::Metrics(Counted {
+            points,
+            merge: added,
+            forget: Forget {
+                most_points,
+                ..forget
+            },
+        }),
     }
 }
 
@@ -47,25 +64,25 @@ async fn all(store: &Store, metric: &str) -> Vec<(String, i64, String)> {
 }
 
 pub(super) async fn points_and_the_cursor_move_together(store: &Store) {
-    assert_eq!(store.metric_cursor().await.unwrap(), None);
+    assert_eq!(store.cursor(Reader::Metrics).await.unwrap(), None);
     let first = settlement(None, "1", vec![point(METRIC, "a", 7, 1)]);
-    store.settle_metrics(first.clone()).await.unwrap();
-    assert_eq!(store.metric_cursor().await.unwrap().as_deref(), Some("1"));
+    store.settle(first.clone()).await.unwrap();
+    assert_eq!(store.cursor(Reader::Metrics).await.unwrap().as_deref(), Some("1"));
     // The same once more, and one that starts elsewhere, change nothing.
     for stale in [first, settlement(Some("2"), "3", vec![point(METRIC, "a", 7, 5)])] {
-        let refused = store.settle_metrics(stale).await;
+        let refused = store.settle(stale).await;
         assert!(matches!(refused, Err(CommitError::Stale { .. })), "{refused:?}");
     }
     let mut long = point(METRIC, "a", 8, 1);
     long.value = "1".repeat(crate::MAX_DOCUMENT + 1);
     let refused = store
-        .settle_metrics(settlement(Some("1"), "2", vec![point(METRIC, "a", 7, 5), long]))
+        .settle(settlement(Some("1"), "2", vec![point(METRIC, "a", 7, 5), long]))
         .await;
     assert!(
         matches!(refused, Err(CommitError::TooLarge { .. })),
         "{refused:?}"
     );
-    assert_eq!(store.metric_cursor().await.unwrap().as_deref(), Some("1"));
+    assert_eq!(store.cursor(Reader::Metrics).await.unwrap().as_deref(), Some("1"));
     assert_eq!(all(store, METRIC).await, [("a".into(), 7, "1".into())]);
 }
 
@@ -78,12 +95,9 @@ pub(super) async fn points_are_merged_and_read_in_order(store: &Store) {
         point(METRIC, "a", 8, 4),
         point(other, "a", 8, 5),
     ];
-    store.settle_metrics(settlement(None, "1", points)).await.unwrap();
+    store.settle(settlement(None, "1", points)).await.unwrap();
     let again = vec![point(METRIC, "a", 7, 10)];
-    store
-        .settle_metrics(settlement(Some("1"), "2", again))
-        .await
-        .unwrap();
+    store.settle(settlement(Some("1"), "2", again)).await.unwrap();
     let expected = [("a", 7, "13"), ("a", 8, "6"), ("b", 9, "1")];
     let expected = expected.map(|(series, minute, value)| (series.to_owned(), minute, value.to_owned()));
     assert_eq!(all(store, METRIC).await, expected);
@@ -109,21 +123,36 @@ pub(super) async fn what_is_old_too_much_or_gone_is_forgotten(store: &Store) {
     let mut points = minutes(METRIC, "a", 0..10);
     points.extend(minutes(METRIC, "b", 0..3));
     points.extend(minutes(other, "a", 5..8));
-    store.settle_metrics(settlement(None, "1", points)).await.unwrap();
-    let mut old = settlement(Some("1"), "2", Vec::new());
-    old.forget.before = 4;
-    store.settle_metrics(old).await.unwrap();
+    store.settle(settlement(None, "1", points)).await.unwrap();
+    let old = Forget {
+        before: 4,
+        ..Forget::default()
+    };
+    store
+        .settle(forgetting(Some("1"), "2", (Vec::new(), old)))
+        .await
+        .unwrap();
     assert_eq!(all(store, METRIC).await.len(), 6);
     assert_eq!(store.metric_series(METRIC).await.unwrap().len(), 1);
     // Of sixteen ids the last four are kept.
-    let mut many = settlement(Some("2"), "3", Vec::new());
-    many.forget.most_points = 4;
-    store.settle_metrics(many).await.unwrap();
+    let many = Forget {
+        most_points: 4,
+        ..Forget::default()
+    };
+    store
+        .settle(forgetting(Some("2"), "3", (Vec::new(), many)))
+        .await
+        .unwrap();
     assert_eq!(all(store, METRIC).await.len(), 0);
     assert_eq!(all(store, other).await.len(), 3);
-    let mut gone = settlement(Some("3"), "4", minutes(METRIC, "a", 20..21));
-    gone.forget.metrics = vec![other.into(), "projects/demo/metrics/never@1".into()];
-    store.settle_metrics(gone).await.unwrap();
+    let gone = Forget {
+        metrics: vec![other.into(), "projects/demo/metrics/never@1".into()],
+        ..Forget::default()
+    };
+    store
+        .settle(forgetting(Some("3"), "4", (minutes(METRIC, "a", 20..21), gone)))
+        .await
+        .unwrap();
     assert_eq!(store.counted_metrics().await.unwrap(), [METRIC]);
     assert_eq!(all(store, other).await.len(), 0);
 }

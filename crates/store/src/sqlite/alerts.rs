@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::alert::{
-    Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState, KEEP_CLOSED_INCIDENTS,
-    KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING, Settlement,
+    Alerted, Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState,
+    KEEP_CLOSED_INCIDENTS, KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING,
 };
 use crate::error::CommitError;
 use crate::rows::{MAX_DOCUMENT, MAX_ROWS};
@@ -12,34 +12,25 @@ use crate::sqlite::apply::{check_length, exactly_one};
 
 type Answer<T> = Result<T, rusqlite::Error>;
 
-/// Applies a settlement. On an error the caller rolls the savepoint back.
-pub(crate) fn settle(connection: &Connection, settlement: &Settlement) -> Result<(), CommitError> {
-    if let Some(cursor) = &settlement.cursor {
-        check_length("alert_cursor", cursor, MAX_DOCUMENT)?;
-        connection
-            .prepare_cached(
-                "INSERT INTO alert_cursor (id, document) VALUES (1, ?1)
-                 ON CONFLICT (id) DO UPDATE SET document = excluded.document",
-            )?
-            .execute([cursor])?;
-    }
-    for row in &settlement.incidents {
+/// Writes what was found.
+pub(crate) fn write(connection: &Connection, found: &Alerted) -> Result<(), CommitError> {
+    for row in &found.incidents {
         put_incident(connection, row)?;
     }
-    for row in &settlement.deliveries {
+    for row in &found.deliveries {
         insert_delivery(connection, row)?;
     }
-    for attempt in &settlement.attempts {
-        apply(connection, attempt, settlement.now)?;
+    for attempt in &found.attempts {
+        apply(connection, attempt, found.now)?;
     }
-    if !settlement.incidents.is_empty() {
-        forget_incidents(connection, settlement.now)?;
+    if !found.incidents.is_empty() {
+        forget_incidents(connection, found.now)?;
     }
-    if !settlement.deliveries.is_empty() {
-        give_up_oldest(connection, settlement.now)?;
+    if !found.deliveries.is_empty() {
+        give_up_oldest(connection, found.now)?;
     }
-    if !settlement.deliveries.is_empty() || !settlement.attempts.is_empty() {
-        forget_dead_letters(connection, settlement.now)?;
+    if !found.deliveries.is_empty() || !found.attempts.is_empty() {
+        forget_dead_letters(connection, found.now)?;
     }
     Ok(())
 }
@@ -169,14 +160,6 @@ pub(crate) fn delete_dead_letter(
     let mut statement = connection
         .prepare_cached("DELETE FROM alert_delivery WHERE id = ?1 AND project = ?2 AND died IS NOT NULL")?;
     exactly_one(id, statement.execute(params![id, project])?)
-}
-
-/// How far the log was watched.
-pub(crate) fn cursor(connection: &Connection) -> Answer<Option<String>> {
-    connection
-        .prepare_cached("SELECT document FROM alert_cursor WHERE id = 1")?
-        .query_row([], |row| row.get(0))
-        .optional()
 }
 
 /// One incident.

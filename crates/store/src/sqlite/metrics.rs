@@ -3,29 +3,18 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::CommitError;
-use crate::metric::{FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow, MetricSettlement};
+use crate::metric::{Counted, FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow};
 use crate::rows::{MAX_DOCUMENT, MAX_ROWS};
 use crate::sqlite::apply::check_length;
 
 type Answer<T> = Result<T, rusqlite::Error>;
 
-/// Settles. On an error the caller rolls the savepoint back.
-pub(crate) fn settle(connection: &Connection, settlement: &MetricSettlement) -> Result<(), CommitError> {
-    if cursor(connection)? != settlement.expect {
-        return Err(CommitError::Stale {
-            name: "the cursor of log-based metrics".to_owned(),
-        });
+/// Adds what was counted, and forgets what is too old or too much.
+pub(crate) fn write(connection: &Connection, counted: &Counted) -> Result<(), CommitError> {
+    for point in &counted.points {
+        add(connection, point, counted.merge)?;
     }
-    connection
-        .prepare_cached(
-            "INSERT INTO metric_cursor (id, cursor) VALUES (1, ?1)
-             ON CONFLICT (id) DO UPDATE SET cursor = excluded.cursor",
-        )?
-        .execute([&settlement.cursor])?;
-    for point in &settlement.points {
-        add(connection, point, settlement.merge)?;
-    }
-    forget(connection, &settlement.forget)
+    forget(connection, &counted.forget)
 }
 
 fn add(
@@ -97,14 +86,6 @@ fn forget(connection: &Connection, forget: &Forget) -> Result<(), CommitError> {
     Ok(())
 }
 
-/// How far the journals were counted.
-pub(crate) fn cursor(connection: &Connection) -> Answer<Option<String>> {
-    connection
-        .prepare_cached("SELECT cursor FROM metric_cursor WHERE id = 1")?
-        .query_row([], |row| row.get(0))
-        .optional()
-}
-
 /// The first metric behind `after` that has series.
 pub(crate) fn metric_behind(connection: &Connection, after: &str) -> Answer<Option<String>> {
     connection
@@ -159,7 +140,7 @@ mod tests {
             .split('"')
             .filter(|piece| piece.contains("WHERE"))
             .collect();
-        assert_eq!(statements.len(), 11);
+        assert_eq!(statements.len(), 10);
         for sql in statements {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let nulls = vec![rusqlite::types::Null; statement.parameter_count()];

@@ -6,4 +6,5 @@ pub(crate) mod connection;
 pub(crate) mod metrics;
 pub(crate) mod migrations;
 pub(crate) mod read;
+pub(crate) mod settle;
 pub(crate) mod writer;

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::alert::Settlement;
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, Unavailable};
-use crate::metric::MetricSettlement;
-use crate::sqlite::{alerts, apply, metrics};
+use crate::settlement::Settlement;
+use crate::sqlite::{apply, settle};
 
 /// What is to be written.
 pub(crate) enum Work {
     Commit(Commit),
-    /// Gets no revision and no place in the log, as the next.
-    Alerts(Settlement),
-    Metrics(MetricSettlement),
+    /// Gets no revision and no place in the log.
+    Settlement(Settlement),
 }
 
 /// Work and where its answer goes.
@@ -75,8 +73,7 @@ fn one(connection: &Connection, work: &Work) -> Result<Result<Committed, CommitE
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
     let result = match work {
         Work::Commit(commit) => apply::commit(connection, commit),
-        Work::Alerts(settlement) => alerts::settle(connection, settlement).map(|()| NOTHING),
-        Work::Metrics(settlement) => metrics::settle(connection, settlement).map(|()| NOTHING),
+        Work::Settlement(settlement) => settle::settle(connection, settlement).map(|()| NOTHING),
     };
     if connection.is_autocommit() {
         return Err(match result {

@@ -68,13 +68,6 @@ impl<'a> Entry<'a> {
         self.with("receiveTimestamp", Node::Time(time))
     }
 
-    /// With times that are not at hand.
-    #[must_use]
-    pub fn undated(self) -> Entry<'a> {
-        self.with("timestamp", Veil::anything().into())
-            .with("receiveTimestamp", Veil::anything().into())
-    }
-
     /// With how bad it is.
     #[must_use]
     pub fn severity(self, severity: Severity) -> Entry<'a> {

@@ -4,6 +4,7 @@ use binauthz_core::time::UnixTime;
 
 use super::Filter;
 use super::policy::{Aggregation, Reducer, is_group_field, take_aggregation};
+use super::time_series::take_interval;
 use crate::json::{EnumRow, InvalidField, Object, Value};
 
 /// A question for time series.
@@ -33,15 +34,7 @@ pub fn read_series_query(value: Value) -> Result<SeriesQuery, InvalidField> {
         let why = "expected `metric.type = \"…\"`: a list is of one metric's series";
         return Err(object.refused("filter", why));
     }
-    let mut interval = object.take_object("interval")?;
-    let Some(end) = interval.take_optional_timestamp("endTime")? else {
-        return Err(InvalidField::missing(interval.path_of("endTime")));
-    };
-    let start = interval.take_optional_timestamp("startTime")?.unwrap_or(end);
-    if start > end {
-        return Err(interval.refused("startTime", "is after `endTime`"));
-    }
-    interval.finish()?;
+    let (start, end) = take_interval(&mut object)?;
     let aggregation = match object.take_optional_object("aggregation")? {
         None => None,
         Some(given) => Some(aggregation(given)?),

@@ -198,7 +198,8 @@ fn take_labelled(mut object: Object) -> Result<(String, Vec<(String, String)>), 
     Ok((kind, labels))
 }
 
-fn take_point(mut object: Object, value_type: ValueType) -> Result<Point, InvalidField> {
+/// Takes an `interval`; one that says no beginning is an instant.
+pub(super) fn take_interval(object: &mut Object) -> Result<(UnixTime, UnixTime), InvalidField> {
     let mut interval = object.take_object("interval")?;
     let Some(end) = interval.take_optional_timestamp("endTime")? else {
         return Err(InvalidField::missing(interval.path_of("endTime")));
@@ -208,6 +209,11 @@ fn take_point(mut object: Object, value_type: ValueType) -> Result<Point, Invali
         return Err(interval.refused("startTime", "is after `endTime`"));
     }
     interval.finish()?;
+    Ok((start, end))
+}
+
+fn take_point(mut object: Object, value_type: ValueType) -> Result<Point, InvalidField> {
+    let (start, end) = take_interval(&mut object)?;
     let value = take_value(object.take_object("value")?)?;
     if value.kind() != value_type {
         let why = format_args!(

@@ -201,6 +201,56 @@ fn a_missing_end_is_known_by_a_checkpoint_kept_elsewhere() {
 }
 
 #[test]
+fn whatever_was_signed_elsewhere_must_agree() {
+    let writer = story("log/a");
+    let size = writer.log.tree.size();
+    let verify = |stated: &[Checkpoint]| {
+        let mut verifier = Verifier::new(writer.key.clone(), None);
+        for checkpoint in stated {
+            verifier.expect(checkpoint.clone());
+        }
+        for file in &writer.files {
+            verifier.begin_file();
+            for line in file {
+                verifier.line(line)?;
+            }
+        }
+        verifier.finish()
+    };
+    let mut log = Log::new("log/a");
+    let mut all = vec![log.checkpoint()];
+    for line in writer.files.iter().flatten() {
+        log.chain = Link::of(line).unwrap().chain;
+        log.tree.push(log.chain.as_bytes());
+        all.push(log.checkpoint());
+    }
+    // Statements are no anchor: nobody kept them where the log's owner cannot reach.
+    assert!(!verify(&all).unwrap().anchored);
+    for at in 0..all.len() {
+        let mut stated = all.clone();
+        stated[at].root[0] ^= 1;
+        let wrong = stated[at].clone();
+        let size = wrong.size;
+        for stated in [stated, vec![wrong.clone()], vec![all[at].clone(), wrong]] {
+            let fault = verify(&stated).unwrap_err();
+            assert!(
+                matches!(fault, Fault::RootMismatch { size: found, .. } if found == size),
+                "{at}: {fault}"
+            );
+        }
+    }
+    let mut longer = writer.log.checkpoint();
+    longer.size += 1;
+    assert_eq!(
+        verify(&[all[3].clone(), longer]),
+        Err(Fault::Truncated {
+            have: size,
+            signed: size + 1
+        })
+    );
+}
+
+#[test]
 fn nothing_of_another_log_fits() {
     let (ours, theirs) = (story("log/a"), story("log/b"));
     assert!(matches!(

@@ -1,6 +1,6 @@
 //! Whether a log is what was written: line by line, offline, from the files alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::record::checkpoint_note;
 use super::{Chain, Checkpoint, Header, InvalidNote, Link, Tree, VerifierKey};
@@ -132,7 +132,10 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Verifier {
     key: VerifierKey,
-    anchor: Option<Checkpoint>,
+    /// What was signed elsewhere than in the lines, by the size it speaks of.
+    stated: BTreeMap<u64, Vec<Checkpoint>>,
+    /// The size of the checkpoint that was kept elsewhere.
+    anchor: Option<u64>,
     anchored: bool,
     log: Option<Log>,
     /// The last states, to go back to where a failed batch began.
@@ -147,9 +150,10 @@ impl Verifier {
     /// For the log whose key this is. `anchor` is a checkpoint that was kept elsewhere: the log must have been what it
     /// says when it was that long.
     pub fn new(key: VerifierKey, anchor: Option<Checkpoint>) -> Self {
-        Self {
+        let mut verifier = Self {
             key,
-            anchor,
+            stated: BTreeMap::new(),
+            anchor: anchor.as_ref().map(|anchor| anchor.size),
             anchored: false,
             log: None,
             before: VecDeque::new(),
@@ -157,7 +161,16 @@ impl Verifier {
             first: 0,
             signed: 0,
             unconfirmed: 0,
+        };
+        if let Some(anchor) = anchor {
+            verifier.expect(anchor);
         }
+        verifier
+    }
+
+    /// Another checkpoint that the log must agree with, to be given before the lines.
+    pub fn expect(&mut self, checkpoint: Checkpoint) {
+        self.stated.entry(checkpoint.size).or_default().push(checkpoint);
     }
 
     /// The next line is the first of a file.
@@ -183,7 +196,8 @@ impl Verifier {
         if log.chain.extended(link.covered) != link.chain {
             return Err(Fault::ChainBroken(link.sequence));
         }
-        meets(self.anchor.as_ref(), log, self.signed, &mut self.anchored)?;
+        meets(self.stated.get(&expected), log, self.signed)?;
+        self.anchored |= self.anchor == Some(expected);
         if let Some(note) = checkpoint_note(line) {
             self.signed = check(&note, &self.key, log, self.signed)?;
         }
@@ -205,12 +219,10 @@ impl Verifier {
     pub fn finish(mut self) -> Result<Summary, Fault> {
         let log = self.log.take().ok_or(Fault::Empty)?;
         let size = log.tree.size();
-        meets(self.anchor.as_ref(), &log, self.signed, &mut self.anchored)?;
-        if let Some(anchor) = self.anchor.filter(|anchor| anchor.size > size) {
-            return Err(Fault::Truncated {
-                have: size,
-                signed: anchor.size,
-            });
+        meets(self.stated.get(&size), &log, self.signed)?;
+        self.anchored |= self.anchor == Some(size);
+        if let Some((&signed, _)) = self.stated.last_key_value().filter(|(signed, _)| **signed > size) {
+            return Err(Fault::Truncated { have: size, signed });
         }
         Ok(Summary {
             origin: log.origin,
@@ -258,19 +270,14 @@ impl Verifier {
     }
 }
 
-/// Compares the log with what is known of it at this size, if anything is.
-fn meets(anchor: Option<&Checkpoint>, log: &Log, since: u64, anchored: &mut bool) -> Result<(), Fault> {
-    let Some(anchor) = anchor.filter(|anchor| anchor.size == log.tree.size()) else {
-        return Ok(());
-    };
-    if *anchor != log.checkpoint() {
-        return Err(Fault::RootMismatch {
-            size: anchor.size,
-            since,
-        });
+/// Compares the log with what was stated of it at this size, if anything was.
+fn meets(stated: Option<&Vec<Checkpoint>>, log: &Log, since: u64) -> Result<(), Fault> {
+    let Some(stated) = stated else { return Ok(()) };
+    let is = log.checkpoint();
+    match stated.iter().all(|stated| *stated == is) {
+        true => Ok(()),
+        false => Err(Fault::RootMismatch { size: is.size, since }),
     }
-    *anchored = true;
-    Ok(())
 }
 
 /// The size a checkpoint in the log speaks for.

@@ -300,6 +300,39 @@ async fn a_full_disk_is_an_error_and_the_journal_recovers() {
 }
 
 #[tokio::test]
+async fn what_nobody_waited_for_is_there_or_counted() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("journal");
+    let journal = open(&folder, 1, 1 << 30);
+    let patience = Some(Duration::from_secs(3_600));
+    journal.append_within(line(0), patience).await.unwrap();
+    for number in 1..100 {
+        journal.append_within(line(number), patience).await.unwrap();
+    }
+    // What waits when the journal is closed is written.
+    drop(journal);
+    let journal = open(&folder, 1, 1 << 30);
+    assert_eq!(numbers(&journal, &Tail::newest(1_000)).len(), 100);
+    assert_eq!(journal.lost(), 0);
+    journal.append(line(100)).await.unwrap();
+    // Every record begins a segment, and from now on there is no place for one.
+    fs::remove_dir_all(&folder).unwrap();
+    journal.append_within(line(101), patience).await.unwrap();
+    let known = tokio::time::timeout(Duration::from_secs(30), async {
+        while journal.lost() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    known.await.unwrap();
+    // From then on everybody waits, and is told.
+    for number in 102..110 {
+        let refused = journal.append_within(line(number), patience).await;
+        assert!(matches!(refused, Err(JournalError::Write(_))));
+    }
+    assert_eq!(journal.lost(), 1);
+}
+
+#[tokio::test]
 async fn a_log_goes_on_after_a_restart_and_a_changed_one_never_does() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("journal");
@@ -316,6 +349,21 @@ async fn a_log_goes_on_after_a_restart_and_a_changed_one_never_does() {
     let newest = *segment::numbers(&folder).unwrap().last().unwrap();
     let path = segment::path(&folder, newest);
     let good = fs::read_to_string(&path).unwrap();
+    // A line that is missing at the end fits what is left, and not what was signed.
+    let (kept, _) = good.trim_end().rsplit_once('\n').unwrap();
+    let (kept, _) = kept.rsplit_once('\n').unwrap();
+    fs::write(&path, format!("{kept}\n")).unwrap();
+    assert!(matches!(
+        SignedLog::open(&folder, &master()),
+        Err(NotOurs::Short(Fault::Truncated { .. }))
+    ));
+    fs::write(&path, &good).unwrap();
+    // A checkpoint that a power cut left empty is none.
+    let checkpoint = fs::read(folder.join("checkpoint")).unwrap();
+    fs::write(folder.join("checkpoint"), "").unwrap();
+    assert!(SignedLog::open(&folder, &master()).is_ok());
+    fs::write(folder.join("checkpoint"), checkpoint).unwrap();
+    assert!(SignedLog::open(&folder, &master()).is_ok());
     fs::write(&path, good.replacen("\"n\":", "\"n\": ", 1)).unwrap();
     let journal = open(&folder, 1_000, 1 << 30);
     assert!(journal.is_broken(), "{good}");

@@ -11,7 +11,7 @@ use binauthz_wire::monitoring::channel::{
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Listing, Record, all, by_caller, document, name_of, new_id, policies, require_room, stored};
+use super::{Collection, all, by_caller, document, new_id, policies, require_room};
 use crate::alert::channel::{Message, SendError};
 use crate::alert::kept::{self, Secrets, Unusable};
 use crate::alert::series::Key;
@@ -23,19 +23,18 @@ use crate::control::error::ApiError;
 /// What a list may be filtered and sorted by.
 const LISTED_BY: &[&str] = &["name", "type", "displayName", "description", "enabled"];
 
-/// A channel with its record; what is secret is hidden.
-struct Stored {
-    record: Record,
-    channel: NotificationChannel,
-}
+pub(super) static COLLECTION: Collection<NotificationChannel> = Collection {
+    kind: Kind::NotificationChannel,
+    name: "notificationChannels",
+    parameter: "channel",
+    fields: LISTED_BY,
+    parse: read_channel,
+    value,
+    write,
+};
 
-fn parse(mut record: Record) -> Result<Stored, ApiError> {
-    let content = std::mem::replace(&mut record.content, binauthz_wire::json::Value::Null);
-    Ok(Stored {
-        channel: read_channel(content)?,
-        record,
-    })
-}
+/// What is secret of it is hidden.
+type Stored = super::Stored<NotificationChannel>;
 
 pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let parent = format!("projects/{}", call.project()?);
@@ -123,36 +122,18 @@ async fn opened(app: &App, name: &str) -> Result<Secrets, ApiError> {
         })
 }
 
-pub(super) async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "notificationChannels", "channel")?;
-    let stored = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
-    Ok(Reply::json(written(&stored)))
-}
-
-fn written(stored: &Stored) -> serde_json::Value {
+fn write(stored: &Stored) -> serde_json::Value {
     let record = &stored.record;
     let updates = if record.row.updated == record.row.created {
         Vec::new()
     } else {
         vec![record.updated()]
     };
-    write_channel(&record.row.name, &stored.channel, &record.created(), &updates)
-}
-
-pub(super) async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let listing = Listing {
-        collection: "notificationChannels",
-        kind: Kind::NotificationChannel,
-        fields: LISTED_BY,
-        parse,
-        value,
-        write: written,
-    };
-    super::list(app, &call, listing).await
+    write_channel(&record.row.name, &stored.content, &record.created(), &updates)
 }
 
 fn value(stored: &Stored, field: &str) -> String {
-    let channel = &stored.channel;
+    let channel = &stored.content;
     match field {
         "type" => channel.kind.kind.to_owned(),
         "displayName" => channel.display_name.clone(),
@@ -163,14 +144,14 @@ fn value(stored: &Stored, field: &str) -> String {
 }
 
 pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "notificationChannels", "channel")?;
+    let name = COLLECTION.name_of(&call)?;
     let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
     let body = call.take_body();
     let _turn = app.alert_writes.lock().await;
-    let Stored { record, channel } = parse(stored(app, Kind::NotificationChannel, &name).await?)?;
+    let Stored { record, content } = COLLECTION.stored(app, &name).await?;
     let kept = opened(app, &name).await?;
-    let before = channel.kind;
-    let mut channel = channel.updated(body, &mask)?;
+    let before = content.kind;
+    let mut channel = content.updated(body, &mask)?;
     // The password of one kind of channel is not handed to another.
     let kept = if channel.kind == before {
         kept
@@ -211,7 +192,7 @@ async fn forgotten(app: &App, name: &str) -> Result<Option<Change>, ApiError> {
 
 /// Sends a notice that says that it is a test. There is no code in it: whoever sees it arrive knows that the channel works.
 pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "notificationChannels", "channel")?;
+    let name = COLLECTION.name_of(&call)?;
     match send_test(app, &mut call, &name).await? {
         Ok(()) => Ok(Reply::empty()),
         Err(why) => Err(ApiError::failed_precondition(format!(
@@ -222,7 +203,7 @@ pub(super) async fn test(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 
 /// The same, and says what happened: also that it was not taken is an answer.
 pub(in crate::control) async fn verify(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "notificationChannels", "channel")?;
+    let name = COLLECTION.name_of(&call)?;
     let begun = Instant::now();
     let outcome = send_test(app, &mut call, &name).await?;
     let mut reply = json!({
@@ -238,7 +219,7 @@ pub(in crate::control) async fn verify(app: &App, mut call: Call) -> Result<Repl
 }
 
 async fn send_test(app: &App, call: &mut Call, name: &str) -> Result<Result<(), SendError>, ApiError> {
-    let Stored { mut channel, .. } = parse(stored(app, Kind::NotificationChannel, name).await?)?;
+    let mut channel = COLLECTION.stored(app, name).await?.content;
     call.body_object()?.finish()?;
     channel.reveal_secrets(&opened(app, name).await?)?;
     require_way(app, &channel)?;
@@ -287,7 +268,7 @@ fn test_notice(call: &Call, name: &str) -> Result<Notice, ApiError> {
 
 /// A channel that policies name is deleted only with `force`, and then out of them, too.
 pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "notificationChannels", "channel")?;
+    let name = COLLECTION.name_of(&call)?;
     let parent = format!("projects/{}", call.project()?);
     let force = call.query.boolean("force")?;
     let caller = by_caller(&call);
@@ -299,7 +280,8 @@ pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     }];
     changes.extend(forgotten(app, &name).await?);
     for row in all(app, Kind::AlertPolicy, &parent).await? {
-        let policies::Stored { record, mut policy } = policies::parse(Record::read(row)?)?;
+        let stored = policies::COLLECTION.parse(row)?;
+        let (record, mut policy) = (stored.record, stored.content);
         if !policy.notification_channels.contains(&name) {
             continue;
         }

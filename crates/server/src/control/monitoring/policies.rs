@@ -6,7 +6,7 @@ use binauthz_wire::monitoring::policy::{
     AlertPolicy, FIELDS, read_policy, write_policy, write_stored_policy,
 };
 
-use super::{Listing, Record, by_caller, document, name_of, new_id, require_room, stored};
+use super::{Collection, Record, by_caller, document, new_id, require_room};
 use crate::alert::shipped;
 use crate::app::App;
 use crate::control::call::{Call, Reply};
@@ -21,19 +21,17 @@ const LISTED_BY: &[&str] = &[
     "documentation.subject",
 ];
 
-/// A policy with its record.
-pub(super) struct Stored {
-    pub(super) record: Record,
-    pub(super) policy: AlertPolicy,
-}
+pub(super) static COLLECTION: Collection<AlertPolicy> = Collection {
+    kind: Kind::AlertPolicy,
+    name: "alertPolicies",
+    parameter: "policy",
+    fields: LISTED_BY,
+    parse: read_policy,
+    value,
+    write,
+};
 
-pub(super) fn parse(mut record: Record) -> Result<Stored, ApiError> {
-    let content = std::mem::replace(&mut record.content, binauthz_wire::json::Value::Null);
-    Ok(Stored {
-        policy: read_policy(content)?,
-        record,
-    })
-}
+type Stored = super::Stored<AlertPolicy>;
 
 pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let parent = format!("projects/{}", call.project()?);
@@ -80,34 +78,17 @@ async fn channels_exist(app: &App, parent: &str, policy: &AlertPolicy) -> Result
     Ok(changes)
 }
 
-pub(super) async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "alertPolicies", "policy")?;
-    let stored = parse(stored(app, Kind::AlertPolicy, &name).await?)?;
-    Ok(Reply::json(written(&stored)))
-}
-
-fn written(stored: &Stored) -> serde_json::Value {
-    let (record, policy) = (&stored.record, &stored.policy);
-    write_policy(&record.row.name, policy, &record.created(), &record.updated())
-}
-
-pub(super) async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let listing = Listing {
-        collection: "alertPolicies",
-        kind: Kind::AlertPolicy,
-        fields: LISTED_BY,
-        parse,
-        value,
-        write: written,
-    };
-    super::list(app, &call, listing).await
+fn write(stored: &Stored) -> serde_json::Value {
+    let record = &stored.record;
+    let (created, updated) = (record.created(), record.updated());
+    write_policy(&record.row.name, &stored.content, &created, &updated)
 }
 
 fn value(stored: &Stored, field: &str) -> String {
-    let documentation = stored.policy.documentation.as_ref();
+    let documentation = stored.content.documentation.as_ref();
     match field {
-        "displayName" => stored.policy.display_name.clone(),
-        "enabled" => stored.policy.enabled.to_string(),
+        "displayName" => stored.content.display_name.clone(),
+        "enabled" => stored.content.enabled.to_string(),
         "documentation.content" => documentation.map_or_else(String::new, |text| text.content.clone()),
         "documentation.subject" => documentation.map_or_else(String::new, |text| text.subject.clone()),
         _ => stored.record.row.name.clone(),
@@ -115,12 +96,12 @@ fn value(stored: &Stored, field: &str) -> String {
 }
 
 pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "alertPolicies", "policy")?;
+    let name = COLLECTION.name_of(&call)?;
     let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
     let body = call.take_body();
     let _turn = app.alert_writes.lock().await;
-    let Stored { record, policy } = parse(stored(app, Kind::AlertPolicy, &name).await?)?;
-    let mut policy = policy.updated(body, &mask)?;
+    let Stored { record, content } = COLLECTION.stored(app, &name).await?;
+    let mut policy = content.updated(body, &mask)?;
     policy.name_conditions(&name);
     let caller = by_caller(&call);
     let mut changes = vec![replacement(&record, &policy, &caller.by)];
@@ -183,9 +164,9 @@ pub(super) fn replacement(record: &Record, policy: &AlertPolicy, updated_by: &st
 }
 
 pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
-    let name = name_of(&call, "alertPolicies", "policy")?;
+    let name = COLLECTION.name_of(&call)?;
     let delete = if shipped::named(&name).is_some() {
-        let record = stored(app, Kind::AlertPolicy, &name).await?;
+        let row = COLLECTION.row(app, &name).await?;
         let resource = NewResource {
             kind: Kind::AlertPolicy,
             parent: parent_of(&name),
@@ -195,7 +176,7 @@ pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         // Otherwise it would be there again.
         Change::Put {
             resource,
-            expect: Some(record.row.revision),
+            expect: Some(row.revision),
         }
     } else {
         Change::Delete {

@@ -4,6 +4,7 @@ use binauthz_wire::json::timestamp_out;
 use binauthz_wire::monitoring::time_series::PointValue;
 use serde_json::{Value, json};
 
+use super::super::definition::needle;
 use super::*;
 
 /// 2026-11-23T08:00:00Z.
@@ -61,8 +62,9 @@ type Tallied = (Vec<(String, String)>, i64, String);
 fn tallied(definitions: &[Definition], lines: &[Vec<u8>]) -> Vec<Tallied> {
     let mut known = Known::default();
     let mut tally = Tally::new(definitions, &mut known);
-    for line in lines {
-        tally.line(line);
+    let needle = needle(definitions);
+    for seen in lines.iter().filter_map(|line| Seen::of(line)) {
+        tally.line(seen, &needle);
     }
     let (points, _) = tally.into_points();
     points
@@ -169,7 +171,7 @@ fn labels_are_taken_out_and_cut() {
             (user(""), 0, "1".to_owned()),
             (user("a"), 0, "2".to_owned()),
             (user("b"), 0, "1".to_owned()),
-            (user(&"x".repeat(LONGEST_LABEL)), 0, "1".to_owned()),
+            (user(&"x".repeat(labels::LONGEST_LABEL)), 0, "1".to_owned()),
         ]
     );
 }
@@ -212,10 +214,11 @@ fn too_many_series_overflow_into_one() {
     let definitions = [definition("p", &labelled)];
     let mut known = Known::default();
     let mut tally = Tally::new(&definitions, &mut known);
-    for user in 0..MOST_SERIES + 5 {
-        tally.line(&entry(1, json!({ "jsonPayload": { "user": user.to_string() } })));
+    let needle = needle(&definitions);
+    for user in (0..MOST_SERIES + 5).chain([0]) {
+        let line = entry(1, json!({ "jsonPayload": { "user": user.to_string() } }));
+        tally.line(Seen::of(&line).unwrap(), &needle);
     }
-    tally.line(&entry(1, json!({ "jsonPayload": { "user": "0" } })));
     let (points, counts) = tally.into_points();
     assert_eq!(counts, [(MOST_SERIES as u64 + 6, 5)]);
     assert_eq!(points.len(), MOST_SERIES + 1);

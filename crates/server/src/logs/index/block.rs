@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use binauthz_core::time::UnixTime;
-use binauthz_wire::logging::Query;
-
+use super::super::Needle;
 use super::super::entries_of;
 use super::super::record::glance;
-use super::super::shape::{Shape, Shapes, Wanted};
-use super::words::{Sought, Words};
+use super::super::shape::{Shape, Shapes};
+use super::super::words::Words;
 use crate::audit::Line;
 
 /// A block ends with the line that makes it this long: 93 verdicts as a rule. Reading one takes 0.1 ms, and rendering what
@@ -57,46 +55,12 @@ impl Block {
         });
     }
 
+    /// Whether one of its lines may have an entry that is looked for.
+    pub(super) fn may_have(&self, needle: &Needle) -> bool {
+        needle.may_be_among((self.oldest, self.newest), self.shapes, &self.words)
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.bytes.end - self.bytes.start
-    }
-}
-
-/// What a query looks for, as blocks know it.
-#[derive(Debug)]
-pub(crate) struct Needle {
-    wanted: Wanted,
-    sought: Sought,
-    oldest: i64,
-    newest: i64,
-}
-
-impl Needle {
-    /// For entries that arrived between two times, both included.
-    pub(crate) fn new(query: &Query, (oldest, newest): (i64, i64)) -> Needle {
-        Needle {
-            wanted: Wanted::new(&[query]),
-            sought: Sought::new(&query.demand()),
-            oldest,
-            newest,
-        }
-    }
-
-    /// Whether something that arrived then may be wanted.
-    pub(crate) fn is_then(&self, arrival: UnixTime) -> bool {
-        (self.oldest..=self.newest).contains(&arrival.as_micros())
-    }
-
-    /// Whether a line may have an entry that is wanted, by its shape.
-    pub(crate) fn may_be(&self, line: &[u8]) -> bool {
-        Shape::of(line).is_none_or(|shape| self.wanted.can_match(shape))
-    }
-
-    /// Whether a block may have one.
-    pub(super) fn may_be_in(&self, block: &Block) -> bool {
-        block.newest >= self.oldest
-            && block.oldest <= self.newest
-            && self.wanted.can_match_any(block.shapes)
-            && self.sought.may_be_in(&block.words)
     }
 }

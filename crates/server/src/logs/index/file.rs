@@ -12,8 +12,8 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use super::super::entries_of;
 use super::super::record::glance;
 use super::super::shape::{Shape, Shapes};
+use super::super::words::{BYTES, Words};
 use super::block::{BLOCK, Block};
-use super::words::{BYTES, Words};
 
 const MAGIC: &[u8] = b"binauthz index 1\n";
 /// SHA-256.

@@ -7,7 +7,6 @@
 mod block;
 mod file;
 mod job;
-mod words;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,10 +14,10 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use block::Needle;
 use block::{BLOCK, Block};
 pub(crate) use job::keep_indexes;
 
+use super::Needle;
 use crate::audit::{Direction, Journal, Position};
 
 /// The index over one journal.
@@ -58,9 +57,10 @@ impl Index {
             }
         };
         let mut known = 0;
-        for block in blocks.iter() {
+        let before = blocks.partition_point(|block| block.bytes.end <= bytes.start);
+        for block in blocks.iter().skip(before) {
             known = block.bytes.end;
-            if needle.may_be_in(block) {
+            if block.may_have(needle) {
                 add(block.bytes.clone());
             }
         }

@@ -142,9 +142,8 @@ async fn what_cannot_match_is_not_read() {
     let index = Index::default();
     while index.extend(&journal, u64::MAX).unwrap() > 0 {}
     let end = journal.end();
-    let all = (i64::MIN, i64::MAX);
-    let nothing = Needle::new(&Query::parse(r#"labels.a="nowhere""#).unwrap(), all);
-    let everything = Needle::new(&Query::parse("").unwrap(), all);
+    let needle = |text: &str| Needle::new([("p", &Query::parse(text).unwrap())]);
+    let (nothing, everything) = (needle(r#"labels.a="nowhere""#), needle(""));
     for number in 1..end.segment {
         let size = journal.segment(number).unwrap().metadata().unwrap().len();
         assert_eq!(index.unread(number, 0..size, &nothing), []);
@@ -164,7 +163,7 @@ async fn what_cannot_match_is_not_read() {
         vec![known..end.offset]
     );
     assert_eq!(index.unread(end.segment + 1, 0..10, &nothing), vec![0..10]);
-    let earlier = Needle::new(&Query::parse("").unwrap(), (i64::MIN, 0));
+    let earlier = needle("").between((i64::MIN, 0));
     assert_eq!(index.unread(1, 0..BLOCK, &earlier), []);
     assert_eq!(index.missing(&journal).unwrap(), end.offset - known);
 }
@@ -225,13 +224,13 @@ async fn a_file_goes_with_its_segment() {
 fn every_wanted_line_is_in_a_block_that_may_have_it() {
     proptest!(ProptestConfig::with_cases(1_000), |(record in record(), other in other_line(), text in filter())| {
         let Ok(query) = Query::parse(&text) else { return Ok(()) };
-        let needle = Needle::new(&query, (i64::MIN, i64::MAX));
+        let needle = Needle::new(["p", "demo", "_"].map(|project| (project, &query)));
         for line in [record.line(), other] {
             let bytes = line.as_bytes();
             let mut block = Block::new(0);
             block.add(&crate::audit::Line { segment: 1, start: 0, end: bytes.len() as u64 + 1, bytes });
             let wanted = super::super::shape::tests::wanted_entries(&line, &query);
-            prop_assert!(wanted == 0 || needle.may_be_in(&block), "{} wants {}", text, line);
+            prop_assert!(wanted == 0 || block.may_have(&needle), "{} wants {}", text, line);
             prop_assert!(wanted == 0 || needle.may_be(bytes), "{} wants {}", text, line);
             prop_assert!(glance(bytes).is_some());
         }

@@ -142,17 +142,28 @@ pub(crate) fn other_line() -> impl Strategy<Value = String> {
             )
         });
     let written = (
+        select(vec!["p", "demo"]),
         select(vec!["text", "json"]),
         select(vec!["ERROR", "NOTICE"]),
         select(vec!["k8s_cluster", "global"]),
+        select(vec![
+            "hello",
+            "Payments are DENIED by attestor",
+            "true",
+            "ſtraße",
+            "a\"b\n",
+            "0000000000000009",
+            "ALICE@example.com",
+        ]),
     )
-        .prop_map(|(payload, severity, resource)| {
-            let mut entry = json!({"logName": "projects/p/logs/mine", "severity": severity,
+        .prop_map(|(project, payload, severity, resource, said)| {
+            let mut entry = json!({"logName": format!("projects/{project}/logs/mine"), "severity": severity,
                 "resource": {"type": resource}, "timestamp": "2026-11-23T08:00:00Z"});
             if payload == "text" {
-                entry["textPayload"] = "hello".into();
+                entry["textPayload"] = said.into();
             } else {
-                entry["jsonPayload"] = json!({"enforcementMode": "DRYRUN_AUDIT_LOG_ONLY", "x": 1});
+                entry["jsonPayload"] =
+                    json!({"enforcementMode": "DRYRUN_AUDIT_LOG_ONLY", "x": 1, said: {"podName": said}});
             }
             format!(
                 r#"{{"log":"entry","time":"2026-11-23T08:18:25Z","entry":{entry},"seq":9,"chain":"AAAA"}}"#
@@ -290,10 +301,15 @@ pub(crate) fn filter() -> impl Strategy<Value = String> {
 
 /// How many entries of the line the query wants.
 pub(crate) fn wanted_entries(line: &str, query: &Query) -> usize {
+    wanted_in(line, query, &|_| true)
+}
+
+/// How many of those in some projects.
+pub(crate) fn wanted_in(line: &str, query: &Query, is_its: &dyn Fn(&str) -> bool) -> usize {
     let Some(seen) = glance(line.as_bytes()) else {
         return 0;
     };
-    entries_of(seen, line.as_bytes(), &|_| true, |entry| {
+    entries_of(seen, line.as_bytes(), is_its, |entry| {
         query.test(&entry).then_some(())
     })
     .len()
@@ -310,12 +326,12 @@ proptest! {
             // Not every comparison makes sense.
             return Ok(());
         };
-        let wanted = Wanted::new(&[&query]);
+        let wanted = Shapes::wanted_by(&query);
         for line in [record.line(), other] {
             if wanted_entries(&line, &query) > 0
                 && let Some(shape) = Shape::of(line.as_bytes())
             {
-                prop_assert!(wanted.can_match(shape), "{} wants {} of {:?}", text, line, shape.form());
+                prop_assert!(wanted.contains(shape), "{} wants {} of {:?}", text, line, shape.form());
             }
         }
     }
@@ -323,8 +339,10 @@ proptest! {
     #[test]
     fn a_shape_is_what_the_record_says(record in record()) {
         let line = record.line();
-        let expected = (!record.namespace.is_empty()).then_some(Form::Verdict(record.verdict));
-        prop_assert_eq!(Shape::of(line.as_bytes()).map(Shape::form), expected, "{}", line);
+        let expected =
+            (!record.namespace.is_empty()).then_some((Form::Verdict(record.verdict), Some(record.project)));
+        let found = Shape::with_project(line.as_bytes()).map(|(shape, project)| (shape.form(), project));
+        prop_assert_eq!(found, expected, "{}", line);
     }
 
     #[test]
@@ -380,19 +398,19 @@ fn the_tutorials_filters_leave_most_shapes_unread() {
     ];
     for (text, wants) in table {
         let query = Query::parse(text).unwrap();
-        let wanted = Wanted::new(&[&query]);
+        let wanted = Shapes::wanted_by(&query);
         for shape in Shape::all() {
             let form = shape.form();
             let expected = form == Form::Written || verdict(form).is_some_and(wants);
-            assert_eq!(wanted.can_match(shape), expected, "{text} {form:?}");
+            assert_eq!(wanted.contains(shape), expected, "{text} {form:?}");
         }
     }
     // What has nothing against it may have no labels.
     let unlabelled = Query::parse("NOT (labels:*)").unwrap();
-    let wanted = Wanted::new(&[&unlabelled]);
-    assert!(wanted.can_match(Shape(0)) && !wanted.can_match(Shape(2 * FLAGS)));
-    let two = [break_glass, dry_run].map(|text| Query::parse(text).unwrap());
-    let either = Wanted::new(&[&two[0], &two[1]]);
-    assert!(either.can_match_any(Shapes::ALL) && !either.can_match_any(Shapes::default()));
-    assert!(Wanted::new(&[]).0 == Shapes::default());
+    let wanted = Shapes::wanted_by(&unlabelled);
+    assert!(wanted.contains(Shape(0)) && !wanted.contains(Shape(2 * FLAGS)));
+    assert!(wanted.meets(Shapes::ALL) && !wanted.meets(Shapes::default()));
+    let mut more = Shapes::default();
+    more.add(wanted);
+    assert_eq!(more, wanted);
 }

@@ -83,7 +83,7 @@ fn what_is_known_settles_what_it_can() {
 
 #[test]
 fn without_a_date_no_question_of_time_is_settled() {
-    let undated = shape().undated();
+    let undated = Entry::veiled("projects/demo/logs/x").severity(Severity::Error);
     for text in [
         "timestamp>=\"2020-01-01\"",
         "NOT timestamp>\"2020-01-01\"",
