@@ -67,9 +67,14 @@ impl Flood {
     pub fn command(&self) -> String {
         let path = self.folder.join("requests");
         std::fs::write(&path, &self.config).expect("a file can be written");
+        // One after the other means somebody who changes something often, and not without a pause: an admission is
+        // judged by what stays the same for as long as it takes to read it.
+        let pace = match self.at_once {
+            1 => "--rate 40/s".to_owned(),
+            many => format!("--parallel --parallel-immediate --parallel-max {many}"),
+        };
         format!(
-            "curl --silent --parallel --parallel-immediate --parallel-max {} --fail-early --config '{}' || true",
-            self.at_once,
+            "curl --silent {pace} --fail-early --config '{}' || true",
             path.display()
         )
     }

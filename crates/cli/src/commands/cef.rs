@@ -1,5 +1,6 @@
 //! ArcSight's Common Event Format, version 0: `CEF:0|vendor|product|version|id|name|severity|key=value …`.
 
+use binauthz_wire::yaml::acts_on_display;
 use serde_json::Value;
 
 /// One record as one line.
@@ -80,7 +81,7 @@ fn extension(text: &str) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    text.replace(acts_on_display, " ")
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use binauthz_store::{
     Alerted, AuditOrder, AuditQuery, CommitError, CursorMove, DeliveryRow, Found, IncidentRow, MAX_ROWS,
     Reader, Settlement,
 };
+use binauthz_wire::yaml::acts_on_display;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Engine;
@@ -323,6 +324,8 @@ impl Watcher {
             match incident.state() {
                 State::Open if !self.written.contains_key(id) => {
                     counters.began();
+                    // People wrote some of it, and a log is read in a terminal.
+                    let summary = summary.replace(acts_on_display, " ");
                     tracing::warn!(incident = id, policy, summary, "an incident began");
                 }
                 State::Open => {}

@@ -58,7 +58,10 @@ impl SignedLog {
         let log = replay(folder, &key)?.unwrap_or_else(|| Log::new(&origin));
         // A checkpoint is published when what it speaks of is on disk. One that cannot be read tells nothing: a power cut
         // may have left it so.
-        let published = published(folder)?.and_then(|note| Checkpoint::open(&note, &key).ok());
+        let published = published(folder)
+            .ok()
+            .flatten()
+            .and_then(|note| Checkpoint::open(&note, &key).ok());
         if let Some(signed) = published.map(|checkpoint| checkpoint.size)
             && signed > log.tree.size()
         {

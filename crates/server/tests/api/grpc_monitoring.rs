@@ -23,6 +23,10 @@ fn named<T: Default>(set: impl FnOnce(&mut T)) -> T {
     message
 }
 
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
 fn mask(path: &str) -> Option<FieldMask> {
     Some(FieldMask {
         paths: vec![path.to_owned()],
@@ -218,10 +222,7 @@ async fn metrics() {
             end_time: at(now + 120),
         }),
         aggregation: Some(monitoring::Aggregation {
-            alignment_period: Some(prost_types::Duration {
-                seconds: 720,
-                nanos: 0,
-            }),
+            alignment_period: Some(seconds(720)),
             per_series_aligner: monitoring::aggregation::Aligner::AlignSum.into(),
             cross_series_reducer: monitoring::aggregation::Reducer::ReduceSum.into(),
             group_by_fields: vec!["resource.type".to_owned()],
