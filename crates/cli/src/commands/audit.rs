@@ -110,10 +110,10 @@ impl VerifyFlags {
         let had_anchor = anchor.is_some();
         let mut verifier = Verifier::new(key.clone(), anchor);
         for file in files_named(&self.folder, ".checkpoint")? {
-            verifier.expect(checkpoint(&file, &key)?);
+            verifier.agree_with(checkpoint(&file, &key)?);
         }
         if let Some(newest) = newest {
-            verifier.expect(newest);
+            verifier.agree_with(newest);
         }
         Ok((verify(&self.folder, verifier)?, had_anchor))
     }

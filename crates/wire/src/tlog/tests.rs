@@ -207,7 +207,7 @@ fn whatever_was_signed_elsewhere_must_agree() {
     let verify = |stated: &[Checkpoint]| {
         let mut verifier = Verifier::new(writer.key.clone(), None);
         for checkpoint in stated {
-            verifier.expect(checkpoint.clone());
+            verifier.agree_with(checkpoint.clone());
         }
         for file in &writer.files {
             verifier.begin_file();

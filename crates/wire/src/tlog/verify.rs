@@ -163,13 +163,13 @@ impl Verifier {
             unconfirmed: 0,
         };
         if let Some(anchor) = anchor {
-            verifier.expect(anchor);
+            verifier.agree_with(anchor);
         }
         verifier
     }
 
     /// Another checkpoint that the log must agree with, to be given before the lines.
-    pub fn expect(&mut self, checkpoint: Checkpoint) {
+    pub fn agree_with(&mut self, checkpoint: Checkpoint) {
         self.stated.entry(checkpoint.size).or_default().push(checkpoint);
     }
 
