@@ -31,7 +31,7 @@ pub(super) fn queue(settings: &JournalSettings) -> Queue {
 
 /// When the last batch was at least this large, the next one is gathered before it is written: verdicts come in faster
 /// than the disk syncs, and a sync costs the same for few and for many. A lone verdict never waits.
-const CROWD: usize = 9;
+const CROWD: usize = 4;
 /// One look at what has come in since; gathering ends when nothing has.
 const GATHER: Duration = Duration::from_micros(300);
 /// 3 × 0.3 ms, and what the timer adds: gathering delays no verdict by more than some 1 ms.
