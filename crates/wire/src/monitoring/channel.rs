@@ -305,16 +305,22 @@ impl Parts {
     }
 }
 
-/// Whether a text is one address that mail can be sent to: `USER@HOST` in printable ASCII, with nothing in it that means
-/// something in a header or a command.
+/// Whether a text is one address that mail can be sent to: `USER@HOST` in ASCII, with nothing in it that means something in
+/// a header or a command. That is RFC 5321 without quoted names and without addresses in brackets.
 pub fn is_mail_address(text: &str) -> bool {
-    let parts = text.split_once('@');
-    let is_whole =
-        parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    let special = |byte: u8| b"\"(),:;<>[\\]".contains(&byte);
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !special(byte));
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let of_label = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_name = |part: &str| !part.is_empty() && part.bytes().all(of_name);
+    let is_label = |part: &str| {
+        let is_bounded =
+            !part.is_empty() && part.len() <= 63 && !part.starts_with('-') && !part.ends_with('-');
+        is_bounded && part.bytes().all(of_label)
+    };
+    let is_whole = text.split_once('@').is_some_and(|(user, host)| {
+        user.len() <= 64 && user.split('.').all(is_name) && host.split('.').all(is_label)
+    });
     // RFC 5321 ends at 256 with the angle brackets.
-    is_whole && is_plain && text.len() <= 254
+    is_whole && text.len() <= 254
 }
 
 /// What a label's value must look like, as far as it can be told without using it.

@@ -1,6 +1,8 @@
 use serde_json::{Value as Json, json};
 
-use super::channel::{DESCRIPTORS, read_channel, write_channel, write_descriptor, write_stored_channel};
+use super::channel::{
+    DESCRIPTORS, is_mail_address, read_channel, write_channel, write_descriptor, write_stored_channel,
+};
 use super::policy::{
     Combiner, Comparison, ConditionKind, Trigger, read_policy, write_policy, write_stored_policy,
 };
@@ -596,6 +598,51 @@ mod channels {
             bare.unwrap_err().to_string(),
             "`labels[\"email_address\"]` is required"
         );
+    }
+
+    #[test]
+    fn a_mail_address_is_one_that_mail_reaches() {
+        let (name, label) = ("n".repeat(64), "l".repeat(63));
+        for text in [
+            "a@b",
+            "first.last+tag@mail-1.example.com",
+            "!#$%&'*+-/=?^_`{|}~@example.com",
+            "a@127.0.0.1",
+            &format!("{name}@{label}"),
+            &format!("{name}@{label}.{label}.{}", "l".repeat(61)),
+        ] {
+            assert!(is_mail_address(text), "{text}");
+        }
+        for text in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a@b@c",
+            ".a@b",
+            "a.@b",
+            "a..b@c",
+            "a@.b",
+            "a@b.",
+            "a@b..c",
+            "a@-b",
+            "a@b-",
+            "a@b_c",
+            "a@[127.0.0.1]",
+            "\"a b\"@c",
+            "a b@c",
+            "a@b c",
+            "a@b\r\nBcc: c@d",
+            "<a@b>",
+            "ü@b",
+            "a@ü",
+            "a@b, c@d",
+            &format!("{name}n@{label}"),
+            &format!("{name}@{label}l"),
+            &format!("{name}@{label}.{label}.{}", "l".repeat(62)),
+        ] {
+            assert!(!is_mail_address(text), "{text}");
+        }
     }
 
     #[test]
