@@ -1,6 +1,7 @@
 //! How a notice leaves this server.
 
 mod email;
+mod lines;
 mod pagerduty;
 mod post;
 mod slack;

@@ -11,7 +11,7 @@ use binauthz_server::alert::series::Key;
 use binauthz_server::alert::{Incident, Notice};
 use binauthz_server::{Flags, Security, Smtp};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Desk, flags, install_crypto_provider};
@@ -21,6 +21,8 @@ use crate::support::{Desk, flags, install_crypto_provider};
 enum Does {
     Well,
     Says(&'static str, &'static str),
+    /// What it offers, and what it says to a login.
+    LogsIn(&'static str, &'static str),
     Hangs(&'static str),
     Floods(&'static str),
 }
@@ -62,6 +64,12 @@ async fn serve(stream: TcpStream, does: Does, heard: &Mutex<Vec<String>>) -> std
             .to_owned();
         match does {
             Does::Says(at, reply) if at == word => {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            }
+            Does::LogsIn(reply, _) if word == "EHLO" => {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
+            }
+            Does::LogsIn(_, reply) if word == "AUTH" => {
                 stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             }
             Does::Hangs(at) if at == word => tokio::time::sleep(Duration::from_secs(60)).await,
@@ -160,7 +168,15 @@ async fn a_notice_is_one_message_to_one_address() {
         body.contains("a condition holds") && body.contains("Policy:    Blocked"),
         "{body}"
     );
-    assert!(!heard.contains("evil"), "{heard}");
+    // What was told is in the subject and in the text, and nowhere a command or the end.
+    assert!(
+        head.replace("\n ", " ")
+            .contains("\nSubject: [open] Blocked: a condition holds . RCPT TO:<evil@"),
+        "{head}"
+    );
+    let ends = heard.lines().filter(|line| line.starts_with('.')).count();
+    assert_eq!(ends, 1, "{heard}");
+    assert!(!heard.contains("\nRCPT TO:<evil"), "{heard}");
 }
 
 #[tokio::test]
@@ -189,6 +205,22 @@ async fn what_a_mail_server_says_is_understood() {
     // Another number of the same kind is as good: the address is not local, and will be forwarded.
     let post = Post::new(Does::Says("RCPT", "251 forwarded")).await;
     assert_eq!(send(&smtp(post.port)).await, Ok(()));
+    // So is one without a text, in another alphabet, or with a blank line, none of which the library likes.
+    for reply in ["250", "250 gr\u{fc}n", "250-a\r\n250-  \r\n250 b", "250-ok\n250"] {
+        let post = Post::new(Does::Says("EHLO", reply)).await;
+        assert_eq!(send(&smtp(post.port)).await, Ok(()), "{reply:?}");
+    }
+    // The reason says at what it happened.
+    let post = Post::new(Does::Says("RCPT", "550 hush")).await;
+    let outcome = send(&smtp(post.port)).await;
+    let why = "the mail server answered 550 to the address".to_owned();
+    assert_eq!(outcome, Err(SendError::Never(why)));
+    // Who does not go on after DATA is sent no message: it would read commands there.
+    let post = Post::new(Does::Says("DATA", "250 hush")).await;
+    let outcome = send(&smtp(post.port)).await;
+    let why = "the mail server answered 250 to DATA".to_owned();
+    assert_eq!(outcome, Err(SendError::Later(why)));
+    assert!(post.heard().ends_with("\nDATA"), "{}", post.heard());
     // What is said once the message was taken changes nothing.
     let post = Post::new(Does::Says("QUIT", "500 hush")).await;
     assert_eq!(send(&smtp(post.port)).await, Ok(()));
@@ -197,10 +229,13 @@ async fn what_a_mail_server_says_is_understood() {
 #[tokio::test]
 async fn a_mail_server_that_hangs_or_never_ends_is_left() {
     let started = Instant::now();
-    let (hung, silent) = tokio::join!(
+    let (hung, silent, taken) = tokio::join!(
         async { send(&smtp(Post::new(Does::Hangs("RCPT")).await.port)).await },
         async { send(&smtp(Post::new(Does::Hangs("")).await.port)).await },
+        async { send(&smtp(Post::new(Does::Hangs("QUIT")).await.port)).await },
     );
+    // It has the message: sent once more, that would arrive twice.
+    assert_eq!(taken, Ok(()));
     for outcome in [hung, silent] {
         assert!(matches!(outcome, Err(SendError::Later(_))), "{outcome:?}");
     }
@@ -252,31 +287,103 @@ async fn nothing_is_said_in_the_clear_where_tls_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_password_is_said_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hush\n").unwrap();
+    for (offers, reply, expected) in [
+        ("250-here\r\n250 AUTH LOGIN PLAIN", "235 in", None),
+        ("250-here\r\n250-auth plain\r\n250 SIZE 9", "235 in", None),
+        (
+            "250-here\r\n250 AUTH LOGIN",
+            "235 in",
+            Some("does not offer AUTH PLAIN"),
+        ),
+        (
+            "250-here\r\n250 SIZE 9",
+            "235 in",
+            Some("does not offer AUTH PLAIN"),
+        ),
+        (
+            "250-here\r\n250 AUTH PLAIN",
+            "535 no",
+            Some("answered 535 to the login"),
+        ),
+        (
+            "250-here\r\n250 AUTH PLAIN",
+            "334 more",
+            Some("answered 334 to the login"),
+        ),
+        (
+            "250-here\r\n250 AUTH PLAIN",
+            "250 ok",
+            Some("answered 250 to the login"),
+        ),
+    ] {
+        let post = Post::new(Does::LogsIn(offers, reply)).await;
+        let outcome = send(&Smtp {
+            login: Some(("user".into(), file.clone())),
+            ..smtp(post.port)
+        })
+        .await;
+        let heard = post.heard();
+        match expected {
+            None => assert_eq!(outcome, Ok(()), "{offers}"),
+            Some(why) => {
+                let said = outcome.unwrap_err().to_string();
+                assert!(said.contains(why), "{offers}: {said}");
+                assert!(!heard.contains("MAIL"), "{heard}");
+            }
+        }
+        let is_said = heard.contains(&format!("AUTH PLAIN {}", STANDARD.encode("\0user\0hush")));
+        assert_eq!(
+            is_said,
+            !expected.is_some_and(|why| why.contains("not offer")),
+            "{heard}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_is_slipped_in_before_tls_ends_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = BufReader::new(stream);
-        let mut line = String::new();
-        stream.write_all(b"220 here\r\n").await.unwrap();
-        stream.read_line(&mut line).await.unwrap();
-        stream.write_all(b"250 STARTTLS\r\n").await.unwrap();
-        stream.read_line(&mut line).await.unwrap();
-        stream.write_all(b"220 go\r\n250 evil\r\n").await.unwrap();
-        let _ = stream.read_line(&mut line).await;
-    });
-    let smtp = Smtp {
-        security: Security::Starttls,
-        ..smtp(port)
-    };
-    let outcome = send(&smtp).await;
-    assert_eq!(
-        outcome,
-        Err(SendError::Later(
-            "the mail server spoke before TLS had begun".to_owned()
-        ))
-    );
+    // At once, where it could be kept; and once TLS begins, which it breaks.
+    for (at_once, later, expected) in [
+        (
+            "220 go\r\n250 evil\r\n",
+            "",
+            "the mail server spoke before TLS had begun",
+        ),
+        (
+            "220 go\r\n",
+            "250 evil\r\n",
+            "no TLS with the mail server: is its certificate trusted?",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let spoken = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.write_all(b"220 here\r\n").await.unwrap();
+            stream.read_line(&mut line).await.unwrap();
+            stream.write_all(b"250 STARTTLS\r\n").await.unwrap();
+            stream.read_line(&mut line).await.unwrap();
+            stream.write_all(at_once.as_bytes()).await.unwrap();
+            // The first byte of a TLS record, if one comes.
+            let first = stream.read_u8().await.ok();
+            let _ = stream.write_all(later.as_bytes()).await;
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            first
+        });
+        let smtp = Smtp {
+            security: Security::Starttls,
+            ..smtp(port)
+        };
+        assert_eq!(send(&smtp).await, Err(SendError::Later(expected.to_owned())));
+        assert_eq!(spoken.await.unwrap(), (!later.is_empty()).then_some(22));
+    }
 }
 
 #[test]
@@ -305,6 +412,13 @@ fn settings_that_cannot_be_used_are_named() {
                 ..smtp(1)
             },
             "smtp.host",
+        ),
+        (
+            Smtp {
+                from: "nobody".into(),
+                ..smtp(1)
+            },
+            "smtp.from",
         ),
     ] {
         let error = Mailer::new(&smtp).unwrap_err().to_string();

@@ -1,17 +1,21 @@
 //! E-mail: one plain text for each notice.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use binauthz_core::time::UnixTime;
+use lettre::Address;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, SinglePart};
 
 use super::smtp::Mailer;
-use super::{Channel, Message, Sending};
+use super::{Channel, Message, SendError, Sending};
 
 /// The longest subject in characters.
 const MAX_SUBJECT: usize = 200;
 /// The longest text in bytes: summaries and documentation of a policy together have at most some ten KiB.
 const MAX_TEXT: usize = 64 << 10;
-/// An encoded word has at most 75 characters (RFC 2047), 12 of which are its frame: 45 bytes make 60 of base64.
-const BYTES_OF_WORD: usize = 45;
+/// The last second that a header can name, in the year 9999; the library panics after it.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A mailbox.
 pub struct Email {
@@ -24,18 +28,47 @@ impl Email {
     pub fn new(mailer: Mailer, to: String) -> Email {
         Email { mailer, to }
     }
+
+    async fn deliver(&self, message: &Message<'_>) -> Result<(), SendError> {
+        let unusable = |_| SendError::Never("mail cannot be sent to such an address".to_owned());
+        let to: Address = self.to.parse().map_err(unusable)?;
+        let text = compose(message, self.mailer.from(), &to)
+            .ok_or_else(|| SendError::Never("the message cannot be written".to_owned()))?;
+        self.mailer.send(&to, &text).await
+    }
 }
 
 impl Channel for Email {
     fn send<'a>(&'a self, message: &'a Message<'a>) -> Sending<'a> {
-        let text = compose(message, self.mailer.from(), &self.to);
-        Box::pin(async move { self.mailer.send(&self.to, &text).await })
+        Box::pin(self.deliver(message))
     }
 }
 
-/// The message with its headers. Whatever comes from people and logs is encoded in base64, so that it can end no line, begin
-/// no header and be no dot on a line of its own.
-fn compose(message: &Message<'_>, from: &str, to: &str) -> String {
+/// The message with its headers. The text is in base64 whatever is in it, and not in what suits it best: so no line of it is
+/// a command or a dot, for a server that takes another end of line than we for one either.
+fn compose(message: &Message<'_>, from: &Address, to: &Address) -> Option<Vec<u8>> {
+    let delivery: String = message
+        .delivery
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
+    let body = Body::new_with_encoding(text(message).into_bytes(), ContentTransferEncoding::Base64).ok()?;
+    let part = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body);
+    let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+    let mail = lettre::Message::builder()
+        .date(date(message.now))
+        .from(Mailbox::new(Some("binauthz".to_owned()), from.clone()))
+        .to(Mailbox::new(None, to.clone()))
+        .subject(subject(message))
+        .message_id(Some(format!("<{delivery}@{}>", from.domain())))
+        .raw_header(HeaderValue::new(automatic, "auto-generated".to_owned()))
+        .singlepart(part)
+        .ok()?;
+    Some(mail.formatted())
+}
+
+/// One line. What looks like an encoded word is broken up: the library would not encode it, and a reader would decode it.
+fn subject(message: &Message<'_>) -> String {
     let notice = message.notice;
     let subject = format!(
         "[{}] {}: {}",
@@ -43,25 +76,16 @@ fn compose(message: &Message<'_>, from: &str, to: &str) -> String {
         notice.policy_name,
         notice.incident.summary
     );
-    let subject: String = subject.chars().take(MAX_SUBJECT).collect();
-    let host = from.rsplit_once('@').map_or(from, |(_, host)| host);
-    let delivery: String = message
-        .delivery
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+    let words: Vec<&str> = subject
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
         .collect();
-    let headers = [
-        format!("Date: {}", date(message)),
-        format!("From: binauthz <{from}>"),
-        format!("To: <{to}>"),
-        format!("Subject: {}", encoded_words(&subject)),
-        format!("Message-ID: <{delivery}@{host}>"),
-        "Auto-Submitted: auto-generated".to_owned(),
-        "MIME-Version: 1.0".to_owned(),
-        "Content-Type: text/plain; charset=utf-8".to_owned(),
-        "Content-Transfer-Encoding: base64".to_owned(),
-    ];
-    format!("{}\r\n\r\n{}", headers.join("\r\n"), folded(&text(message)))
+    let line = words.join(" ").replace("=?", "= ?");
+    let end = line
+        .char_indices()
+        .nth(MAX_SUBJECT)
+        .map_or(line.len(), |(end, _)| end);
+    line.get(..end).unwrap_or_default().trim_end().to_owned()
 }
 
 fn text(message: &Message<'_>) -> String {
@@ -88,57 +112,25 @@ fn text(message: &Message<'_>) -> String {
     text.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
-fn date(message: &Message<'_>) -> String {
-    jiff::Timestamp::from_second(message.now.as_seconds())
-        .ok()
-        .and_then(|time| {
-            jiff::fmt::rfc2822::DateTimePrinter::new()
-                .timestamp_to_string(&time)
-                .ok()
-        })
-        // No clock shows such a time; a mail server then writes its own.
-        .unwrap_or_default()
-}
-
-/// A text as encoded words (RFC 2047), each on a line of its own.
-fn encoded_words(text: &str) -> String {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if word.len() + c.len_utf8() > BYTES_OF_WORD {
-            words.push(std::mem::take(&mut word));
-        }
-        word.push(c);
-    }
-    words.push(word);
-    let words: Vec<String> = words
-        .iter()
-        .map(|word| format!("=?utf-8?B?{}?=", STANDARD.encode(word)))
-        .collect();
-    words.join("\r\n ")
-}
-
-/// Base64 in lines of 76 characters.
-fn folded(text: &str) -> String {
-    let encoded = STANDARD.encode(text);
-    let lines: Vec<&str> = encoded
-        .as_bytes()
-        .chunks(76)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
-    lines.join("\r\n")
+/// No clock shows a time that is moved here.
+fn date(now: UnixTime) -> SystemTime {
+    let seconds = u64::try_from(now.as_seconds()).unwrap_or(0);
+    UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
 }
 
 #[cfg(test)]
 mod tests {
-    use binauthz_core::time::UnixTime;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use binauthz_wire::monitoring::channel::is_mail_address;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::alert::series::Key;
     use crate::alert::{Incident, Notice};
 
-    fn composed(policy_name: &str, summary: &str) -> String {
-        let notice = Notice {
+    fn notice(policy_name: &str, summary: &str) -> Notice {
+        Notice {
             incident: Incident {
                 id: "i7".into(),
                 policy: "projects/p/alertPolicies/1".into(),
@@ -158,53 +150,94 @@ mod tests {
             user_labels: Vec::new(),
             channels: Vec::new(),
             is_wanted: true,
-        };
+        }
+    }
+
+    fn composed_at(seconds: i64, policy_name: &str, summary: &str) -> String {
         let message = Message {
             delivery: "d1\r\nBcc: x@y",
-            now: UnixTime::from_seconds(1_800_000_000),
-            notice: &notice,
+            now: UnixTime::from_seconds(seconds),
+            notice: &notice(policy_name, summary),
         };
-        compose(&message, "binauthz@example.com", "oncall@example.com")
+        let (from, to) = ("binauthz@example.com", "oncall@example.com");
+        let text = compose(&message, &from.parse().unwrap(), &to.parse().unwrap()).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    fn composed(policy_name: &str, summary: &str) -> String {
+        composed_at(1_800_000_000, policy_name, summary)
+    }
+
+    /// The subject, decoded as RFC 2047 says: blanks between two encoded words are not there.
+    fn subject_of(text: &str) -> String {
+        let (_, rest) = text.split_once("Subject: ").unwrap();
+        let (subject, _) = rest.split_once("\r\nMessage-ID: ").unwrap();
+        let (mut bytes, mut was_encoded) = (Vec::new(), true);
+        for word in subject.replace("\r\n", "").split(' ') {
+            let encoded = word
+                .strip_prefix("=?utf-8?b?")
+                .and_then(|word| word.strip_suffix("?="));
+            if !(was_encoded && (encoded.is_some() || bytes.is_empty())) {
+                bytes.push(b' ');
+            }
+            was_encoded = encoded.is_some();
+            bytes.extend(encoded.map_or_else(|| word.into(), |word| STANDARD.decode(word).unwrap()));
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn check_form(text: &str) {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let names: Vec<&str> = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with(' '))
+            .map(|line| line.split_once(": ").unwrap().0)
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "Date",
+                "From",
+                "To",
+                "Subject",
+                "Message-ID",
+                "Auto-Submitted",
+                "MIME-Version",
+                "Content-Type",
+                "Content-Transfer-Encoding"
+            ],
+            "{text}"
+        );
+        assert!(
+            text.split("\r\n")
+                .all(|line| line.len() <= 998 && line.bytes().all(|byte| matches!(byte, b' '..=b'~'))),
+            "{text}"
+        );
+        assert!(head.split("\r\n").all(|line| !line.trim().is_empty()), "{text}");
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
+        assert!(body.bytes().all(is_base64), "{text}");
     }
 
     #[test]
     fn nothing_that_is_told_becomes_a_header_or_ends_the_message() {
-        for hostile in [
-            "a\r\nBcc: evil@example.com",
-            "a\nBcc: evil@example.com",
-            "a\r\n.\r\nRCPT TO:<evil@example.com>",
-            "?=\r\nBcc: evil@example.com",
-            "a\u{2028}b\u{85}c\0",
+        for (hostile, subject) in [
+            ("a\r\nBcc: evil@example.com", "a Bcc: evil@example.com"),
+            ("a\nBcc: evil@example.com", "a Bcc: evil@example.com"),
+            (
+                "a\r\n.\r\nRCPT TO:<evil@example.com>",
+                "a . RCPT TO:<evil@example.com>",
+            ),
+            ("?=\r\nBcc: evil@example.com", "?= Bcc: evil@example.com"),
+            ("a\u{2028}b\u{85}\0c", "a b c"),
+            ("a\r \r\n\t\r\n b", "a b"),
+            ("=?utf-8?b?ZXZpbA==?=", "= ?utf-8?b?ZXZpbA== ?="),
         ] {
-            for text in [composed(hostile, "s"), composed("p", hostile)] {
-                let (head, body) = text.split_once("\r\n\r\n").unwrap();
-                let names: Vec<&str> = head
-                    .split("\r\n")
-                    .filter(|line| !line.starts_with(' '))
-                    .map(|line| line.split_once(": ").unwrap().0)
-                    .collect();
-                assert_eq!(
-                    names,
-                    [
-                        "Date",
-                        "From",
-                        "To",
-                        "Subject",
-                        "Message-ID",
-                        "Auto-Submitted",
-                        "MIME-Version",
-                        "Content-Type",
-                        "Content-Transfer-Encoding"
-                    ],
-                    "{text}"
-                );
-                assert!(text.is_ascii() && !text.contains("evil"), "{text}");
-                assert!(
-                    text.split("\r\n")
-                        .all(|line| line.len() <= 78 && !line.contains(['\r', '\n']))
-                );
-                assert!(body.split("\r\n").all(|line| !line.starts_with('.')));
-            }
+            let text = composed("p", hostile);
+            check_form(&text);
+            assert_eq!(subject_of(&text), format!("[open] p: {subject}"));
+            let text = composed(hostile, "s");
+            check_form(&text);
+            assert_eq!(subject_of(&text), format!("[open] {subject}: s"));
         }
     }
 
@@ -212,32 +245,21 @@ mod tests {
     fn the_text_comes_back_whole() {
         let long = "ü€𝄞".repeat(40);
         let text = composed(&long, "held");
-        assert!(text.starts_with("Date: Fri, 15 Jan 2027 08:00:00 "), "{text}");
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let subject = head
-            .split("Subject: ")
-            .nth(1)
-            .unwrap()
-            .split("\r\nMessage-ID")
-            .next()
-            .unwrap();
-        let decoded: Vec<u8> = subject
-            .split("\r\n ")
-            .flat_map(|word| {
-                STANDARD
-                    .decode(
-                        word.strip_prefix("=?utf-8?B?")
-                            .unwrap()
-                            .strip_suffix("?=")
-                            .unwrap(),
-                    )
-                    .unwrap()
-            })
-            .collect();
-        let decoded = String::from_utf8(decoded).unwrap();
         assert!(
-            format!("[open] {long}: held").starts_with(&decoded) && decoded.chars().count() <= MAX_SUBJECT
+            text.starts_with("Date: Fri, 15 Jan 2027 08:00:00 +0000\r\n"),
+            "{text}"
         );
+        for line in [
+            "From: binauthz <binauthz@example.com>\r\n",
+            "To: oncall@example.com\r\n",
+            "Message-ID: <d1Bccxy@example.com>\r\n",
+            "Auto-Submitted: auto-generated\r\n",
+            "Content-Type: text/plain; charset=utf-8\r\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(subject_of(&text), format!("[open] {long}: held"));
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
         let body = String::from_utf8(STANDARD.decode(body.replace("\r\n", "")).unwrap()).unwrap();
         for line in [
             "held\r\n",
@@ -247,6 +269,37 @@ mod tests {
             "d\r\n.\r\nQUIT\r\n",
         ] {
             assert!(body.contains(line), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_subject_and_a_date_have_an_end() {
+        let text = composed(&"x".repeat(1_000), "held");
+        check_form(&text);
+        assert_eq!(subject_of(&text).len(), MAX_SUBJECT);
+        for (seconds, date) in [
+            (i64::MIN, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (i64::MAX, "Fri, 31 Dec 9999 23:59:59 +0000"),
+        ] {
+            let text = composed_at(seconds, "p", "held");
+            assert!(text.starts_with(&format!("Date: {date}\r\n")), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_told_the_form_stays(policy in any::<String>(), summary in "([a-z ü€=?\r\n\t\0]|\\PC){0,200}") {
+            let text = composed(&policy, &summary);
+            check_form(&text);
+            let message = Message { delivery: "d", now: UnixTime::from_seconds(0), notice: &notice(&policy, &summary) };
+            prop_assert_eq!(subject_of(&text), subject(&message));
+        }
+
+        #[test]
+        fn every_address_of_a_channel_is_one_for_the_library(user in "[a-z0-9.!'{|}~-]{1,66}", host in "[a-zA-Z0-9.-]{1,66}") {
+            let text = format!("{user}@{host}");
+            prop_assume!(is_mail_address(&text));
+            prop_assert!(text.parse::<Address>().is_ok(), "{text}");
         }
     }
 }

@@ -1,20 +1,30 @@
-//! One message by SMTP (RFC 5321), with limits: what the other side says is counted, and a reply that is not one ends it.
+//! One message to one mail server, by the mail library, with limits.
 
+use std::error::Error as _;
+use std::fmt::Display;
+use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use lettre::Address;
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Auth, Data, Ehlo, Mail, Quit, Rcpt, Starttls};
+use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
+use lettre::transport::smtp::response::Response;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::{LONGEST_WAIT, MAX_ANSWER, SendError};
+use super::lines::Lines;
+use super::{LONGEST_WAIT, SendError};
 use crate::settings::{Security, Smtp};
 
 /// The longest password file.
@@ -34,6 +44,9 @@ pub enum MailerError {
     /// The host is no name that a certificate could have.
     #[error("`smtp.host` is `{0}`, which no certificate can be for")]
     Host(String),
+    /// The sender is no address.
+    #[error("`smtp.from` is `{0}`, expected one address such as `binauthz@example.com`")]
+    From(String),
     /// TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -50,7 +63,7 @@ struct Inner {
     port: u16,
     security: Security,
     login: Option<(String, Zeroizing<String>)>,
-    from: String,
+    from: Address,
     name: ServerName<'static>,
     tls: TlsConnector,
 }
@@ -69,6 +82,7 @@ impl Mailer {
     pub fn new(smtp: &Smtp) -> Result<Mailer, MailerError> {
         let name =
             ServerName::try_from(smtp.host.clone()).map_err(|_| MailerError::Host(smtp.host.clone()))?;
+        let from = smtp.from.parse();
         let login = match &smtp.login {
             Some((username, file)) => Some((username.clone(), password(file)?)),
             None => None,
@@ -79,7 +93,7 @@ impl Mailer {
                 port: smtp.port,
                 security: smtp.security,
                 login,
-                from: smtp.from.clone(),
+                from: from.map_err(|_| MailerError::From(smtp.from.clone()))?,
                 name,
                 tls: TlsConnector::from(Arc::new(tls(smtp.authorities.as_ref())?)),
             }),
@@ -87,95 +101,133 @@ impl Mailer {
     }
 
     /// Whom mail is from.
-    pub(super) fn from(&self) -> &str {
+    pub(super) fn from(&self) -> &Address {
         &self.inner.from
     }
 
-    /// Hands over one message, whose lines end in CRLF and of which none begins with a dot.
-    pub(super) async fn send(&self, to: &str, message: &str) -> Result<(), SendError> {
-        match tokio::time::timeout(LONGEST_WAIT, self.inner.deliver(to, message)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(SendError::Later(format!(
+    /// Hands over one message.
+    pub(super) async fn send(&self, to: &Address, message: &[u8]) -> Result<(), SendError> {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        let Ok(outcome) = timeout_at(deadline, self.inner.deliver(to, message)).await else {
+            return Err(SendError::Later(format!(
                 "the mail server did not take it within {} s",
                 LONGEST_WAIT.as_secs()
-            ))),
-        }
+            )));
+        };
+        // It has been taken; whether the farewell arrives does not matter.
+        let _ = timeout_at(deadline, outcome?.command(Quit)).await;
+        Ok(())
     }
 }
 
 impl Inner {
-    async fn deliver(&self, to: &str, message: &str) -> Result<(), SendError> {
+    /// Up to the point where the message was taken. Each step is asked for by itself: the library's own round of them says
+    /// goodbye to a server that refused one, and waits for an answer, before it tells; and it would send the message to a
+    /// server that answers 250 to DATA.
+    async fn deliver(&self, to: &Address, message: &[u8]) -> Result<AsyncSmtpConnection, SendError> {
+        let (mut talk, offers) = self.connect().await?;
+        if let Some((username, password)) = &self.login {
+            if !offers.supports_auth_mechanism(Mechanism::Plain) {
+                return Err(SendError::Later(
+                    "the mail server does not offer AUTH PLAIN, and no other login is used".to_owned(),
+                ));
+            }
+            let credentials = Credentials::new(username.clone(), password.to_string());
+            let login = Auth::new(Mechanism::Plain, credentials, None);
+            let login = login.map_err(|error| failed(&error, "the login"))?;
+            ask(&mut talk, login, 235, "the login").await?;
+        }
+        let sender = Mail::new(Some(self.from.clone()), Vec::new());
+        ask(&mut talk, sender, 250, "the sender").await?;
+        ask(&mut talk, Rcpt::new(to.clone(), Vec::new()), 250, "the address").await?;
+        ask(&mut talk, Data, 354, "DATA").await?;
+        expect(talk.message(message).await, 250, "the message")?;
+        Ok(talk)
+    }
+
+    /// A connection as protected as the settings want it, and what is offered there.
+    async fn connect(&self) -> Result<(AsyncSmtpConnection, ServerInfo), SendError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|_| SendError::Later("cannot connect to the mail server".to_owned()))?;
-        let local = stream.local_addr().map_err(|_| broken())?.ip();
-        let hello = if local.is_ipv6() {
-            format!("EHLO [IPv6:{local}]")
-        } else {
-            format!("EHLO [{local}]")
+        let hello = match stream.local_addr().map_err(|_| broken())?.ip() {
+            IpAddr::V4(address) => ClientId::Ipv4(address),
+            IpAddr::V6(address) => ClientId::Ipv6(address),
         };
-        match self.security {
-            Security::None => {
-                let mut talk = Talk::new(stream);
-                talk.expect(220, "the greeting").await?;
-                self.hand_over(&mut talk, &hello, (to, message)).await
-            }
-            Security::Tls => {
-                let mut talk = Talk::new(self.secure(stream).await?);
-                talk.expect(220, "the greeting").await?;
-                self.hand_over(&mut talk, &hello, (to, message)).await
-            }
-            Security::Starttls => {
-                let mut talk = Talk::new(stream);
-                talk.expect(220, "the greeting").await?;
-                let offers = talk.ask(&hello, 250, "EHLO").await?;
-                if !offers.has("STARTTLS") {
-                    return Err(SendError::Later(
-                        "the mail server does not offer STARTTLS, and nothing is said without it".to_owned(),
-                    ));
-                }
-                talk.ask("STARTTLS", 220, "STARTTLS").await?;
-                let mut talk = Talk::new(self.secure(talk.into_stream()?).await?);
-                self.hand_over(&mut talk, &hello, (to, message)).await
-            }
+        let lines = Lines::new(stream);
+        if self.security == Security::Tls {
+            self.secure(&lines).await?;
         }
+        let talk = AsyncSmtpConnection::connect_with_transport(Box::new(lines.clone()), &hello).await;
+        let mut talk = talk.map_err(|error| failed(&error, "the greeting"))?;
+        let mut offers = talk.server_info().clone();
+        if self.security == Security::Starttls {
+            if !offers.supports_feature(Extension::StartTls) {
+                return Err(SendError::Later(
+                    "the mail server does not offer STARTTLS, and nothing is said without it".to_owned(),
+                ));
+            }
+            ask(&mut talk, Starttls, 220, "STARTTLS").await?;
+            self.secure(&lines).await?;
+            // What was offered without TLS counts no more.
+            let said = ask(&mut talk, Ehlo::new(hello), 250, "EHLO").await?;
+            offers = ServerInfo::from_response(&said).map_err(|error| failed(&error, "EHLO"))?;
+        }
+        Ok((talk, offers))
     }
 
-    async fn secure(
-        &self,
-        stream: TcpStream,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, SendError> {
-        let secured = self.tls.connect(self.name.clone(), stream).await;
-        secured.map_err(|_| {
+    /// Puts TLS under a connection.
+    async fn secure(&self, lines: &Lines) -> Result<(), SendError> {
+        // It would be taken for something said under TLS.
+        let bare = lines
+            .detach()
+            .ok_or_else(|| SendError::Later("the mail server spoke before TLS had begun".to_owned()))?;
+        let secured = self.tls.connect(self.name.clone(), bare).await;
+        lines.attach(secured.map_err(|_| {
             SendError::Later("no TLS with the mail server: is its certificate trusted?".to_owned())
-        })
-    }
-
-    /// From the greeting on, over whatever protects the connection.
-    async fn hand_over<S>(
-        &self,
-        talk: &mut Talk<S>,
-        hello: &str,
-        (to, message): (&str, &str),
-    ) -> Result<(), SendError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        talk.ask(hello, 250, "EHLO").await?;
-        if let Some((username, password)) = &self.login {
-            let said = Zeroizing::new(format!("\0{username}\0{}", password.as_str()));
-            let said = Zeroizing::new(format!("AUTH PLAIN {}", STANDARD.encode(said.as_bytes())));
-            talk.ask(&said, 235, "the login").await?;
-        }
-        talk.ask(&format!("MAIL FROM:<{}>", self.from), 250, "the sender")
-            .await?;
-        talk.ask(&format!("RCPT TO:<{to}>"), 250, "the address").await?;
-        talk.ask("DATA", 354, "DATA").await?;
-        talk.ask(&format!("{message}\r\n."), 250, "the message").await?;
-        // It has been taken; whether the farewell arrives does not matter.
-        let _ = talk.say("QUIT").await;
+        })?);
         Ok(())
     }
+}
+
+async fn ask(
+    talk: &mut AsyncSmtpConnection,
+    command: impl Display,
+    code: u16,
+    what: &str,
+) -> Result<Response, SendError> {
+    expect(talk.command(command).await, code, what)
+}
+
+/// A reply with this code, or one of its kin (251 is as good as 250).
+fn expect(outcome: Result<Response, smtp::Error>, code: u16, what: &str) -> Result<Response, SendError> {
+    let said = outcome.map_err(|error| failed(&error, what))?;
+    let number = u16::from(said.code());
+    if number / 10 == code / 10 {
+        Ok(said)
+    } else {
+        Err(SendError::Later(answered(number, what)))
+    }
+}
+
+/// What an error of the library means. It may quote the other side, so nothing but the number is taken from it.
+fn failed(error: &smtp::Error, what: &str) -> SendError {
+    let cause = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    match error.status() {
+        Some(code) if error.is_permanent() => SendError::Never(answered(code.into(), what)),
+        Some(code) => SendError::Later(answered(code.into(), what)),
+        None if error.is_response() => SendError::Later("what answered is not a mail server".to_owned()),
+        None if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::QuotaExceeded) => {
+            SendError::Later("the mail server says too much".to_owned())
+        }
+        None => broken(),
+    }
+}
+
+fn answered(number: u16, what: &str) -> String {
+    format!("the mail server answered {number} to {what}")
 }
 
 fn broken() -> SendError {
@@ -204,7 +256,7 @@ fn tls(authorities: Option<&PathBuf>) -> Result<ClientConfig, MailerError> {
     let Some(path) = authorities else {
         return Ok(builder.with_platform_verifier()?.with_no_client_auth());
     };
-    let unusable = |error: &dyn std::fmt::Display| MailerError::File {
+    let unusable = |error: &dyn Display| MailerError::File {
         path: path.clone(),
         problem: format!("expected PEM certificates of authorities: {error}"),
     };
@@ -217,171 +269,4 @@ fn tls(authorities: Option<&PathBuf>) -> Result<ClientConfig, MailerError> {
         return Err(unusable(&"there is none"));
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// A conversation: one line there, one reply back.
-struct Talk<S> {
-    stream: S,
-    /// What was read beyond the last reply.
-    ahead: Vec<u8>,
-    /// How much more the other side may say.
-    left: usize,
-}
-
-/// The lines of a reply, without their numbers.
-struct Offers(Vec<String>);
-
-impl Offers {
-    fn has(&self, keyword: &str) -> bool {
-        self.0.iter().any(|line| {
-            line.split(' ')
-                .next()
-                .is_some_and(|word| word.eq_ignore_ascii_case(keyword))
-        })
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
-    fn new(stream: S) -> Talk<S> {
-        Talk {
-            stream,
-            ahead: Vec::new(),
-            left: MAX_ANSWER,
-        }
-    }
-
-    /// The connection itself. What was said before TLS and not asked for would be taken for something said under it.
-    fn into_stream(self) -> Result<S, SendError> {
-        if self.ahead.is_empty() {
-            Ok(self.stream)
-        } else {
-            Err(SendError::Later(
-                "the mail server spoke before TLS had begun".to_owned(),
-            ))
-        }
-    }
-
-    async fn ask(&mut self, line: &str, code: u16, what: &str) -> Result<Offers, SendError> {
-        self.say(line).await?;
-        self.expect(code, what).await
-    }
-
-    async fn say(&mut self, line: &str) -> Result<(), SendError> {
-        let line = Zeroizing::new(format!("{line}\r\n"));
-        let write = async {
-            self.stream.write_all(line.as_bytes()).await?;
-            self.stream.flush().await
-        };
-        write.await.map_err(|_| broken())
-    }
-
-    /// A reply with this code, or one of its kin (251 is as good as 250).
-    async fn expect(&mut self, code: u16, what: &str) -> Result<Offers, SendError> {
-        let (number, lines) = self.reply().await?;
-        let why = format!("the mail server answered {number} to {what}");
-        match number {
-            _ if number / 10 == code / 10 => Ok(Offers(lines)),
-            500..=599 => Err(SendError::Never(why)),
-            _ => Err(SendError::Later(why)),
-        }
-    }
-
-    async fn reply(&mut self) -> Result<(u16, Vec<String>), SendError> {
-        let strange = || SendError::Later("what answered is not a mail server".to_owned());
-        let mut lines = Vec::new();
-        loop {
-            let line = self.line().await?;
-            let (number, rest) = line.split_at_checked(3).ok_or_else(strange)?;
-            let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-            let number: u16 = number.parse().ok().filter(|_| is_number).ok_or_else(strange)?;
-            match rest.split_at_checked(1) {
-                None => return Ok((number, lines)),
-                Some((" ", text)) => {
-                    lines.push(text.to_owned());
-                    return Ok((number, lines));
-                }
-                Some(("-", text)) => lines.push(text.to_owned()),
-                Some(_) => return Err(strange()),
-            }
-        }
-    }
-
-    async fn line(&mut self) -> Result<String, SendError> {
-        loop {
-            if let Some(end) = self.ahead.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.ahead.drain(..=end).collect();
-                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
-            }
-            let mut chunk = [0; 1_024];
-            let read = self.stream.read(&mut chunk).await.map_err(|_| broken())?;
-            if read == 0 {
-                return Err(broken());
-            }
-            self.left = self
-                .left
-                .checked_sub(read)
-                .ok_or_else(|| SendError::Later("the mail server says too much".to_owned()))?;
-            self.ahead
-                .extend_from_slice(chunk.get(..read).unwrap_or_default());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn reply(bytes: &[u8]) -> Result<(u16, Vec<String>), SendError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (mut theirs, ours) = tokio::io::duplex(bytes.len().max(1));
-            theirs.write_all(bytes).await.unwrap();
-            drop(theirs);
-            Talk::new(ours).reply().await
-        })
-    }
-
-    #[test]
-    fn a_reply_is_numbers_and_lines() {
-        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-        for (bytes, expected) in [
-            ("250 ok\r\n", (250, lines(&["ok"]))),
-            ("250\r\n", (250, lines(&[]))),
-            ("250-a\r\n250-b\r\n250 c\r\n", (250, lines(&["a", "b", "c"]))),
-            ("250 ok\n250 more\n", (250, lines(&["ok"]))),
-        ] {
-            assert_eq!(reply(bytes.as_bytes()), Ok(expected), "{bytes:?}");
-        }
-        for bytes in [
-            "",
-            "250 ok",
-            "250-a\r\n",
-            "25\r\n",
-            "abc x\r\n",
-            "+50 x\r\n",
-            "250_x\r\n",
-            "\u{ff12}50 x\r\n",
-        ] {
-            assert!(
-                matches!(reply(bytes.as_bytes()), Err(SendError::Later(_))),
-                "{bytes:?}"
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = reply(&bytes);
-        }
-
-        #[test]
-        fn nearly_a_reply_is_read_or_refused(text in "(2|5|50|-| |x|\r\n|\n){0,30}") {
-            if let Ok((number, _)) = reply(text.as_bytes()) {
-                prop_assert!(number < 1_000);
-            }
-        }
-    }
 }
