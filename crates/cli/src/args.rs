@@ -277,6 +277,9 @@ pub struct ServeFlags {
     /// Address of that proxy; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT")]
     pub googleapis_listen: Option<std::net::SocketAddr>,
+    /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
+    #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
+    pub guard: Vec<String>,
     /// Read the configuration, print it as it is in effect, and start nothing
     #[arg(long)]
     pub check: bool,

@@ -16,6 +16,7 @@ use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
+use crate::guard::Guarded;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::metrics::ControlCounters;
@@ -52,6 +53,8 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
     pub(crate) log_metrics: LogMetrics,
+    /// How the clusters stand that are looked after.
+    pub(crate) guarded: Guarded,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,

@@ -14,6 +14,7 @@ mod documents;
 mod files;
 mod googleapis;
 mod grpc;
+mod guard;
 mod health;
 pub mod listen;
 mod logs;
@@ -23,4 +24,4 @@ mod settings;
 mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use settings::{Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp};

@@ -27,6 +27,7 @@ use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
+use crate::guard::{self, Guarded};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
@@ -101,7 +102,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 9],
+    jobs: [JoinHandle<()>; 10],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -283,6 +284,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         log_metrics: LogMetrics::default(),
+        guarded: Guarded::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         calls_recorded: AtomicI64::new(0),
@@ -302,7 +304,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 10] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
@@ -313,6 +315,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod guard;
 mod retention;
 mod smtp;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use guard::{GuardedCluster, Guarding};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -40,6 +42,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The block `guard` or `--guard` does.
+    #[error("{0}")]
+    Guard(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -88,6 +93,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
+    pub guard: Vec<String>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -114,6 +121,7 @@ struct File {
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    guard: guard::Block,
 }
 
 /// Everything the operator chose.
@@ -155,6 +163,8 @@ pub struct Settings {
     pub smtp: Option<Smtp>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// The clusters that are looked after.
+    pub guard: Guarding,
 }
 
 impl Settings {
@@ -224,6 +234,7 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
         })
     }
 }
@@ -278,9 +289,12 @@ impl fmt::Display for Settings {
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
-        match &self.otlp_endpoint {
-            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
-            None => Ok(()),
+        if let Some(endpoint) = &self.otlp_endpoint {
+            writeln!(formatter, "otlpEndpoint: {endpoint}")?;
+        }
+        match self.guard.clusters.is_empty() {
+            true => Ok(()),
+            false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
 }
