@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
-use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
@@ -18,6 +17,7 @@ use crate::control::TagMoves;
 use crate::counting::LogMetrics;
 use crate::listen::Certificates;
 use crate::logs::Index;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::Tracer;
@@ -38,7 +38,7 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master: Master,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,

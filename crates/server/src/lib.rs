@@ -17,6 +17,7 @@ mod grpc;
 mod health;
 pub mod listen;
 mod logs;
+mod master;
 mod metrics;
 mod run;
 mod settings;
