@@ -94,7 +94,7 @@ pub struct UpdateFlags {
 
 /// When a key counts. What is not named stays as it is.
 #[derive(Debug, Args)]
-pub struct ValidityFlags {
+pub(crate) struct ValidityFlags {
     /// The key counts from this time on, e.g. 2026-12-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     not_before: Option<String>,
