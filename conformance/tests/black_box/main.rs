@@ -17,6 +17,7 @@ mod guide;
 mod kill;
 mod log_metrics;
 mod mail;
+mod openapi;
 mod own_commands;
 mod prometheus;
 mod python;

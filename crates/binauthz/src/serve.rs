@@ -11,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// Serves until it is told to stop.
 pub(crate) fn run(data_dir: PathBuf, flags: ServeFlags) -> Exit {
     start_log();
+    if let Err(error) = crate::memory::keep() {
+        tracing::warn!(%error, "a core file of this process would hold private keys: the system does not let it be forbidden");
+    }
     match serve(data_dir, flags) {
         Ok(()) => Exit::Done,
         Err(failure) => report(&failure),

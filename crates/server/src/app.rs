@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
-use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
@@ -19,6 +18,7 @@ use crate::counting::LogMetrics;
 use crate::guard::Guarded;
 use crate::listen::Certificates;
 use crate::logs::Index;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::Tracer;
@@ -39,7 +39,7 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master: Master,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,

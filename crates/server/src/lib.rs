@@ -18,6 +18,7 @@ mod guard;
 mod health;
 pub mod listen;
 mod logs;
+mod master;
 mod metrics;
 mod run;
 mod settings;

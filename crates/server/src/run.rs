@@ -24,7 +24,7 @@ use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
-use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
@@ -32,6 +32,7 @@ use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
 use crate::logs::Reached;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
@@ -258,22 +259,25 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
+    if master_key.has_previous() {
+        tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
+    }
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(
-        &folder.join("journal"),
+        &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
         &master_key,
     )?;
     let entries = Journal::open(
-        &folder.join("entries"),
+        &folder.join(audit::ENTRIES),
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
-        master_key,
+        master: Master::new(folder, master_key),
         access_key: OnceCell::new(),
         registries,
         journal,
