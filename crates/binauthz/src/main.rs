@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     // The one TLS and crypto stack of the process, before anything can ask for another.
     binauthz_cli::install_crypto_provider();
     let exit = match parse() {
-        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, flags),
+        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, *flags),
+        Ok(Invocation::MigrateData(folder, store)) => serve::migrate_data(&folder, &store),
         Ok(Invocation::Command(arguments)) => match runtime() {
             Ok(runtime) => runtime.block_on(binauthz_cli::run(*arguments)),
             Err(error) => report(&Failure::usage(format_args!(

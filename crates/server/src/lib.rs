@@ -18,9 +18,13 @@ mod health;
 pub mod listen;
 mod logs;
 mod metrics;
+mod migrate;
 mod run;
+mod servers;
 mod settings;
 mod trace;
 
+pub use migrate::{MigrateError, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use servers::JoinError;
+pub use settings::{Database, Flags, InvalidSettings, Retention, Security, Settings, Smtp, Staleness};

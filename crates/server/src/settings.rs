@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod database;
 mod retention;
 mod smtp;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use database::{Database, Staleness};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -53,6 +55,9 @@ pub enum InvalidSettings {
         /// What is wrong.
         why: String,
     },
+    /// The address of the database.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] binauthz_store::InvalidAddress),
     /// A number that makes no sense.
     #[error("`{key}` is {value}, expected {least} to {most}")]
     OutOfRange {
@@ -88,6 +93,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// `sqlite`, or the address of a database.
+    pub store: Option<String>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -114,6 +121,8 @@ struct File {
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    store: Option<String>,
+    store_max_staleness_seconds: Option<u32>,
 }
 
 /// Everything the operator chose.
@@ -155,6 +164,10 @@ pub struct Settings {
     pub smtp: Option<Smtp>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// Where everything that the API made is kept.
+    pub store: Database,
+    /// How long decisions are made from memory when a shared store does not answer.
+    pub staleness: Staleness,
 }
 
 impl Settings {
@@ -224,6 +237,8 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            store: Database::new(flags.store.or(file.store).as_deref())?,
+            staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
     }
 }
@@ -271,6 +286,8 @@ impl fmt::Display for Settings {
             writeln!(formatter, "{journal}KeepMebibytes: {}", kept.mebibytes)?;
             writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
         }
+        writeln!(formatter, "store: {}", self.store)?;
+        writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
