@@ -8,13 +8,13 @@ mod uninstall;
 use std::path::PathBuf;
 
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::Api;
 use clap::{Args, Subcommand};
 
 use self::found::Found;
 use super::clusters::ClusterFlags;
 use crate::{
     failure::{Exit, Failure},
-    kubernetes::Api,
     settings::Settings,
 };
 
@@ -64,7 +64,7 @@ impl Place {
     }
 
     fn api(&self) -> Result<Api, Failure> {
-        Api::of_context(self.kubeconfig.as_deref(), &self.context)
+        Ok(Api::of_context(self.kubeconfig.as_deref(), &self.context)?)
     }
 }
 
