@@ -27,9 +27,10 @@ pub(super) async fn settle(
     }
 }
 
-/// Nobody has taken over since.
+/// Nobody has taken over since, nor does before this is committed.
 async fn require(session: &Session, lead: Lead) -> Result<(), CommitError> {
-    let row = session.query_one("SELECT epoch FROM leadership", &[]).await?;
+    let sql = "SELECT epoch FROM leadership FOR SHARE";
+    let row = session.query_one(sql, &[]).await?;
     if column::<i64>(&row, 0)? == lead.epoch {
         return Ok(());
     }
