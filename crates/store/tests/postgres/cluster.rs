@@ -1,6 +1,7 @@
 //! A PostgreSQL of our own: its data in a folder that goes with it, reached by a socket in that folder.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ const PORT: u16 = 5432;
 const START: Duration = Duration::from_secs(60);
 
 /// A running PostgreSQL; dropping it stops it.
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: tempfile::TempDir,
     programs: PathBuf,
     process: Option<Child>,
@@ -52,7 +53,7 @@ fn other_user() -> Option<(u32, u32)> {
 
 impl Cluster {
     /// Starts one with these settings; nothing where there is no PostgreSQL, which it says.
-    pub async fn start(settings: &[&str]) -> Option<Cluster> {
+    pub(crate) async fn start(settings: &[&str]) -> Option<Cluster> {
         let Some(programs) = programs() else {
             let required = std::env::var("BINAUTHZ_REQUIRE_ALL").is_ok_and(|value| value == "1");
             let excused = std::env::var("BINAUTHZ_WITHOUT").unwrap_or_default();
@@ -61,7 +62,8 @@ impl Cluster {
                 !required || excused,
                 "this test needs PostgreSQL and BINAUTHZ_REQUIRE_ALL=1 is set"
             );
-            eprintln!("SKIPPED (needs PostgreSQL)");
+            // Not `println!`: the harness would swallow the line of a test that passes.
+            let _ = writeln!(std::io::stdout(), "SKIPPED (needs PostgreSQL)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -139,12 +141,12 @@ impl Cluster {
     }
 
     /// Starts the server, and waits until it answers.
-    pub async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         self.run_on(PORT).await;
     }
 
     /// As [`Self::run`], where the settings name another port.
-    pub async fn run_on(&mut self, port: u16) {
+    pub(crate) async fn run_on(&mut self, port: u16) {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -166,12 +168,12 @@ impl Cluster {
     }
 
     /// What the server said.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Stops the server as a crash would.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         let Some(mut process) = self.process.take() else {
             return;
         };
@@ -185,17 +187,17 @@ impl Cluster {
     }
 
     /// The folder of the socket.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// Runs statements as the owner; what they print.
-    pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+    pub(crate) fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         self.psql_on(PORT, database, sql)
     }
 
     /// As [`Self::psql`], where the settings name another port.
-    pub fn psql_on(&self, port: u16, database: &str, sql: &str) -> Result<String, String> {
+    pub(crate) fn psql_on(&self, port: u16, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(self.programs.join("psql"))
             .args([
                 "-X",
@@ -220,20 +222,20 @@ impl Cluster {
     }
 
     /// Makes an empty database; its name.
-    pub fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
         name
     }
 
     /// Where a database is.
-    pub fn address(&self, database: &str) -> Address {
+    pub(crate) fn address(&self, database: &str) -> Address {
         let folder = self.folder.path().display().to_string().replace('/', "%2F");
         Address::new(&format!("postgres://binauthz@{folder}/{database}")).unwrap()
     }
 
     /// A server's store on a database.
-    pub async fn store(&self, database: &str, server: &str) -> Store {
+    pub(crate) async fn store(&self, database: &str, server: &str) -> Store {
         Store::connect(&self.address(database), server).await.unwrap()
     }
 }

@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 
 /// How the wire is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// Everything passes.
     Whole,
     /// Nothing passes, and nobody is told.
@@ -26,14 +26,14 @@ pub enum Wire {
 }
 
 /// The wire; it ends with the process.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     wire: watch::Sender<Wire>,
 }
 
 impl Proxy {
     /// A wire to the socket of the cluster.
-    pub async fn to(cluster: &Cluster) -> Proxy {
+    pub(crate) async fn to(cluster: &Cluster) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let socket: PathBuf = cluster.folder().join(".s.PGSQL.5432");
@@ -47,12 +47,12 @@ impl Proxy {
     }
 
     /// From now on it is like this.
-    pub fn set(&self, wire: Wire) {
+    pub(crate) fn set(&self, wire: Wire) {
         self.wire.send(wire).unwrap();
     }
 
     /// The database at its other end.
-    pub fn address(&self, database: &str) -> Address {
+    pub(crate) fn address(&self, database: &str) -> Address {
         let url = format!(
             "postgres://binauthz@127.0.0.1:{}/{database}?sslmode=disable",
             self.port

@@ -121,7 +121,7 @@ async fn a_commit_is_heard_of_and_told_by_the_other_server() {
     assert_eq!(last.changed, Changed::These(vec![Touched::Kind(Kind::Note)]));
 }
 
-async fn leader<'a>(stores: &'a [Store]) -> (&'a Store, Lead) {
+async fn leader(stores: &[Store]) -> (&Store, Lead) {
     let start = Instant::now();
     loop {
         for store in stores {

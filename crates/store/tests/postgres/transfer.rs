@@ -13,6 +13,53 @@ fn merged(one: &str, other: &str) -> String {
     format!("{one}{other}")
 }
 
+fn alerted() -> Found {
+    let delivery = |id: &str, died| DeliveryRow {
+        sequence: 0,
+        id: id.into(),
+        project: "p".into(),
+        channel: "c".into(),
+        incident: "i1".into(),
+        begun: 1,
+        failures: 2,
+        due: 3,
+        document: "{}".into(),
+        died,
+        reason: "why".into(),
+    };
+    Found::Alerts(Alerted {
+        now: 10,
+        incidents: vec![IncidentRow {
+            id: "i1".into(),
+            project: "p".into(),
+            policy: "o".into(),
+            started: 1,
+            ended: None,
+            document: "{}".into(),
+        }],
+        deliveries: vec![delivery("d1", None), delivery("d2", Some(9))],
+        attempts: vec![],
+    })
+}
+
+fn counted() -> Found {
+    Found::Metrics(Counted {
+        points: (0..100)
+            .map(|minute| MetricPoint {
+                metric: "m".into(),
+                series: "s".into(),
+                minute,
+                value: "1".into(),
+            })
+            .collect(),
+        merge: merged,
+        forget: Forget {
+            most_points: 1_000,
+            ..Forget::default()
+        },
+    })
+}
+
 /// Something of everything, what no text should hold among it.
 async fn filled(store: &Store) {
     let mut changes = vec![
@@ -57,48 +104,7 @@ async fn filled(store: &Store) {
             .await
             .unwrap();
     }
-    let delivery = |id: &str, died| DeliveryRow {
-        sequence: 0,
-        id: id.into(),
-        project: "p".into(),
-        channel: "c".into(),
-        incident: "i1".into(),
-        begun: 1,
-        failures: 2,
-        due: 3,
-        document: "{}".into(),
-        died,
-        reason: "why".into(),
-    };
-    let alerted = Alerted {
-        now: 10,
-        incidents: vec![IncidentRow {
-            id: "i1".into(),
-            project: "p".into(),
-            policy: "o".into(),
-            started: 1,
-            ended: None,
-            document: "{}".into(),
-        }],
-        deliveries: vec![delivery("d1", None), delivery("d2", Some(9))],
-        attempts: vec![],
-    };
-    let counted = Counted {
-        points: (0..100)
-            .map(|minute| MetricPoint {
-                metric: "m".into(),
-                series: "s".into(),
-                minute,
-                value: "1".into(),
-            })
-            .collect(),
-        merge: merged,
-        forget: Forget {
-            most_points: 1_000,
-            ..Forget::default()
-        },
-    };
-    for found in [Found::Alerts(alerted), Found::Metrics(counted)] {
+    for found in [alerted(), counted()] {
         let cursor = Some(CursorMove {
             expect: None,
             to: "{\"at\":1}".into(),
