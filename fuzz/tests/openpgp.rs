@@ -16,10 +16,38 @@ use binauthz_fuzz::mutate::{Numbers, input};
 const NOW: i64 = 1_788_220_800;
 const CLOCK: &str = "1788220800!";
 /// Changed messages of each form. GnuPG is only asked about those that are taken here.
-const ROUNDS: usize = 1_500;
+const ROUNDS: usize = 200;
 
 /// What GnuPG takes and is refused here.
-const STRICTER: &[(&str, &str)] = &[];
+#[rustfmt::skip] // A table.
+const STRICTER: &[(&str, &str)] = &[
+    ("attached-in-a-signature-block", "the armor says what is in it"),
+    ("clear-signed-payload-with-crlf", "the text that was signed has other line ends than the payload"),
+    ("clear-signed-text-after", "something that nobody signed stands beside the text"),
+    ("clear-signed-text-before", "something that nobody signed stands beside the text"),
+    ("clear-signed-trailing-space", "the signature does not cover white space at the end of lines, so the payload may have none"),
+    ("clear-signed-two-newlines-lost", "the text that was signed ends otherwise than the payload"),
+    ("detached-in-a-message-block", "the armor says what is in it"),
+    ("dsa-key", "no DSA"),
+    ("key-with-text-around", "a key is one block and nothing else"),
+    ("leading-text", "a message is one block and nothing else"),
+    ("marker-around", "a message is one literal and one signature"),
+    ("secp256k1-key", "none of the curves of Binary Authorization"),
+    ("secret-key", "a secret key is nobody's to give out"),
+    ("sha1-self-signature", "no SHA-1, under a key either"),
+    ("sha1-signature", "no SHA-1"),
+    ("signature-first", "the old order of packets"),
+    ("signature-from-the-future", "a date that has not come"),
+    ("text-mode-attached", "the bytes are signed, not a text with any line ends"),
+    ("text-mode-detached", "the bytes are signed, not a text with any line ends"),
+    ("trailing-packet-byte", "nothing may follow"),
+    ("trailing-text", "nothing may follow"),
+    ("two-compressions", "one compression is enough for anybody"),
+    ("two-key-blocks", "an entry is one key"),
+    ("two-keys-in-one-block", "an entry is one key"),
+    ("two-messages", "a message is one block and nothing else"),
+    ("weak-rsa-1024", "2048 bits at least"),
+];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/core/tests/fixtures/pgp")
@@ -118,11 +146,18 @@ impl GnuPg {
         let _ = std::fs::remove_file(at("text"));
         let said = self.run(&["--output", "text", "--decrypt", "message"]);
         if let Ok(text) = std::fs::read(at("text")) {
-            // The end of the last line is not signed in a clear-signed text.
-            return is_good(&said) && text.trim_ascii_end() == payload.trim_ascii_end();
+            return is_good(&said) && lines(&text) == lines(payload);
         }
         is_good(&self.run(&["--verify", "message", "payload"]))
     }
+}
+
+/// Lines as a clear-signed text has them: their ends are not signed, nor what is after the last.
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.trim_ascii_end()
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end)
+        .collect()
 }
 
 fn is_good(status: &str) -> bool {
@@ -186,13 +221,7 @@ fn what_is_made_of_good_messages_gnupg_takes_where_it_is_taken_here() {
     let cases = cases();
     let mut numbers = Numbers::new(3);
     let mut taken = 0;
-    for name in [
-        "attached",
-        "attached-binary",
-        "clear-signed",
-        "detached",
-        "text-mode-attached",
-    ] {
+    for name in ["attached", "attached-binary", "clear-signed", "detached"] {
         let Case {
             key,
             message,
