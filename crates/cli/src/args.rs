@@ -309,6 +309,9 @@ pub struct ServeFlags {
     /// Address of that proxy; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT")]
     pub googleapis_listen: Option<std::net::SocketAddr>,
+    /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
+    #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
+    pub guard: Vec<String>,
     /// What the API makes is kept here: sqlite (a file of the data folder), or a database that several servers share
     #[arg(
         long,
@@ -413,6 +416,11 @@ mod tests {
         "audit checkpoint",
         "audit export data/journal --as=cef",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
+        "keys rewrap",
+        "keys versions import --key=k --keyring=r --location=global --pem-file f.pem",
+        "attestors public-keys update id --attestor=a --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations",
+        "attestors public-keys update id --attestor=a --not-before=2026-11-28T00:00:00Z --not-after=2027-11-28T00:00:00Z",
+        "attestors public-keys update id --attestor=a --always-valid",
         "attestors create image-signing-attestor --attestation-authority-note=image-signing-note \
          --attestation-authority-note-project=P",
         "attestors public-keys add --attestor=a --keyversion-project=P --keyversion-location=global \
@@ -505,6 +513,8 @@ mod tests {
         "attestations create --artifact-url=u --attestor=a --note-project=p --signature-file=s --public-key-id=i",
         "attestations sign-and-create --artifact-url=u --attestor=a --keyversion=1 --dsse-type=text/plain --pae-encode-payload",
         "keys update k --keyring=r --location=global",
+        "keys versions import --key=k --keyring=r --location=global",
+        "attestors public-keys update id --attestor=a --always-valid --not-after=2027-11-28T00:00:00Z",
         "keys update k --keyring=r --location=global --clear-labels --update-labels=a=b",
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",

@@ -14,9 +14,11 @@ mod documents;
 mod files;
 mod googleapis;
 mod grpc;
+mod guard;
 mod health;
 pub mod listen;
 mod logs;
+mod master;
 mod metrics;
 mod migrate;
 mod run;
@@ -27,4 +29,7 @@ mod trace;
 pub use migrate::{MigrateError, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
-pub use settings::{Database, Flags, InvalidSettings, Retention, Security, Settings, Smtp, Staleness};
+pub use settings::{
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp,
+    Staleness,
+};

@@ -1,6 +1,7 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
 mod database;
+mod guard;
 mod retention;
 mod smtp;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::googleapis;
 
 pub use database::{Database, Staleness};
+pub use guard::{GuardedCluster, Guarding};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -42,6 +44,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The block `guard` or `--guard` does.
+    #[error("{0}")]
+    Guard(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -93,6 +98,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
+    pub guard: Vec<String>,
     /// `sqlite`, or the address of a database.
     pub store: Option<String>,
     /// The configuration file.
@@ -121,6 +128,7 @@ struct File {
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    guard: guard::Block,
     store: Option<String>,
     store_max_staleness_seconds: Option<u32>,
 }
@@ -164,6 +172,8 @@ pub struct Settings {
     pub smtp: Option<Smtp>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// The clusters that are looked after.
+    pub guard: Guarding,
     /// Where everything that the API made is kept.
     pub store: Database,
     /// How long decisions are made from memory when a shared store does not answer.
@@ -237,6 +247,7 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
             store: Database::new(flags.store.or(file.store).as_deref())?,
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
@@ -295,9 +306,12 @@ impl fmt::Display for Settings {
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
-        match &self.otlp_endpoint {
-            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
-            None => Ok(()),
+        if let Some(endpoint) = &self.otlp_endpoint {
+            writeln!(formatter, "otlpEndpoint: {endpoint}")?;
+        }
+        match self.guard.clusters.is_empty() {
+            true => Ok(()),
+            false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
 }

@@ -189,6 +189,11 @@ impl Store {
         by_engine!(self, engine => engine.occurrences_of(note, digest, older_than, limit))
     }
 
+    /// The names under which something is kept sealed, in their order, from the one after `after` on.
+    pub async fn sealed_names(&self, after: &str, limit: u32) -> Result<Vec<String>, Unavailable> {
+        by_engine!(self, engine => engine.sealed_names(after, limit))
+    }
+
     /// The sealed private key of a key version.
     pub async fn sealed_key(&self, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         by_engine!(self, engine => engine.sealed_key(name))

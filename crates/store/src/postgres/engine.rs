@@ -164,6 +164,12 @@ impl Engine {
             .await
     }
 
+    pub(crate) async fn sealed_names(&self, after: &str, limit: u32) -> Answer<Vec<String>> {
+        self.readers
+            .ask(|session| async move { read::sealed_names(&session, after, limit).await })
+            .await
+    }
+
     pub(crate) async fn sealed_key(&self, name: &str) -> Answer<Option<Vec<u8>>> {
         self.readers
             .ask(|session| async move { read::sealed_key(&session, name).await })

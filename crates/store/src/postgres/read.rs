@@ -119,6 +119,17 @@ pub(super) async fn newest_occurrences(
     rows.iter().map(row::occurrence).collect()
 }
 
+/// Names of sealed keys, in their order.
+pub(super) async fn sealed_names(session: &Session, after: &str, limit: u32) -> Answer<Vec<String>> {
+    let rows = session
+        .query(
+            "SELECT name FROM sealed_key WHERE name > $1 ORDER BY name LIMIT $2",
+            &[&after.as_bytes(), &bounded(limit)],
+        )
+        .await?;
+    rows.iter().map(|row| row::text(row, 0)).collect()
+}
+
 /// A sealed private key.
 pub(super) async fn sealed_key(session: &Session, name: &str) -> Answer<Option<Vec<u8>>> {
     let found = session

@@ -184,6 +184,12 @@ impl Engine {
         .await
     }
 
+    pub(crate) async fn sealed_names(&self, after: &str, limit: u32) -> Result<Vec<String>, Unavailable> {
+        let after = after.to_owned();
+        self.ask(move |connection| read::sealed_names(connection, &after, limit))
+            .await
+    }
+
     pub(crate) async fn sealed_key(&self, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         let name = name.to_owned();
         self.ask(move |connection| read::sealed_key(connection, &name))
