@@ -39,6 +39,14 @@ fn until(desk: &Desk, pod: &Value, allowed: bool) -> Duration {
     begun.elapsed()
 }
 
+/// Makes a key, `key.pem`, and says how an attestor has it.
+fn key(desk: &Desk) -> Value {
+    let make =
+        "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl pkey -in key.pem -pubout";
+    let pem = desk.ok(make).stdout;
+    json!([{"id": "urn:test:key", "pkixPublicKey": {"publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256"}}])
+}
+
 fn health(desk: &Desk, path: &str) -> (u16, String) {
     let ran = desk.ok(&format!(
         "curl -s -w '\n%{{http_code}}' '{}{path}'",
@@ -60,9 +68,7 @@ fn a_change_on_one_server_counts_on_the_other_within_a_second() {
         return;
     };
     prepare(&one);
-    one.ok("openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl pkey -in key.pem -pubout -out public.pem");
-    let pem = one.ok("cat public.pem").stdout;
-    let key = json!([{"id": "urn:test:key", "pkixPublicKey": {"publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256"}}]);
+    let key = key(&one);
     put_keys(&one, &key);
     payload(&one, &image("a"));
     one.ok("openssl dgst -sha256 -sign key.pem -out signature payload.json");
@@ -163,6 +169,7 @@ fn without_the_database_decisions_go_on_from_memory_until_the_limit() {
         return;
     };
     prepare(&one);
+    put_keys(&one, &key(&one));
     let mut open = policy("ENFORCED_BLOCK_AND_AUDIT_LOG");
     open["admissionWhitelistPatterns"] = json!([{"namePattern": "registry.k8s.io/*"}]);
     one.api("PUT", POLICY, Some(&open)).ok();
