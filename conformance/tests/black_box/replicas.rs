@@ -321,6 +321,10 @@ fn what_a_file_had_the_database_has_and_the_log_goes_on() {
     let migrate = format!("binauthz store migrate-data --data-dir \"$DATA\" --store '{url}'");
     desk.sh(&migrate)
         .refused(&["another server uses this data directory"]);
+    // While it runs the file can be copied, and by that alone.
+    desk.ok("binauthz store backup copy.db --data-dir \"$DATA\"");
+    desk.sh("binauthz store backup copy.db --data-dir \"$DATA\"")
+        .refused(&["copy.db", "exists"]);
     let mut desk = desk;
     desk.server.end();
     let told = desk.ok(&migrate).stdout;

@@ -26,7 +26,7 @@ mod servers;
 mod settings;
 mod trace;
 
-pub use migrate::{MigrateError, migrate_data};
+pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{

@@ -33,6 +33,8 @@ const AGING: u64 = 5;
 const GATHER: Duration = Duration::from_millis(20);
 /// How often the server that leads looks for notices that the others found.
 const NOTICES: Duration = Duration::from_secs(1);
+/// The file of a data directory whose server shares its store with nobody.
+pub(crate) const FILE: &str = "binauthz.db";
 /// The sealed text that shows whether a master key is the one that the others have.
 const PROOF: &str = "binauthz/master-key";
 
@@ -61,7 +63,7 @@ impl From<Unavailable> for JoinError {
 /// Opens what the settings name.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, StartError> {
     match &settings.store {
-        Database::File => Ok(Store::open(&settings.data_dir.join("binauthz.db"))?),
+        Database::File => Ok(Store::open(&settings.data_dir.join(FILE))?),
         Database::Shared(address) => {
             let server = files::server_id(&settings.data_dir)?;
             Ok(Store::connect(address, &server).await?)
@@ -184,6 +186,14 @@ pub(crate) async fn follow(app: Arc<App>, mut shutdown: Shutdown) {
             seconds: LOOK.as_secs(),
         })) {
             Ok(news) => {
+                if news.revision < seen {
+                    let (was, is) = (seen, news.revision);
+                    tracing::error!(
+                        was,
+                        is,
+                        "the store is at an earlier revision than before: it has lost commits"
+                    );
+                }
                 take(&app, &news.changed);
                 seen = news.revision;
                 current = begun;
