@@ -293,6 +293,9 @@ fn a_server_with_another_master_key_is_turned_away() {
         "binauthz serve --dev --data-dir other --store '{url}' {listen}"
     ))
     .refused(&["master.key"]);
+    // Nor does one of them take another key by itself.
+    one.api("POST", "/binauthz/v1/masterKey:rewrap", Some(&json!({})))
+        .refused(400, "FAILED_PRECONDITION", &["master.key"]);
     one.sh(&format!(
         "binauthz serve --dev --data-dir other --store 'postgres://u:geheim@127.0.0.1:1/x?sslmode=require' {listen}"
     ))

@@ -36,7 +36,7 @@ const NOTICES: Duration = Duration::from_secs(1);
 /// The file of a data directory whose server shares its store with nobody.
 pub(crate) const FILE: &str = "binauthz.db";
 /// The sealed text that shows whether a master key is the one that the others have.
-const PROOF: &str = "binauthz/master-key";
+pub(crate) const PROOF: &str = "binauthz/master-key";
 
 /// Why a server may not use a store.
 #[derive(Debug, thiserror::Error)]
