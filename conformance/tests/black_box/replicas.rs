@@ -367,3 +367,37 @@ fn what_a_file_had_the_database_has_and_the_log_goes_on() {
     desk.sh(&format!("{other} --store '{url}'"))
         .refused(&["master.key"]);
 }
+
+#[test]
+fn a_public_key_belongs_to_one_attestor_whichever_servers_are_asked() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("binauthz.yaml");
+    std::fs::write(&file, "uniqueAttestorKeys: true\n").expect("a file can be written");
+    let Some((_database, one, two)) = pair(&["--config", &file.display().to_string()]) else {
+        return;
+    };
+    prepare(&one);
+    let (mut made, mut refused) = (0, 0);
+    for round in 0..20 {
+        let attestor = json!({"userOwnedGrafeasNote": {
+            "noteReference": "projects/demo/notes/image-signing-note", "publicKeys": key(&one)
+        }});
+        let create = |desk: &Desk, name: &str| {
+            let path = format!("/v1/projects/demo/attestors?attestorId={name}-{round}");
+            desk.api("POST", &path, Some(&attestor))
+        };
+        let answers = std::thread::scope(|scope| {
+            let other = scope.spawn(|| create(&two, "two"));
+            [create(&one, "one"), other.join().expect("it is asked")]
+        });
+        let good = answers.iter().filter(|answer| answer.status == 200).count();
+        assert!(good <= 1, "both have it: {answers:#?}");
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            let status = answer.json["error"]["status"].as_str().unwrap_or_default();
+            assert!(["ABORTED", "ALREADY_EXISTS"].contains(&status), "{answer:#?}");
+            refused += 1;
+        }
+        made += good;
+    }
+    assert!(made > 0 && made + refused == 40, "{made} made, {refused} refused");
+}

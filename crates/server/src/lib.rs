@@ -25,6 +25,7 @@ mod run;
 mod servers;
 mod settings;
 mod trace;
+mod turns;
 
 pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
