@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
+use binauthz_keyring::Token;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
     pub(crate) master: Master,
+    /// Where private keys of the protection level HSM live, if anywhere.
+    pub(crate) token: Option<Arc<Token>>,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,

@@ -24,4 +24,4 @@ mod settings;
 mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use settings::{Flags, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp};
