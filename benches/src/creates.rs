@@ -1,4 +1,4 @@
-//! Pods created in a real cluster: what the webhooks add, against bare ones on the same stack that allow everything.
+//! Pods created in a real cluster: what the webhook adds, against a bare one on the same stack that allows everything.
 //!
 //! API server, etcd and webhook share the machine, so what one of them computes delays the others, as it would delay them
 //! on a small control plane.
@@ -18,12 +18,13 @@ use crate::load::{median, percentile};
 use crate::process::{BARE, SERVE, Server};
 use crate::{Outcome, inputs, line};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 12;
 const CREATES: usize = 400;
-const CONCURRENCY: usize = 8;
+/// As controllers do; the promise is about this.
+const CROWD: usize = 8;
 /// The issue's: binauthz adds no more than this many times what a bare webhook adds.
 const PROMISED_RATIO: f64 = 1.2;
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../conformance/kubernetes/cluster.sh"
@@ -32,13 +33,13 @@ const SCRIPT: &str = concat!(
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// A control plane that ends with this value.
-struct Cluster {
+pub(crate) struct Cluster {
     script: Child,
     api: Arc<Api>,
 }
 
 impl Cluster {
-    async fn start(folder: &Path) -> Outcome<Cluster> {
+    pub(crate) async fn start(folder: &Path) -> Outcome<Cluster> {
         let assets = std::env::var("KUBEBUILDER_ASSETS")
             .map_err(|_| "KUBEBUILDER_ASSETS must name a folder of kube-apiserver, etcd and kubectl")?;
         let ports = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
@@ -61,7 +62,7 @@ impl Cluster {
     }
 
     /// Has these webhooks asked, or none.
-    async fn ask(&self, guard: Option<&Guard>) -> Outcome<()> {
+    pub(crate) async fn ask(&self, guard: Option<&Guard>) -> Outcome<()> {
         for which in [Configuration::Validating, Configuration::Mutating] {
             self.api.delete(&which.path()).await?;
             if let Some(guard) = guard {
@@ -73,10 +74,14 @@ impl Cluster {
         Ok(())
     }
 
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api)
+    }
+
     /// Creates Pods, some at a time; how long each took, sorted, and how long it took in all.
-    async fn create(&self, creates: usize) -> Outcome<(Vec<Duration>, Duration)> {
+    async fn create(&self, (creates, at_once): (usize, usize)) -> Outcome<(Vec<Duration>, Duration)> {
         let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-        let workers: Vec<_> = (0..CONCURRENCY)
+        let workers: Vec<_> = (0..at_once)
             .map(|_| {
                 let (api, next) = (Arc::clone(&self.api), Arc::clone(&next));
                 tokio::spawn(async move {
@@ -99,6 +104,37 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// What each way takes, so many creates at once; how many times what a bare webhook adds ours does.
+    async fn compare(&self, guards: &[Option<Guard>; 3], at_once: usize) -> Outcome<f64> {
+        println!(
+            "creates of a Pod with 3 containers through kube-apiserver, {at_once} at once, {ROUNDS} rounds of {CREATES} by \
+             turns, medians\n"
+        );
+        let mut rounds = [(); 3].map(|()| Rounds::default());
+        for round in 0..ROUNDS {
+            // Each is the first as often as the last: the cluster gets slower with what it holds.
+            for way in 0..guards.len() {
+                let way = (way + round) % guards.len();
+                let (Some(guard), Some(rounds)) = (guards.get(way), rounds.get_mut(way)) else {
+                    continue;
+                };
+                self.ask(guard.as_ref()).await?;
+                self.create((CREATES / 4, at_once)).await?;
+                rounds.add(&self.create((CREATES, at_once)).await?);
+                self.api.delete(&format!("{PODS}?gracePeriodSeconds=0")).await?;
+            }
+        }
+        let [none, bare, ours] = rounds;
+        let none = none.print("no webhook");
+        let (bare, ours) = (bare.print("bare webhook") - none, ours.print("binauthz") - none);
+        println!("\n{:<58} {bare:>9.2} ms", "what a bare webhook adds to the mean");
+        println!("{:<58} {ours:>9.2} ms", "what binauthz adds to the mean");
+        println!("{:<58} {:>9.2} ×\n", "", ours / bare);
+        Ok(ours / bare)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         // It ends when its input does, and removes its folder.
@@ -109,10 +145,17 @@ impl Drop for Cluster {
 
 /// A Pod of three attested images.
 fn pod() -> Value {
-    let containers: Vec<Value> = (0..3)
-        .map(|number| {
+    pod_of(&[0, 1, 2].map(inputs::image))
+}
+
+/// A Pod with one container for each image.
+pub(crate) fn pod_of(images: &[String]) -> Value {
+    let containers: Vec<Value> = images
+        .iter()
+        .enumerate()
+        .map(|(number, image)| {
             json!({
-                "name": format!("container-{number}"), "image": inputs::image(number),
+                "name": format!("container-{number}"), "image": image,
                 "env": [{"name": "GREETING", "value": "hello"}, {"name": "LEVEL", "value": "info"}],
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
             })
@@ -132,6 +175,7 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         endpoint: Endpoint::url(&server.url("webhook")?)?,
         ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
         exempt: Vec::new(),
+        inject_ca_from: None,
         registered_by_install: false,
     })
 }
@@ -183,27 +227,12 @@ pub(crate) async fn measure() -> Outcome<bool> {
         Some(guard(&yardstick, bare.path())?),
         Some(guard(&server, ours.path())?),
     ];
-    println!(
-        "creates of a Pod with 3 containers through kube-apiserver, {CONCURRENCY} at once, mutating and validating webhook,\n\
-         {ROUNDS} rounds of {CREATES} by turns, medians\n"
-    );
-    let mut rounds = [(); 3].map(|()| Rounds::default());
-    for _ in 0..ROUNDS {
-        for (guard, rounds) in guards.iter().zip(&mut rounds) {
-            cluster.ask(guard.as_ref()).await?;
-            cluster.create(CREATES / 4).await?;
-            rounds.add(&cluster.create(CREATES).await?);
-        }
-    }
-    let [none, bare, ours] = rounds;
-    let none = none.print("no webhook");
-    let (bare, ours) = (bare.print("bare webhooks") - none, ours.print("binauthz") - none);
-    println!();
-    println!("{:<58} {bare:>9.2} ms", "what bare webhooks add to the mean");
-    println!("{:<58} {ours:>9.2} ms", "what binauthz adds to the mean");
+    // Alone, as a person deploys, what is added is mostly the sync of the record, which a bare webhook does without.
+    cluster.compare(&guards, 1).await?;
+    let ratio = cluster.compare(&guards, CROWD).await?;
     Ok(line(
-        "what binauthz adds, against bare webhooks",
-        ours / bare,
+        &format!("what binauthz adds, against a bare webhook, {CROWD} at once"),
+        ratio,
         "×",
         PROMISED_RATIO,
     ))

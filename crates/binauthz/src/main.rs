@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     // The one TLS and crypto stack of the process, before anything can ask for another.
     binauthz_cli::install_crypto_provider();
     let exit = match parse() {
-        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, flags),
+        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, *flags),
+        Ok(Invocation::MigrateData(folder, store)) => serve::migrate_data(&folder, &store),
+        Ok(Invocation::Backup(folder, to)) => serve::backup(&folder, &to),
         Ok(Invocation::Command(arguments)) => {
             // A command that signs opens a key, too; one that cannot be protected so is no reason not to sign.
             let _ = memory::keep();

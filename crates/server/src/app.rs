@@ -7,7 +7,7 @@ use binauthz_core::time::UnixTime;
 use binauthz_keyring::Token;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::Alerts;
@@ -16,12 +16,15 @@ use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
+use crate::guard::Guarded;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
+use crate::turns::Turns;
 
 /// RSA keys generated at once: one core stays for everything else.
 pub(crate) const GENERATIONS: usize = 1;
@@ -38,6 +41,8 @@ pub(crate) const TAILS: usize = 20;
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    /// What is known of the other servers on it.
+    pub(crate) servers: Servers,
     pub(crate) admin_token: AdminToken,
     pub(crate) master: Master,
     /// Where private keys of the protection level HSM live, if anywhere.
@@ -55,6 +60,8 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
     pub(crate) log_metrics: LogMetrics,
+    /// How the clusters stand that are looked after.
+    pub(crate) guarded: Guarded,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,
@@ -63,14 +70,14 @@ pub(crate) struct App {
     /// What is served with, once something is.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
-    pub(crate) attestor_writes: Mutex<()>,
+    pub(crate) attestor_writes: Turns,
     /// Sends notices.
     pub(crate) poster: Poster,
     /// Where traces go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
-    pub(crate) alert_writes: Mutex<()>,
+    pub(crate) alert_writes: Turns,
     /// Places for those who follow log entries; closed when the server is to stop.
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) generations: Semaphore,

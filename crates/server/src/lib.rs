@@ -14,14 +14,23 @@ mod documents;
 mod files;
 mod googleapis;
 mod grpc;
+mod guard;
 mod health;
 pub mod listen;
 mod logs;
 mod master;
 mod metrics;
+mod migrate;
 mod run;
+mod servers;
 mod settings;
 mod trace;
+mod turns;
 
+pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp};
+pub use servers::JoinError;
+pub use settings::{
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp,
+    Staleness,
+};

@@ -11,14 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use binauthz_keyring::{Token, TokenError};
 use binauthz_registry::Registries;
-use binauthz_store::{OpenError, Store};
+use binauthz_store::OpenError;
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -28,14 +28,17 @@ use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
+use crate::guard::{self, Guarded};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
 use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::{self, JoinError, Servers};
 use crate::settings::{Pkcs11, Settings};
 use crate::trace::{self, Tracer};
+use crate::turns::Turns;
 use crate::{control, googleapis, health, logs};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
@@ -50,6 +53,9 @@ pub enum StartError {
     /// The database.
     #[error("cannot open the store: {0}")]
     Store(#[from] OpenError),
+    /// The store is of servers with another key.
+    #[error(transparent)]
+    Joining(#[from] JoinError),
     /// The verdict journal.
     #[error(transparent)]
     Journal(#[from] OpenJournalError),
@@ -106,7 +112,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 9],
+    jobs: [JoinHandle<()>; 11],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -146,7 +152,7 @@ impl Server {
             &settings.certificate_names(),
             SystemTime::now(),
         )?);
-        let app = Arc::new(build(settings)?);
+        let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
@@ -257,7 +263,7 @@ impl Listeners {
 }
 
 /// The collaborators, from what is in the data directory.
-pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
+pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
@@ -283,8 +289,12 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
+    let store = servers::open(&settings).await?;
+    let staleness = settings.staleness.limit();
+    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     Ok(App {
-        store: Store::open(&folder.join("binauthz.db"))?,
+        store,
+        servers,
         admin_token: files::admin_token(&folder)?,
         master: Master::new(folder, master_key),
         token,
@@ -298,15 +308,16 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         log_metrics: LogMetrics::default(),
+        guarded: Guarded::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         calls_recorded: AtomicI64::new(0),
         certificates: OnceLock::new(),
-        attestor_writes: Mutex::new(()),
+        attestor_writes: Turns::of("attestors"),
         poster: poster.with_mailer(mailer),
         tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alerts: Alerts::default(),
-        alert_writes: Mutex::new(()),
+        alert_writes: Turns::of("alertPolicies"),
         tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
@@ -323,8 +334,9 @@ fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
     [
+        tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),
@@ -334,6 +346,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod database;
+mod guard;
 mod pkcs11;
 mod retention;
 mod smtp;
@@ -13,6 +15,8 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use database::{Database, Staleness};
+pub use guard::{GuardedCluster, Guarding};
 pub use pkcs11::Pkcs11;
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
@@ -45,6 +49,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The block `guard` or `--guard` does.
+    #[error("{0}")]
+    Guard(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -58,6 +65,9 @@ pub enum InvalidSettings {
         /// What is wrong.
         why: String,
     },
+    /// The address of the database.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] binauthz_store::InvalidAddress),
     /// A number that makes no sense.
     #[error("`{key}` is {value}, expected {least} to {most}")]
     OutOfRange {
@@ -93,6 +103,10 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
+    pub guard: Vec<String>,
+    /// `sqlite`, or the address of a database.
+    pub store: Option<String>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -120,6 +134,9 @@ struct File {
     pkcs11: Option<Pkcs11>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    guard: guard::Block,
+    store: Option<String>,
+    store_max_staleness_seconds: Option<u32>,
 }
 
 /// Everything the operator chose.
@@ -163,6 +180,12 @@ pub struct Settings {
     pub pkcs11: Option<Pkcs11>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// The clusters that are looked after.
+    pub guard: Guarding,
+    /// Where everything that the API made is kept.
+    pub store: Database,
+    /// How long decisions are made from memory when a shared store does not answer.
+    pub staleness: Staleness,
 }
 
 impl Settings {
@@ -237,6 +260,9 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
+            store: Database::new(flags.store.or(file.store).as_deref())?,
+            staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
     }
 }
@@ -284,6 +310,8 @@ impl fmt::Display for Settings {
             writeln!(formatter, "{journal}KeepMebibytes: {}", kept.mebibytes)?;
             writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
         }
+        writeln!(formatter, "store: {}", self.store)?;
+        writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
@@ -294,9 +322,12 @@ impl fmt::Display for Settings {
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
-        match &self.otlp_endpoint {
-            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
-            None => Ok(()),
+        if let Some(endpoint) = &self.otlp_endpoint {
+            writeln!(formatter, "otlpEndpoint: {endpoint}")?;
+        }
+        match self.guard.clusters.is_empty() {
+            true => Ok(()),
+            false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The SQLite engine: how a connection is made, how the schema grows, how rows are read and written.
 
-pub(crate) mod alerts;
-pub(crate) mod apply;
+mod alerts;
+mod apply;
+mod backup;
 pub(crate) mod connection;
-pub(crate) mod metrics;
+mod engine;
+mod metrics;
 pub(crate) mod migrations;
-pub(crate) mod read;
-pub(crate) mod settle;
-pub(crate) mod writer;
+mod read;
+mod settle;
+mod writer;
+
+pub use backup::{BackupError, backup};
+pub(crate) use engine::Engine;

@@ -162,6 +162,13 @@ pub(crate) fn audit_rows(connection: &Connection, query: &AuditQuery) -> Answer<
     rows.collect()
 }
 
+/// The revision of the last commit.
+pub(crate) fn revision(connection: &Connection) -> Answer<i64> {
+    connection
+        .prepare_cached("SELECT revision FROM sequence WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+}
+
 fn bounded(limit: u32) -> i64 {
     limit.min(MAX_ROWS).into()
 }

@@ -11,7 +11,7 @@ use binauthz_core::name::ClusterName;
 use binauthz_kubernetes::Api;
 use clap::{Args, Subcommand};
 
-use self::found::Found;
+use self::found::must_be_ours;
 use super::clusters::ClusterFlags;
 use crate::{
     failure::{Exit, Failure},
