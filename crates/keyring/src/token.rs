@@ -20,9 +20,9 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 
 use crate::algorithm::{HashAlgorithm, KeyAlgorithm, MessageDigest, Scheme};
+use crate::pem;
 use crate::signer::Signer;
 use crate::software::{MAX_DATA_BYTES, SignError};
-use crate::pem;
 use form::Kind;
 
 const SELF_TEST: &[u8] = b"binauthz: a key that cannot verify its own signature is not handed out";
@@ -100,7 +100,9 @@ impl Token {
             Err(error) => return Err(unusable(error)),
         }
         let is_it = |slot: &cryptoki::slot::Slot| {
-            library.get_token_info(*slot).is_ok_and(|info| info.label().trim_end() == label)
+            library
+                .get_token_info(*slot)
+                .is_ok_and(|info| info.label().trim_end() == label)
         };
         let slot = library.get_slots_with_token()?.into_iter().find(is_it);
         let session = library.open_rw_session(slot.ok_or_else(|| TokenError::NoToken(label.to_owned()))?)?;
@@ -168,12 +170,21 @@ impl Token {
 
     fn make(&self, label: &str, kind: Kind) -> Result<Vec<u8>, TokenError> {
         let session = self.session();
-        let found = session.find_objects(&named(ObjectClass::PRIVATE_KEY, label))?.len();
+        let found = session
+            .find_objects(&named(ObjectClass::PRIVATE_KEY, label))?
+            .len();
         if found > 0 {
             let label = label.to_owned();
-            return Err(TokenError::NotOneKey { label, found: found + 1 });
+            return Err(TokenError::NotOneKey {
+                label,
+                found: found + 1,
+            });
         }
-        let shared = [Attribute::Token(true), Attribute::Label(label.into()), Attribute::Id(id(label))];
+        let shared = [
+            Attribute::Token(true),
+            Attribute::Label(label.into()),
+            Attribute::Id(id(label)),
+        ];
         let mut public = shared.to_vec();
         public.push(Attribute::Verify(true));
         let mut private = shared.to_vec();
@@ -214,7 +225,11 @@ impl Token {
 }
 
 fn named(class: ObjectClass, label: &str) -> [Attribute; 3] {
-    [Attribute::Class(class), Attribute::Label(label.into()), Attribute::Id(id(label))]
+    [
+        Attribute::Class(class),
+        Attribute::Label(label.into()),
+        Attribute::Id(id(label)),
+    ]
 }
 
 /// Tokens limit the length of ids, not of labels.
@@ -223,7 +238,11 @@ fn id(label: &str) -> Vec<u8> {
 }
 
 fn public_key(session: &Session, object: ObjectHandle, kind: Kind) -> Result<Vec<u8>, TokenError> {
-    let wanted = [AttributeType::Modulus, AttributeType::PublicExponent, AttributeType::EcPoint];
+    let wanted = [
+        AttributeType::Modulus,
+        AttributeType::PublicExponent,
+        AttributeType::EcPoint,
+    ];
     let (mut modulus, mut exponent, mut point) = (None, None, None);
     let wanted = match kind {
         Kind::Ecdsa { .. } => wanted.get(2..),
@@ -238,7 +257,9 @@ fn public_key(session: &Session, object: ObjectHandle, kind: Kind) -> Result<Vec
         }
     }
     let public = match (kind, modulus, exponent, point) {
-        (Kind::Ecdsa { curve, coordinate }, _, _, Some(point)) => form::ec_public_key(curve, coordinate, &point),
+        (Kind::Ecdsa { curve, coordinate }, _, _, Some(point)) => {
+            form::ec_public_key(curve, coordinate, &point)
+        }
         (Kind::Pkcs1 { .. } | Kind::Pss { .. }, Some(modulus), Some(exponent), _) => {
             Some(form::rsa_public_key(&modulus, &exponent))
         }
@@ -317,7 +338,8 @@ impl Signer for TokenKey {
                 got: digest.hash(),
             });
         }
-        self.sign_checked(digest).map_err(|error| SignError::Token(error.to_string()))
+        self.sign_checked(digest)
+            .map_err(|error| SignError::Token(error.to_string()))
     }
 
     fn sign_data(&self, data: &[u8]) -> Result<Vec<u8>, SignError> {
@@ -332,12 +354,19 @@ impl Signer for TokenKey {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Token").field("label", &self.label).finish_non_exhaustive()
+        formatter
+            .debug_struct("Token")
+            .field("label", &self.label)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("TokenKey").field("label", &self.label).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        formatter
+            .debug_struct("TokenKey")
+            .field("label", &self.label)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }

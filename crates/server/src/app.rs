@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
+use binauthz_keyring::Token;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Notify, OnceCell, Semaphore};
@@ -44,6 +45,8 @@ pub(crate) struct App {
     pub(crate) servers: Servers,
     pub(crate) admin_token: AdminToken,
     pub(crate) master: Master,
+    /// Where private keys of the protection level HSM live, if anywhere.
+    pub(crate) token: Option<Arc<Token>>,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,

@@ -31,6 +31,6 @@ pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{
-    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp,
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp,
     Staleness,
 };

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use binauthz_keyring::{Token, TokenError};
 use binauthz_registry::Registries;
 use binauthz_store::OpenError;
 use http::{Request, Response};
@@ -35,7 +36,7 @@ use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::servers::{self, JoinError, Servers};
-use crate::settings::Settings;
+use crate::settings::{Pkcs11, Settings};
 use crate::trace::{self, Tracer};
 use crate::turns::Turns;
 use crate::{control, googleapis, health, logs};
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The TLS settings.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The token that holds private keys.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The registry client.
     #[error("cannot set up the registry client: {0}")]
     Registry(String),
@@ -267,6 +271,12 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     if master_key.has_previous() {
         tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
     }
+    let token = settings
+        .pkcs11
+        .as_ref()
+        .map(open_token)
+        .transpose()?
+        .map(Arc::new);
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(
@@ -287,6 +297,7 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         servers,
         admin_token: files::admin_token(&folder)?,
         master: Master::new(folder, master_key),
+        token,
         access_key: OnceCell::new(),
         registries,
         journal,
@@ -314,6 +325,12 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         clock: system_clock,
         settings,
     })
+}
+
+/// Logs in to the token of the settings.
+fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
+    let pin = files::secret_text(&settings.pin_file)?;
+    Ok(Token::open(&settings.module, &settings.token_label, &pin)?)
 }
 
 /// What happens though nobody asks for it, until the shutdown.

@@ -2,6 +2,7 @@
 
 mod database;
 mod guard;
+mod pkcs11;
 mod retention;
 mod smtp;
 
@@ -16,6 +17,7 @@ use crate::googleapis;
 
 pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
+pub use pkcs11::Pkcs11;
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -41,6 +43,9 @@ pub enum InvalidSettings {
     /// `--dev` would offer plain HTTP to other machines.
     #[error("with `--dev` the API speaks plain HTTP, so `{0}` must be a loopback address")]
     NotLoopback(SocketAddr),
+    /// The block `pkcs11` says something that cannot be meant.
+    #[error("{0}")]
+    Pkcs11(String),
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
@@ -126,6 +131,7 @@ struct File {
     entries_keep_days: Option<u32>,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
+    pkcs11: Option<Pkcs11>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     guard: guard::Block,
@@ -170,6 +176,8 @@ pub struct Settings {
     pub webhook_client_authorities: Option<PathBuf>,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
+    /// The token that holds private keys.
+    pub pkcs11: Option<Pkcs11>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
     /// The clusters that are looked after.
@@ -242,6 +250,11 @@ impl Settings {
             )?,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
+            pkcs11: file
+                .pkcs11
+                .map(Pkcs11::checked)
+                .transpose()
+                .map_err(InvalidSettings::Pkcs11)?,
             smtp: file
                 .smtp
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
@@ -302,6 +315,9 @@ impl fmt::Display for Settings {
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
+        }
+        if let Some(pkcs11) = &self.pkcs11 {
+            writeln!(formatter, "pkcs11: {pkcs11}")?;
         }
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
@@ -479,7 +495,8 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\notlpEndpoint: none\n";
+        let shown = settings.to_string()
+            + "webhookClientAuthorities: none\npkcs11: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

@@ -7,16 +7,25 @@ const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
 
-const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+const RSA_ENCRYPTION: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+];
 const EC_PUBLIC_KEY: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 
 /// How a token makes and uses a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Pkcs1 { bits: u64 },
-    Pss { bits: u64 },
+    Pkcs1 {
+        bits: u64,
+    },
+    Pss {
+        bits: u64,
+    },
     /// The object identifier of the curve, in DER, and the bytes of a coordinate.
-    Ecdsa { curve: &'static [u8], coordinate: usize },
+    Ecdsa {
+        curve: &'static [u8],
+        coordinate: usize,
+    },
 }
 
 /// None for what tokens are not asked for.
@@ -48,8 +57,13 @@ pub(super) fn digest_info(hash: HashAlgorithm, digest: &[u8]) -> Vec<u8> {
         HashAlgorithm::Sha384 => 0x02,
         HashAlgorithm::Sha512 => 0x03,
     };
-    let name = [0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last, 0x05, 0x00];
-    value(SEQUENCE, &[value(SEQUENCE, &name), value(OCTET_STRING, digest)].concat())
+    let name = [
+        0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last, 0x05, 0x00,
+    ];
+    value(
+        SEQUENCE,
+        &[value(SEQUENCE, &name), value(OCTET_STRING, digest)].concat(),
+    )
 }
 
 /// The DER of an ECDSA signature that a token gives as two numbers of one length.
@@ -64,7 +78,10 @@ pub(super) fn ecdsa_signature(raw: &[u8], coordinate: usize) -> Option<Vec<u8>> 
 /// The SubjectPublicKeyInfo of an RSA key.
 pub(super) fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     let key = value(SEQUENCE, &[integer(modulus), integer(exponent)].concat());
-    value(SEQUENCE, &[value(SEQUENCE, RSA_ENCRYPTION), bit_string(&key)].concat())
+    value(
+        SEQUENCE,
+        &[value(SEQUENCE, RSA_ENCRYPTION), bit_string(&key)].concat(),
+    )
 }
 
 /// The SubjectPublicKeyInfo of an EC key. A point comes in an OCTET STRING, as the standard says, or bare, as some do.
@@ -129,17 +146,28 @@ mod tests {
     /// The library writes the same key the same way.
     #[test]
     fn public_keys_are_written_as_the_library_writes_them() {
-        for (algorithm, coordinate) in [(KeyAlgorithm::EcSignP256Sha256, 32), (KeyAlgorithm::EcSignP384Sha384, 48)] {
-            let der = SoftwareKey::generate(algorithm).unwrap().public_key_der().unwrap();
+        for (algorithm, coordinate) in [
+            (KeyAlgorithm::EcSignP256Sha256, 32),
+            (KeyAlgorithm::EcSignP384Sha384, 48),
+        ] {
+            let der = SoftwareKey::generate(algorithm)
+                .unwrap()
+                .public_key_der()
+                .unwrap();
             let bare = &der[der.len() - 1 - 2 * coordinate..];
-            let Some(Kind::Ecdsa { curve, .. }) = kind(algorithm) else { panic!("{algorithm}") };
+            let Some(Kind::Ecdsa { curve, .. }) = kind(algorithm) else {
+                panic!("{algorithm}")
+            };
             let wrapped = value(OCTET_STRING, bare);
             for point in [bare, &wrapped] {
                 assert_eq!(ec_public_key(curve, coordinate, point).unwrap(), der);
             }
             assert_eq!(ec_public_key(curve, coordinate, &bare[1..]), None);
         }
-        let der = SoftwareKey::generate(KeyAlgorithm::RsaSignPkcs12048Sha256).unwrap().public_key_der().unwrap();
+        let der = SoftwareKey::generate(KeyAlgorithm::RsaSignPkcs12048Sha256)
+            .unwrap()
+            .public_key_der()
+            .unwrap();
         // 256 bytes of modulus, then an exponent of three bytes with its head.
         let modulus = &der[der.len() - 5 - 256..der.len() - 5];
         assert_eq!(rsa_public_key(modulus, &[1, 0, 1]), der);
