@@ -2,6 +2,7 @@
 
 mod serving;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,7 +25,7 @@ fn module() -> Option<PathBuf> {
         "this test needs SoftHSM and BINAUTHZ_REQUIRE_ALL=1 is set"
     );
     if found.is_none() {
-        eprintln!("SKIPPED (needs softhsm2)");
+        let _ = writeln!(std::io::stdout(), "SKIPPED (needs softhsm2)");
     }
     found
 }
@@ -45,6 +46,13 @@ fn softhsm(folder: &Path, arguments: &[&str]) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Makes the token.
+fn new_token(folder: &Path) {
+    let pins = ["--pin", "1234", "--so-pin", "5678"];
+    let arguments = [&["--init-token", "--free", "--label", "keys"], pins.as_slice()].concat();
+    softhsm(folder, &arguments);
 }
 
 /// A server with the token.
@@ -133,19 +141,7 @@ fn keys_live_in_a_token_from_their_making_to_their_end() {
     let Some(module) = module() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    softhsm(
-        folder,
-        &[
-            "--init-token",
-            "--free",
-            "--label",
-            "keys",
-            "--pin",
-            "1234",
-            "--so-pin",
-            "5678",
-        ],
-    );
+    new_token(folder);
     let server = served(folder, &module);
     ok(
         &server,
@@ -169,24 +165,7 @@ fn keys_live_in_a_token_from_their_making_to_their_end() {
         assert!(openssl_takes(&server, folder, &version, b"hello"));
         assert!(!openssl_takes(&server, folder, &version, b"other"));
     }
-    // Not what tokens keep here, and nothing of it stays.
-    let (status, answer) = call(
-        &server,
-        "POST",
-        &format!("{KEYS}?cryptoKeyId=ed"),
-        &key("EC_SIGN_ED25519", "HSM"),
-    );
-    assert_eq!(status, 400, "{answer}");
-    assert_eq!(call(&server, "GET", &format!("{KEYS}/ed"), &json!({})).0, 404);
-    let (status, answer) = call(
-        &server,
-        "PATCH",
-        &format!("{KEYS}/ec?updateMask=labels"),
-        &json!({ "versionTemplate": { "protectionLevel": "SOFTWARE" } }),
-    );
-    assert_eq!(status, 400, "{answer}");
-    let import = format!("/binauthz{KEYS}/ec/cryptoKeyVersions:importPem");
-    assert_eq!(call(&server, "POST", &import, &json!({ "pem": "x" })).0, 400);
+    what_a_token_cannot_do_is_refused(&server);
     // Keys in memory are there beside them, and the master key's change leaves the token alone.
     ok(
         &server,
@@ -199,28 +178,7 @@ fn keys_live_in_a_token_from_their_making_to_their_end() {
         true
     );
     let version = format!("{KEYS}/ec/cryptoKeyVersions/1");
-    ok(
-        &server,
-        "PATCH",
-        &format!("{version}?updateMask=state"),
-        &json!({ "state": "DISABLED" }),
-    );
-    assert_eq!(
-        call(
-            &server,
-            "POST",
-            &format!("{version}:asymmetricSign"),
-            &json!({ "data": "aGVsbG8=" })
-        )
-        .0,
-        400
-    );
-    ok(
-        &server,
-        "PATCH",
-        &format!("{version}?updateMask=state"),
-        &json!({ "state": "ENABLED" }),
-    );
+    a_disabled_version_signs_nothing(&server, &version);
     server.signal("-TERM");
     server.wait();
 
@@ -231,22 +189,56 @@ fn keys_live_in_a_token_from_their_making_to_their_end() {
     the_token_goes(folder, &module, &version);
 }
 
+fn what_a_token_cannot_do_is_refused(server: &Server) {
+    // Not what tokens keep here, and nothing of it stays.
+    let (status, answer) = call(
+        server,
+        "POST",
+        &format!("{KEYS}?cryptoKeyId=ed"),
+        &key("EC_SIGN_ED25519", "HSM"),
+    );
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(call(server, "GET", &format!("{KEYS}/ed"), &json!({})).0, 404);
+    let (status, answer) = call(
+        server,
+        "PATCH",
+        &format!("{KEYS}/ec?updateMask=labels"),
+        &json!({ "versionTemplate": { "protectionLevel": "SOFTWARE" } }),
+    );
+    assert_eq!(status, 400, "{answer}");
+    let import = format!("/binauthz{KEYS}/ec/cryptoKeyVersions:importPem");
+    assert_eq!(call(server, "POST", &import, &json!({ "pem": "x" })).0, 400);
+}
+
+fn a_disabled_version_signs_nothing(server: &Server, version: &str) {
+    ok(
+        server,
+        "PATCH",
+        &format!("{version}?updateMask=state"),
+        &json!({ "state": "DISABLED" }),
+    );
+    assert_eq!(
+        call(
+            server,
+            "POST",
+            &format!("{version}:asymmetricSign"),
+            &json!({ "data": "aGVsbG8=" })
+        )
+        .0,
+        400
+    );
+    ok(
+        server,
+        "PATCH",
+        &format!("{version}?updateMask=state"),
+        &json!({ "state": "ENABLED" }),
+    );
+}
+
 /// KM-06: a token without the key, one that takes another PIN, and none at all.
 fn the_token_goes(folder: &Path, module: &Path, version: &str) {
     softhsm(folder, &["--delete-token", "--token", "keys"]);
-    softhsm(
-        folder,
-        &[
-            "--init-token",
-            "--free",
-            "--label",
-            "keys",
-            "--pin",
-            "1234",
-            "--so-pin",
-            "5678",
-        ],
-    );
+    new_token(folder);
     let server = served(folder, module);
     let (status, answer) = call(
         &server,

@@ -279,6 +279,14 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         .map(Arc::new);
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
+    // Before the logs: under another key they would seem to be somebody else's.
+    let store = servers::open(&settings).await?;
+    let staleness = settings.staleness.limit();
+    let opens_any = control::master_key::opens_any(&store, &master_key);
+    if !opens_any.await.map_err(JoinError::from)? {
+        return Err(JoinError::OtherKey.into());
+    }
+    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     let journal = Journal::open(
         &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
@@ -289,9 +297,6 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
-    let store = servers::open(&settings).await?;
-    let staleness = settings.staleness.limit();
-    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     Ok(App {
         store,
         servers,

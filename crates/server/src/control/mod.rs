@@ -20,7 +20,7 @@ pub(crate) mod listing;
 mod log_entries;
 mod log_metrics;
 mod logging;
-mod master_key;
+pub(crate) mod master_key;
 mod monitoring;
 mod notes;
 mod occurrences;
