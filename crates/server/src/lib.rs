@@ -24,4 +24,6 @@ mod settings;
 mod trace;
 
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use settings::{
+    Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp, WebhookCertificate,
+};

@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod certificate;
 mod guard;
 mod retention;
 mod smtp;
@@ -12,7 +13,9 @@ use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
 use crate::googleapis;
+use crate::listen::Lifetimes;
 
+pub use certificate::WebhookCertificate;
 pub use guard::{GuardedCluster, Guarding};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
@@ -42,6 +45,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The keys of the webhook's certificate contradict each other.
+    #[error("{0}")]
+    Certificate(String),
     /// The block `guard` or `--guard` does.
     #[error("{0}")]
     Guard(String),
@@ -119,6 +125,10 @@ struct File {
     entries_keep_days: Option<u32>,
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
+    webhook_secret: Option<String>,
+    webhook_certificates: Option<PathBuf>,
+    authority_lifetime_seconds: Option<u32>,
+    certificate_lifetime_seconds: Option<u32>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     guard: guard::Block,
@@ -159,6 +169,10 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
+    /// What the webhook serves with.
+    pub webhook_certificate: WebhookCertificate,
+    /// How long certificates of its own last.
+    pub lifetimes: Lifetimes,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
     /// The collector that traces are sent to, by OTLP over HTTP.
@@ -229,6 +243,11 @@ impl Settings {
             )?,
             server_names: file.server_names,
             webhook_client_authorities: file.webhook_client_authorities,
+            webhook_certificate: WebhookCertificate::chosen(file.webhook_secret, file.webhook_certificates)?,
+            lifetimes: certificate::lifetimes(
+                file.authority_lifetime_seconds,
+                file.certificate_lifetime_seconds,
+            )?,
             smtp: file
                 .smtp
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
@@ -286,6 +305,17 @@ impl fmt::Display for Settings {
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
+        write!(formatter, "{}", self.webhook_certificate)?;
+        writeln!(
+            formatter,
+            "authorityLifetimeSeconds: {}",
+            self.lifetimes.authority.as_secs()
+        )?;
+        writeln!(
+            formatter,
+            "certificateLifetimeSeconds: {}",
+            self.lifetimes.serving.as_secs()
+        )?;
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
