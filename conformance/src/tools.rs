@@ -29,6 +29,8 @@ fn skip(missing: &str) {
 fn find(name: &str) -> Option<PathBuf> {
     match name {
         "python-clients" => return python(),
+        "schemathesis" => return schemathesis(),
+        "PostgreSQL" => return postgresql(),
         "kube-apiserver" => {
             let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
             return other.or_else(kubernetes);
@@ -49,6 +51,13 @@ pub fn python() -> Option<PathBuf> {
     Some(cache()?.join("venv/bin/python")).filter(|file| file.is_file())
 }
 
+/// What tries an API by its own description; it lies beside that Python.
+pub fn schemathesis() -> Option<PathBuf> {
+    python()
+        .map(|python| python.with_file_name("schemathesis"))
+        .filter(|file| file.is_file())
+}
+
 /// The folder of kube-apiserver, etcd and kubectl: `KUBEBUILDER_ASSETS`, or what `conformance/kubernetes/build` made in
 /// the cache.
 pub fn kubernetes() -> Option<PathBuf> {
@@ -63,6 +72,19 @@ pub fn kubernetes() -> Option<PathBuf> {
         .collect();
     folders.sort();
     folders.pop()
+}
+
+/// The folder of `initdb`, `postgres` and `psql`: where Debian keeps those of the newest release, or where the search path
+/// has them.
+pub fn postgresql() -> Option<PathBuf> {
+    let releases = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders: Vec<PathBuf> = releases
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|folder| folder.join("initdb").is_file())
+        .collect();
+    folders.sort();
+    let searched = || find("initdb")?.parent().map(Path::to_owned);
+    folders.pop().or_else(searched)
 }
 
 fn cache() -> Option<PathBuf> {

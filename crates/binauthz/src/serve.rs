@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use binauthz_cli::{Exit, Failure, ServeFlags, report};
 use binauthz_server::{Flags, Settings};
@@ -11,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// Serves until it is told to stop.
 pub(crate) fn run(data_dir: PathBuf, flags: ServeFlags) -> Exit {
     start_log();
+    if let Err(error) = crate::memory::keep() {
+        tracing::warn!(%error, "a core file of this process would hold private keys: the system does not let it be forbidden");
+    }
     match serve(data_dir, flags) {
         Ok(()) => Exit::Done,
         Err(failure) => report(&failure),
@@ -29,6 +32,7 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         googleapis: flags.googleapis,
         googleapis_listen: flags.googleapis_listen,
         guard: flags.guard,
+        store: flags.store,
         config: flags.config,
     })
     .map_err(failed)?;
@@ -39,6 +43,23 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
     }
     let runtime = crate::runtime().map_err(failed)?;
     runtime.block_on(binauthz_server::run(settings)).map_err(failed)
+}
+
+/// Copies the store of a data folder into a database, and says what was copied, a line for each table.
+pub(crate) fn migrate_data(folder: &Path, store: &str) -> Exit {
+    start_log();
+    let migrated = crate::runtime()
+        .map_err(failed)
+        .and_then(|runtime| {
+            runtime
+                .block_on(binauthz_server::migrate_data(folder, store))
+                .map_err(failed)
+        })
+        .and_then(|report| std::io::stdout().write_all(report.as_bytes()).map_err(failed));
+    match migrated {
+        Ok(()) => Exit::Done,
+        Err(failure) => report(&failure),
+    }
 }
 
 fn failed(error: impl Display) -> Failure {

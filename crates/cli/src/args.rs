@@ -116,6 +116,12 @@ pub enum Command {
     Demo(DemoFlags),
     /// Run the server: API, admission webhook, health
     Serve(ServeFlags),
+    /// Where the server keeps what the API makes
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz store migrate-data --data-dir /var/lib/binauthz --store postgres://binauthz@db.example/binauthz"
+    )]
+    Store(StoreCommand),
     /// Attestors: who may say that an image is good
     #[command(
         subcommand,
@@ -242,6 +248,32 @@ pub enum Command {
     Completion(completion::Flags),
 }
 
+/// What can be done with a store while no server uses it.
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreCommand {
+    /// Copy everything from the file of a data folder to an empty database, and prove that both hold the same
+    #[command(
+        after_help = "Examples:\n  binauthz store migrate-data --data-dir /var/lib/binauthz \\\n      \
+        --store 'postgres://binauthz@db.example/binauthz?passwordfile=/run/secrets/database'\n\n\
+        No server may run on the data folder (--data-dir, required). The file is left as it is; afterwards the server\n\
+        of this folder is started with the same --store. All is copied, or nothing."
+    )]
+    MigrateData(MigrateDataFlags),
+}
+
+/// Whereto.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateDataFlags {
+    /// The database
+    #[arg(
+        long,
+        value_name = "postgres://USER@HOST/DATABASE",
+        env = "BINAUTHZ_STORE",
+        hide_env_values = true
+    )]
+    pub store: String,
+}
+
 /// How `serve` listens and what it answers for.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  binauthz serve --dev --data-dir data\n  \
@@ -280,6 +312,14 @@ pub struct ServeFlags {
     /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
     #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
     pub guard: Vec<String>,
+    /// What the API makes is kept here: sqlite (a file of the data folder), or a database that several servers share
+    #[arg(
+        long,
+        value_name = "postgres://USER@HOST/DATABASE",
+        env = "BINAUTHZ_STORE",
+        hide_env_values = true
+    )]
+    pub store: Option<String>,
     /// Read the configuration, print it as it is in effect, and start nothing
     #[arg(long)]
     pub check: bool,
@@ -376,6 +416,11 @@ mod tests {
         "audit checkpoint",
         "audit export data/journal --as=cef",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
+        "keys rewrap",
+        "keys versions import --key=k --keyring=r --location=global --pem-file f.pem",
+        "attestors public-keys update id --attestor=a --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations",
+        "attestors public-keys update id --attestor=a --not-before=2026-11-28T00:00:00Z --not-after=2027-11-28T00:00:00Z",
+        "attestors public-keys update id --attestor=a --always-valid",
         "attestors create image-signing-attestor --attestation-authority-note=image-signing-note \
          --attestation-authority-note-project=P",
         "attestors public-keys add --attestor=a --keyversion-project=P --keyversion-location=global \
@@ -468,6 +513,8 @@ mod tests {
         "attestations create --artifact-url=u --attestor=a --note-project=p --signature-file=s --public-key-id=i",
         "attestations sign-and-create --artifact-url=u --attestor=a --keyversion=1 --dsse-type=text/plain --pae-encode-payload",
         "keys update k --keyring=r --location=global",
+        "keys versions import --key=k --keyring=r --location=global",
+        "attestors public-keys update id --attestor=a --always-valid --not-after=2027-11-28T00:00:00Z",
         "keys update k --keyring=r --location=global --clear-labels --update-labels=a=b",
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
-use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
@@ -19,7 +18,9 @@ use crate::counting::LogMetrics;
 use crate::guard::Guarded;
 use crate::listen::Certificates;
 use crate::logs::Index;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
 
@@ -38,8 +39,10 @@ pub(crate) const TAILS: usize = 20;
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    /// What is known of the other servers on it.
+    pub(crate) servers: Servers,
     pub(crate) admin_token: AdminToken,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master: Master,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,

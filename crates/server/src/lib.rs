@@ -18,12 +18,18 @@ mod guard;
 mod health;
 pub mod listen;
 mod logs;
+mod master;
 mod metrics;
+mod migrate;
 mod run;
+mod servers;
 mod settings;
 mod trace;
 
+pub use migrate::{MigrateError, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
+pub use servers::JoinError;
 pub use settings::{
-    Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp, WebhookCertificate,
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp,
+    Staleness, WebhookCertificate,
 };

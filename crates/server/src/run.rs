@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use binauthz_kubernetes::{Inside, NotInside};
 use binauthz_registry::Registries;
-use binauthz_store::{OpenError, Store};
+use binauthz_store::OpenError;
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -26,7 +26,7 @@ use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
-use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
@@ -34,7 +34,9 @@ use crate::listen::{
     self, Certificates, CertificatesError, Given, Limits, Listener, Peer, Plan, Shutdown, TlsError, Trigger,
 };
 use crate::logs::Reached;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::{self, JoinError, Servers};
 use crate::settings::{Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
 use crate::{control, googleapis, health, logs};
@@ -51,6 +53,9 @@ pub enum StartError {
     /// The database.
     #[error("cannot open the store: {0}")]
     Store(#[from] OpenError),
+    /// The store is of servers with another key.
+    #[error(transparent)]
+    Joining(#[from] JoinError),
     /// The verdict journal.
     #[error(transparent)]
     Journal(#[from] OpenJournalError),
@@ -107,7 +112,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 10],
+    jobs: [JoinHandle<()>; 11],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -144,7 +149,7 @@ impl Server {
         let (trigger, shutdown) = listen::shutdown();
         let certificates = Arc::new(own_certificates(&settings).await?);
         let given = given_certificate(&settings)?;
-        let app = Arc::new(build(settings)?);
+        let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
@@ -265,27 +270,34 @@ impl Listeners {
 }
 
 /// The collaborators, from what is in the data directory.
-pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
+pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
+    if master_key.has_previous() {
+        tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
+    }
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(
-        &folder.join("journal"),
+        &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
         &master_key,
     )?;
     let entries = Journal::open(
-        &folder.join("entries"),
+        &folder.join(audit::ENTRIES),
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
+    let store = servers::open(&settings).await?;
+    let staleness = settings.staleness.limit();
+    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     Ok(App {
-        store: Store::open(&folder.join("binauthz.db"))?,
+        store,
+        servers,
         admin_token: files::admin_token(&folder)?,
-        master_key,
+        master: Master::new(folder, master_key),
         access_key: OnceCell::new(),
         registries,
         journal,
@@ -316,8 +328,9 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 10] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
     [
+        tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
-use binauthz_store::{AuditRow, Change, Commit, CommitError};
+use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, NewResource};
 
 use super::{Credential, Token};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::app::App;
 /// The beginning of every access token, so that secret scanners and people recognise one.
 const PREFIX: &str = "binauthz_at_";
 /// Under what name the key is sealed.
-const KEY_NAME: &str = "settings/accessTokenKey";
+pub(crate) const KEY_NAME: &str = "settings/accessTokenKey";
 
 /// What makes and checks access tokens.
 pub(crate) struct AccessKey(hmac::Key);
@@ -37,6 +37,8 @@ pub(crate) enum AccessKeyError {
     Commit(#[from] CommitError),
     #[error("the key of access tokens: {0}")]
     Sealed(#[from] binauthz_keyring::OpenError),
+    #[error("the key of access tokens was made once and is not in the store any more")]
+    Missing,
     #[error("the key of access tokens: {0}")]
     Seal(#[from] binauthz_keyring::SealFailed),
 }
@@ -87,7 +89,7 @@ pub(crate) async fn access_key(app: &App) -> Result<&AccessKey, AccessKeyError> 
         .get_or_try_init(|| async {
             match stored(app).await? {
                 Some(key) => Ok(key),
-                None => make(app).await,
+                None => make(app).await?.ok_or(AccessKeyError::Missing),
             }
         })
         .await
@@ -105,16 +107,19 @@ pub(super) async fn known_access_key(app: &App) -> Result<Option<&AccessKey>, Ac
 }
 
 async fn stored(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
+    let master = app.master.hold().await;
     let Some(sealed) = app.store.sealed_key(KEY_NAME).await? else {
         return Ok(None);
     };
-    let bytes = app.master_key.open_secret(KEY_NAME, &sealed)?;
+    let bytes = master.open_secret(KEY_NAME, &sealed)?;
     Ok(Some(AccessKey::new(&bytes)))
 }
 
-async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
+/// Makes it, or takes the one that another server made meanwhile.
+async fn make(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
     let bytes = MasterKey::random_bytes()?;
-    let sealed = app.master_key.seal_secret(KEY_NAME, bytes.as_slice())?;
+    let master = app.master.hold().await;
+    let sealed = master.seal_secret(KEY_NAME, bytes.as_slice())?;
     let audit = AuditRow {
         sequence: 0,
         time: (app.clock)().as_micros(),
@@ -125,12 +130,24 @@ async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
         request_id: String::new(),
         detail: "{}".to_owned(),
     };
-    let changes = vec![Change::PutSealedKey {
-        name: KEY_NAME.to_owned(),
-        sealed,
-    }];
-    app.store.commit(Commit { audit, changes }).await?;
-    Ok(AccessKey::new(bytes.as_slice()))
+    let changes = vec![
+        // Of two servers that make one at once the second finds this taken, and takes the first one's.
+        Change::Insert(NewResource {
+            kind: Kind::Setting,
+            name: KEY_NAME.to_owned(),
+            parent: String::new(),
+            document: "{}".to_owned(),
+        }),
+        Change::PutSealedKey {
+            name: KEY_NAME.to_owned(),
+            sealed,
+        },
+    ];
+    match app.store.commit(Commit { audit, changes }).await {
+        Ok(_) => Ok(Some(AccessKey::new(bytes.as_slice()))),
+        Err(CommitError::AlreadyExists { .. }) => stored(app).await,
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,15 @@ pub(crate) fn newest_occurrences(
     rows.collect()
 }
 
+/// Names of sealed keys, in their order.
+pub(crate) fn sealed_names(connection: &Connection, after: &str, limit: u32) -> Answer<Vec<String>> {
+    let mut statement =
+        connection.prepare_cached("SELECT name FROM sealed_key WHERE name > ?1 ORDER BY name LIMIT ?2")?;
+    statement
+        .query_map(params![after, bounded(limit)], |row| row.get(0))?
+        .collect()
+}
+
 /// A sealed private key.
 pub(crate) fn sealed_key(connection: &Connection, name: &str) -> Answer<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT sealed FROM sealed_key WHERE name = ?1")?;
@@ -151,6 +160,13 @@ pub(crate) fn audit_rows(connection: &Connection, query: &AuditQuery) -> Answer<
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([query.beyond.unwrap_or(start), bounded(query.limit)], audit_row)?;
     rows.collect()
+}
+
+/// The revision of the last commit.
+pub(crate) fn revision(connection: &Connection) -> Answer<i64> {
+    connection
+        .prepare_cached("SELECT revision FROM sequence WHERE id = 1")?
+        .query_row([], |row| row.get(0))
 }
 
 fn bounded(limit: u32) -> i64 {
@@ -245,7 +261,7 @@ mod tests {
             })
         };
         let statements: Vec<&str> = cut(source).chain(others.into_iter().flat_map(cut)).collect();
-        assert_eq!(statements.len(), 40);
+        assert_eq!(statements.len(), 41);
         for sql in statements {
             let plan = plan(sql);
             assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}\n{plan}");
