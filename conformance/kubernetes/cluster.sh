@@ -39,6 +39,14 @@ certificates() {
   openssl req -new -key admin.key -subj /O=system:masters/CN=admin -out admin.csr
   printf 'extendedKeyUsage=clientAuth\n' >admin.ext
   openssl x509 -req -in admin.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile admin.ext -out admin.pem
+  # What the API server shows to webhooks: it speaks for the tutorial's cluster.
+  key callers
+  openssl req -x509 -new -key callers.key -days 2 -subj /CN=webhook-callers -out callers.pem
+  key caller
+  openssl req -new -key caller.key -subj /CN=my-cluster -out caller.csr
+  printf 'subjectAltName=URI:urn:binauthz:cluster:%s\nextendedKeyUsage=clientAuth\n' \
+    projects/demo/locations/us-central1-a/clusters/my-cluster >caller.ext
+  openssl x509 -req -in caller.csr -CA callers.pem -CAkey callers.key -CAcreateserial -days 2 -extfile caller.ext -out caller.pem
   # Tokens of service accounts.
   key accounts
   openssl ec -in accounts.key -pubout -out accounts.pub
@@ -62,6 +70,24 @@ contexts:
 $(context my-cluster admin)
 $(context alice alice)
 $(context controllers controllers)
+END
+}
+
+# What the API server shows to which webhook: the same to all.
+admission() {
+  cat >webhooks.kubeconfig <<END
+apiVersion: v1
+kind: Config
+users:
+- {name: '*', user: {client-certificate: $PWD/caller.pem, client-key: $PWD/caller.key}}
+END
+  local config="{apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: $PWD/webhooks.kubeconfig}"
+  cat >admission.yaml <<END
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- {name: ValidatingAdmissionWebhook, configuration: $config}
+- {name: MutatingAdmissionWebhook, configuration: $config}
 END
 }
 
@@ -89,6 +115,7 @@ certificates
 alice="$(openssl rand -hex 16)" controllers="$(openssl rand -hex 16)"
 printf '%s,alice@example.com,1,developers\n%s,system:kube-controller-manager,2\n' "$alice" "$controllers" >tokens.csv
 kubeconfig >kubeconfig
+admission
 printf 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- {level: None, verbs: [get, list, watch]}\n- {level: Metadata}\n' >audit.yaml
 
 run etcd --data-dir=etcd --unsafe-no-fsync --name=test --initial-cluster="test=$peer" --initial-advertise-peer-urls="$peer" \
@@ -99,6 +126,7 @@ run kube-apiserver --etcd-servers="$etcd" --bind-address=127.0.0.1 --advertise-a
   --tls-cert-file=server.pem --tls-private-key-file=server.key --token-auth-file=tokens.csv --authorization-mode=RBAC \
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
   --service-account-signing-key-file=accounts.key --allow-privileged=true \
+  --admission-control-config-file=admission.yaml \
   --audit-policy-file=audit.yaml --audit-log-path=audit.log
 until_ok 900 kubectl get --raw=/readyz
 run kube-controller-manager --kubeconfig=kubeconfig --authentication-kubeconfig=kubeconfig \

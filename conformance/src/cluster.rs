@@ -61,6 +61,20 @@ impl Cluster {
         &self.shared.kubeconfig
     }
 
+    /// The authority of the certificate that the API server shows to webhooks, which speaks for the tutorial's cluster;
+    /// none in a cluster of somebody else.
+    pub fn callers(&self) -> Option<PathBuf> {
+        let file = self.shared.kubeconfig.with_file_name("callers.pem");
+        file.exists().then_some(file)
+    }
+
+    /// A shell of the administrator, for what has to be there before a server.
+    pub fn administrator(&self, folder: &Path) -> Shell {
+        let mut shell = Shell::new(folder);
+        self.shared.use_in(&mut shell, &self.shared.kubeconfig);
+        shell
+    }
+
     /// Gives a desk a namespace of its own, in which its `kubectl` works: as the administrator unless it says
     /// `--context alice`. Returns its name.
     pub fn attach(&self, desk: &mut Desk) -> String {

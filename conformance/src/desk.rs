@@ -71,12 +71,27 @@ impl Desk {
         Self::started(programs, options, Server::start)
     }
 
+    /// The same, and it has variables in its environment.
+    pub fn with_environment(
+        programs: &[&str],
+        options: &[&str],
+        environment: &[(&str, String)],
+    ) -> Option<Self> {
+        Self::started(programs, options, |data, options| {
+            Server::start_in(data, options, environment)
+        })
+    }
+
     /// The same, and the server logs everything.
     pub fn talkative(programs: &[&str], options: &[&str]) -> Option<Self> {
         Self::started(programs, options, Server::start_talkative)
     }
 
-    fn started(programs: &[&str], options: &[&str], start: fn(&Path, &[String]) -> Server) -> Option<Self> {
+    fn started(
+        programs: &[&str],
+        options: &[&str],
+        start: impl FnOnce(&Path, &[String]) -> Server,
+    ) -> Option<Self> {
         if !tools::needs(&["bash", "curl"]) || !tools::needs(programs) {
             return None;
         }

@@ -31,20 +31,30 @@ pub struct Server {
 impl Server {
     /// Starts `binauthz serve --dev` on free ports with its data in `data`, and waits until it is ready.
     pub fn start(data: &Path, options: &[String]) -> Self {
-        Self::launch(data, Some("--dev"), options, "info")
+        Self::start_in(data, options, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub fn start_in(data: &Path, options: &[String], environment: &[(&str, String)]) -> Self {
+        Self::launch(data, Some("--dev"), options, ("info", environment))
     }
 
     /// The same, and it logs everything that any part of it has to say.
     pub fn start_talkative(data: &Path, options: &[String]) -> Self {
-        Self::launch(data, Some("--dev"), options, "trace")
+        Self::launch(data, Some("--dev"), options, ("trace", &[]))
     }
 
     /// The same as it would run in earnest: the API over TLS, and no project but those that are created.
     pub fn start_secure(data: &Path) -> Self {
-        Self::launch(data, None, &[], "info")
+        Self::launch(data, None, &[], ("info", &[]))
     }
 
-    fn launch(data: &Path, mode: Option<&str>, options: &[String], level: &str) -> Self {
+    fn launch(
+        data: &Path,
+        mode: Option<&str>,
+        options: &[String],
+        (level, environment): (&str, &[(&str, String)]),
+    ) -> Self {
         let log = data.with_extension("log");
         let output = File::options()
             .create(true)
@@ -55,6 +65,7 @@ impl Server {
         let _ = std::fs::remove_file(data.join("addresses.json"));
         let mut child = Command::new(tools::binauthz())
             .env("BINAUTHZ_LOG", level)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .arg("serve")
             .args(mode)
             .args(listeners(options))

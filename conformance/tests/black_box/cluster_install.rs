@@ -13,7 +13,12 @@ const NOWHERE: &str = "https://127.0.0.1:1";
 
 /// A desk in a cluster, with the tutorial's policy and attestor, and nothing registered or installed.
 pub(crate) fn desk(cluster: &Cluster, options: &[&str]) -> Option<Desk> {
-    let mut desk = Desk::with_options(&["jq"], options)?;
+    desk_with(cluster, options, &[])
+}
+
+/// The same, and the server has variables in its environment.
+pub(crate) fn desk_with(cluster: &Cluster, options: &[&str], environment: &[(&str, String)]) -> Option<Desk> {
+    let mut desk = Desk::with_environment(&["jq"], options, environment)?;
     own_commands::ready(&mut desk);
     desk.ok("binauthz clusters delete my-cluster --location=us-central1-a");
     desk.shell.set("WEBHOOK", desk.server.webhook.clone());

@@ -4,6 +4,7 @@ mod alerts;
 mod audit_log;
 mod bad_input;
 mod cluster;
+mod cluster_certificates;
 mod cluster_guard;
 mod cluster_install;
 mod demo;

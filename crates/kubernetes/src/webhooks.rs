@@ -21,7 +21,7 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const CLUSTER_ANNOTATION: &str = "binauthz/cluster";
 const REGISTRATION_ANNOTATION: &str = "binauthz/registration";
 /// Where a configuration says whom it trusts.
-const CA_BUNDLE: &str = "/webhooks/0/clientConfig/caBundle";
+pub const CA_BUNDLE: &str = "/webhooks/0/clientConfig/caBundle";
 /// As cert-manager has it.
 const INJECTION_ANNOTATION: &str = "cert-manager.io/inject-ca-from";
 const REGISTERED_BY_INSTALL: &str = "made-by-install";
@@ -200,6 +200,12 @@ pub fn is_managed(found: &Value) -> bool {
 #[must_use]
 pub fn cluster_of(found: &Value) -> Option<&str> {
     label(found, "annotations", CLUSTER_ANNOTATION)
+}
+
+/// Whether cert-manager keeps the authorities in it.
+#[must_use]
+pub fn is_injected(found: &Value) -> bool {
+    label(found, "annotations", INJECTION_ANNOTATION).is_some()
 }
 
 /// Whether `install` registered the cluster too.

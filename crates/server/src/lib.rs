@@ -32,5 +32,5 @@ pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{
     Database, Flags, GuardedCluster, Guarding, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp,
-    Staleness,
+    Staleness, WebhookCertificate,
 };

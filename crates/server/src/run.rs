@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use binauthz_keyring::{Token, TokenError};
+use binauthz_kubernetes::{Inside, NotInside};
 use binauthz_registry::Registries;
 use binauthz_store::OpenError;
 use http::{Request, Response};
@@ -17,6 +18,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
@@ -30,13 +32,13 @@ use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
 use crate::listen::{
-    self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
+    self, Certificates, CertificatesError, Given, Limits, Listener, Peer, Plan, Shutdown, TlsError, Trigger,
 };
 use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::servers::{self, JoinError, Servers};
-use crate::settings::{Pkcs11, Settings};
+use crate::settings::{Pkcs11, Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
 use crate::turns::Turns;
 use crate::{control, googleapis, health, logs};
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The certificates.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
+    /// The Secret that replicas share is in a cluster.
+    #[error("`webhookSecret` is of the cluster that the server runs in: {0}")]
+    NotInside(#[from] NotInside),
     /// The TLS settings.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -147,20 +152,20 @@ impl Server {
         let lock = files::lock(&folder)?;
         files::withdraw_addresses(&folder)?;
         let (trigger, shutdown) = listen::shutdown();
-        let certificates = Arc::new(Certificates::open(
-            &folder,
-            &settings.certificate_names(),
-            SystemTime::now(),
-        )?);
+        let certificates = Arc::new(own_certificates(&settings).await?);
+        let given = given_certificate(&settings)?;
         let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
-        let listeners = Listeners::bind(&app.settings, &certificates).await?;
+        let listeners = Listeners::bind(&app.settings, &certificates, given.as_ref()).await?;
         let addresses = listeners.addresses;
         say_what_is_enforced(&app).await;
         say_who_may_ask(&app.settings);
         tokio::spawn(certificates.keep_fresh(shutdown.clone()));
+        if let Some(given) = given {
+            tokio::spawn(given.keep_fresh(shutdown.clone()));
+        }
         let jobs = start_jobs(&app, ends, &shutdown);
         let ports = listeners.open(&app, &shutdown);
         announce(&folder, app.settings.dev, addresses)?;
@@ -214,10 +219,17 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(settings: &Settings, certificates: &Arc<Certificates>) -> Result<Listeners, StartError> {
+    async fn bind(
+        settings: &Settings,
+        certificates: &Arc<Certificates>,
+        given: Option<&Arc<Given>>,
+    ) -> Result<Listeners, StartError> {
         let tls = Some(listen::server_config(certificates.clone())?);
         let own_tls = tls.clone().filter(|_| !settings.dev);
-        let webhook_tls = Some(webhook_tls(settings, certificates)?);
+        let webhook_tls = Some(match given {
+            Some(given) => webhook_tls(settings, given.clone())?,
+            None => webhook_tls(settings, certificates.clone())?,
+        });
         let api = bind("API", settings.api_listen, own_tls.clone()).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, own_tls).await?;
@@ -383,10 +395,39 @@ fn warm_randomness() {
     });
 }
 
-fn webhook_tls(settings: &Settings, certificates: &Arc<Certificates>) -> Result<Arc<ServerConfig>, TlsError> {
+/// The certificates of an authority of our own, wherever they are kept.
+async fn own_certificates(settings: &Settings) -> Result<Certificates, StartError> {
+    let secret = match &settings.webhook_certificate {
+        WebhookCertificate::Shared(name) => {
+            let inside = Inside::of_environment(settings.guard.service_account.as_deref())?;
+            Some((inside, name.clone()))
+        }
+        WebhookCertificate::Own | WebhookCertificate::Given(_) => None,
+    };
+    let plan = Plan {
+        data_directory: &settings.data_dir,
+        secret,
+        names: &settings.certificate_names(),
+        lifetimes: settings.lifetimes,
+    };
+    Ok(Certificates::open(plan, SystemTime::now()).await?)
+}
+
+/// The certificate that others make for the webhook.
+fn given_certificate(settings: &Settings) -> Result<Option<Arc<Given>>, StartError> {
+    match &settings.webhook_certificate {
+        WebhookCertificate::Given(folder) => Ok(Some(Arc::new(Given::open(folder)?))),
+        WebhookCertificate::Own | WebhookCertificate::Shared(_) => Ok(None),
+    }
+}
+
+fn webhook_tls(
+    settings: &Settings,
+    resolver: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     match &settings.webhook_client_authorities {
-        Some(authorities) => listen::require_client_certificates(certificates.clone(), authorities),
-        None => listen::server_config(certificates.clone()),
+        Some(authorities) => listen::require_client_certificates(resolver, authorities),
+        None => listen::server_config(resolver),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod certificate;
 mod database;
 mod guard;
 mod pkcs11;
@@ -14,7 +15,9 @@ use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
 use crate::googleapis;
+use crate::listen::Lifetimes;
 
+pub use certificate::WebhookCertificate;
 pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
 pub use pkcs11::Pkcs11;
@@ -49,6 +52,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The keys of the webhook's certificate contradict each other.
+    #[error("{0}")]
+    Certificate(String),
     /// The block `guard` or `--guard` does.
     #[error("{0}")]
     Guard(String),
@@ -132,6 +138,10 @@ struct File {
     server_names: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
     pkcs11: Option<Pkcs11>,
+    webhook_secret: Option<String>,
+    webhook_certificates: Option<PathBuf>,
+    authority_lifetime_seconds: Option<u32>,
+    certificate_lifetime_seconds: Option<u32>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     guard: guard::Block,
@@ -174,6 +184,10 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
+    /// What the webhook serves with.
+    pub webhook_certificate: WebhookCertificate,
+    /// How long certificates of its own last.
+    pub lifetimes: Lifetimes,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
     /// The token that holds private keys.
@@ -255,6 +269,11 @@ impl Settings {
                 .map(Pkcs11::checked)
                 .transpose()
                 .map_err(InvalidSettings::Pkcs11)?,
+            webhook_certificate: WebhookCertificate::chosen(file.webhook_secret, file.webhook_certificates)?,
+            lifetimes: certificate::lifetimes(
+                file.authority_lifetime_seconds,
+                file.certificate_lifetime_seconds,
+            )?,
             smtp: file
                 .smtp
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
@@ -319,6 +338,17 @@ impl fmt::Display for Settings {
         if let Some(pkcs11) = &self.pkcs11 {
             writeln!(formatter, "pkcs11: {pkcs11}")?;
         }
+        write!(formatter, "{}", self.webhook_certificate)?;
+        writeln!(
+            formatter,
+            "authorityLifetimeSeconds: {}",
+            self.lifetimes.authority.as_secs()
+        )?;
+        writeln!(
+            formatter,
+            "certificateLifetimeSeconds: {}",
+            self.lifetimes.serving.as_secs()
+        )?;
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }

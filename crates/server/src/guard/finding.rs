@@ -21,6 +21,8 @@ pub(super) enum Finding {
     NotTried(String),
     /// There is no way to the API server, or no right to look.
     Unreached(String),
+    /// The configurations cannot be told of a new certificate authority.
+    NotRenewed(String),
     /// A webhook configuration is not there.
     Missing(Configuration),
     /// It is not as it is shipped.
@@ -38,6 +40,7 @@ impl Finding {
             Self::NoAnswer(_) => "WEBHOOK_NOT_REACHED",
             Self::NotTried(_) => "CANARY_NOT_TRIED",
             Self::Unreached(_) => "CLUSTER_NOT_REACHED",
+            Self::NotRenewed(_) => "TRUST_NOT_RENEWED",
             Self::Missing(_) => "CONFIGURATION_MISSING",
             Self::Weakened(..) => "CONFIGURATION_WEAKENED",
             Self::Changed(_) => "CONFIGURATION_CHANGED",
@@ -45,12 +48,13 @@ impl Finding {
     }
 
     /// Every name.
-    pub(super) const CODES: [&'static str; 8] = [
+    pub(super) const CODES: [&'static str; 9] = [
         "CANARY_ADMITTED",
         "CANARY_ADMITTED_BY_POLICY",
         "WEBHOOK_NOT_REACHED",
         "CANARY_NOT_TRIED",
         "CLUSTER_NOT_REACHED",
+        "TRUST_NOT_RENEWED",
         "CONFIGURATION_MISSING",
         "CONFIGURATION_WEAKENED",
         "CONFIGURATION_CHANGED",
@@ -68,7 +72,9 @@ impl Finding {
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::AdmittedByPolicy => Severity::Warning,
-            Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_) => Severity::Error,
+            Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_) | Self::NotRenewed(_) => {
+                Severity::Error
+            }
             Self::Admitted | Self::Missing(_) | Self::Weakened(..) | Self::Changed(_) => Severity::Critical,
         }
     }
@@ -76,7 +82,10 @@ impl Finding {
     /// Whether it is told only when it is found twice in a row: a restart on either side looks like it, and nothing
     /// unwanted runs meanwhile.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_))
+        matches!(
+            self,
+            Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_) | Self::NotRenewed(_)
+        )
     }
 
     /// It in a sentence.
@@ -91,6 +100,10 @@ impl Finding {
             Self::NoAnswer(why) => format!("the API server gets no answer of the webhook: {}", cut(why)),
             Self::NotTried(why) => format!("a Pod that nobody attested could not be tried: {}", cut(why)),
             Self::Unreached(why) => format!("the cluster cannot be looked at: {}", cut(why)),
+            Self::NotRenewed(why) => format!(
+                "the webhook configurations cannot be told of the new certificate authority: {}",
+                cut(why)
+            ),
             Self::Missing(which) => format!("the {} `binauthz` is not there", which.kind()),
             Self::Weakened(which, _) => {
                 format!("the {} `binauthz` differs from what is shipped", which.kind())
@@ -133,6 +146,7 @@ mod tests {
             Finding::NoAnswer(long.clone()),
             Finding::NotTried(long.clone()),
             Finding::Unreached(long.clone()),
+            Finding::NotRenewed(long.clone()),
             Finding::Missing(which),
             Finding::Weakened(which, vec![long.clone(); DIFFERENCES_MAX * 2]),
             Finding::Changed(vec![long]),

@@ -11,12 +11,16 @@ use binauthz_wire::manifest;
 
 use super::finding::Finding;
 use super::post::Look;
+use super::trust::{Ours, Trust, renew};
 use crate::admission;
 use crate::app::App;
-use crate::settings::GuardedCluster;
+use crate::settings::{GuardedCluster, WebhookCertificate};
 
 /// A look takes some tens of milliseconds, and five seconds more where a Pod is admitted that should not be.
 const LOOK_MAX: Duration = Duration::from_secs(30);
+
+/// How a difference begins that is about whom a configuration trusts.
+const CA_BUNDLE_DIFFERS: &str = "webhooks[0].clientConfig.caBundle is ";
 
 /// Connects to a cluster. Anew for every look: certificates of a kubeconfig are renewed in their files, and a connection
 /// that is kept would go on with the old ones.
@@ -41,9 +45,8 @@ pub(super) async fn look(app: &App, guarded: &GuardedCluster, with_canary: bool)
     };
     let looked = async {
         let api = connect(app, guarded)?;
-        let mut look = configurations(&api, &guarded.cluster)
-            .await
-            .map_err(|error| error.to_string())?;
+        let read = configurations(app, &api, &guarded.cluster).await;
+        let mut look = read.map_err(|error| error.to_string())?;
         if with_canary {
             let found = canary(app, &api, &guarded.cluster).await;
             look.canary = Some(found.map_err(|error| error.to_string())?);
@@ -57,23 +60,51 @@ pub(super) async fn look(app: &App, guarded: &GuardedCluster, with_canary: bool)
     }
 }
 
-async fn configurations(api: &Api, cluster: &ClusterName) -> Result<Look, ApiError> {
+async fn configurations(app: &App, api: &Api, cluster: &ClusterName) -> Result<Look, ApiError> {
     let installed = Installed::read(api).await?;
+    let (trust, not_renewed) = trust(app, api, cluster, &installed).await;
     let guard = installed.guard(cluster);
     let conditions = Configuration::ALL.map(|which| (which, installed.condition(guard.as_ref(), which)));
+    let is_renewed = trust == Trust::Unknown;
     let findings = conditions
         .into_iter()
-        .filter_map(|(which, condition)| match condition {
-            Condition::AsShipped => None,
-            Condition::Missing => Some(Finding::Missing(which)),
-            Condition::Differs(differences) => Some(Finding::Weakened(which, differences)),
-        });
+        .filter_map(|(which, condition)| finding(which, condition, is_renewed));
     Ok(Look {
-        configurations: findings.collect(),
+        configurations: findings.chain(not_renewed).collect(),
         canary: None,
-        fails_open: installed.fails_open(),
+        fails_open: Some(installed.fails_open()),
+        trust,
         guard,
     })
+}
+
+/// While authorities are written, by this replica or another, the two configurations may trust different ones.
+fn finding(which: Configuration, condition: Condition, is_renewed: bool) -> Option<Finding> {
+    match condition {
+        Condition::AsShipped => None,
+        Condition::Missing => Some(Finding::Missing(which)),
+        Condition::Differs(mut differences) => {
+            differences.retain(|text| !(is_renewed && text.starts_with(CA_BUNDLE_DIFFERS)));
+            (!differences.is_empty()).then_some(Finding::Weakened(which, differences))
+        }
+    }
+}
+
+/// Keeps the server's own authorities among those that are trusted.
+async fn trust(
+    app: &App,
+    api: &Api,
+    cluster: &ClusterName,
+    installed: &Installed,
+) -> (Trust, Option<Finding>) {
+    let is_given = matches!(app.settings.webhook_certificate, WebhookCertificate::Given(_));
+    let Some(certificates) = app.certificates.get().filter(|_| !is_given) else {
+        return (Trust::Others, None);
+    };
+    match renew(api, cluster, installed, &Ours::of(certificates)).await {
+        Ok(trust) => (trust, None),
+        Err(error) => (Trust::Unknown, Some(Finding::NotRenewed(error.to_string()))),
+    }
 }
 
 /// Tries the Pod. What this server says of it is asked before and after: a policy that changes in between is no finding.
@@ -106,4 +137,37 @@ async fn would_admit(app: &App, cluster: &ClusterName, namespace: &str) -> bool 
     };
     let verdict = admission::preview(app, cluster, &pod, Some(namespace), false).await;
     verdict.is_ok_and(|verdict| verdict["verdict"] == "ALLOW")
+}
+
+#[cfg(test)]
+mod tests {
+    use binauthz_kubernetes::{Endpoint, Guard, differences};
+
+    use super::*;
+
+    #[test]
+    fn only_authorities_may_differ_and_only_while_they_are_written() {
+        let which = Configuration::Mutating;
+        let guard = |ca_bundle: &str| Guard {
+            cluster: "projects/p/locations/l/clusters/c".parse().unwrap(),
+            endpoint: Endpoint::url("https://b.example").unwrap(),
+            ca_bundle: ca_bundle.to_owned(),
+            inject_ca_from: None,
+            exempt: Vec::new(),
+            registered_by_install: true,
+        };
+        let (mut found, shipped) = (
+            guard("T2xk").configuration(which),
+            guard("TmV3").configuration(which),
+        );
+        let differs = |found: &serde_json::Value| Condition::Differs(differences(found, &shipped));
+        assert_eq!(finding(which, differs(&found), true), None);
+        assert!(finding(which, differs(&found), false).is_some());
+        found["webhooks"][0]["failurePolicy"] = "Ignore".into();
+        let Some(Finding::Weakened(_, told)) = finding(which, differs(&found), true) else {
+            panic!("that is a weakening");
+        };
+        assert_eq!(told.len(), 1);
+        assert!(finding(which, Condition::Missing, true).is_some());
+    }
 }

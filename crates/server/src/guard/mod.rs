@@ -8,6 +8,7 @@ mod finding;
 mod look;
 mod post;
 mod report;
+mod trust;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) use report::LOG;
 pub(crate) use watch::guard;
 
 use self::finding::Finding;
+use self::trust::Trust;
 use crate::metrics::Text;
 
 /// What the health port tells of all clusters.
@@ -37,6 +39,8 @@ struct Standing {
     denied: Option<bool>,
     findings: Vec<&'static str>,
     looked: Option<UnixTime>,
+    /// Whom it trusts, and how many looks in a row it was that.
+    trust: (Trust, u32),
 }
 
 impl Guarded {
@@ -53,12 +57,26 @@ impl Guarded {
         !all.is_empty() && all.values().all(is_in_vain)
     }
 
+    /// The authority that every cluster was seen to trust twice in a row, so that its API servers have taken notice: it
+    /// may take over. Nothing while one cluster does not say.
+    fn trusted_everywhere(&self) -> Option<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trusted = None;
+        for standing in all.values() {
+            match &standing.trust {
+                (Trust::Others, _) => {}
+                (Trust::Ours(Some(next)), 2..) if trusted.as_ref().is_none_or(|other| other == next) => {
+                    trusted = Some(next.clone());
+                }
+                _ => return None,
+            }
+        }
+        trusted
+    }
+
     /// Writes the numbers. At most 64 clusters, so 700 rows.
     pub(crate) fn write(&self, text: &mut Text) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if all.is_empty() {
-            return;
-        }
         let failed = "binauthz_guard_canary_failed";
         text.family(
             failed,
@@ -124,6 +142,33 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_takes_over_when_every_cluster_trusts_it() {
+        let guarded = Guarded::default();
+        let set = |id: &str, trust: Trust, looks| {
+            guarded.set(&name(id), |standing| standing.trust = (trust, looks))
+        };
+        let next = |pem: &str| Trust::Ours(Some(pem.to_owned()));
+        assert_eq!(guarded.trusted_everywhere(), None);
+        set("a", Trust::Others, 9);
+        assert_eq!(guarded.trusted_everywhere(), None);
+        set("b", next("n"), 1);
+        assert_eq!(guarded.trusted_everywhere(), None, "seen once");
+        set("b", next("n"), 2);
+        assert_eq!(guarded.trusted_everywhere().as_deref(), Some("n"));
+        for (trust, looks) in [
+            (Trust::Unknown, 9),
+            (Trust::Ours(None), 9),
+            (next("m"), 9),
+            (next("n"), 1),
+        ] {
+            set("c", trust, looks);
+            assert_eq!(guarded.trusted_everywhere(), None);
+        }
+        set("c", next("n"), 3);
+        assert_eq!(guarded.trusted_everywhere().as_deref(), Some("n"));
+    }
+
+    #[test]
     fn numbers_are_there_for_what_is_known() {
         let guarded = Guarded::default();
         let written = |guarded: &Guarded| {
@@ -131,7 +176,7 @@ mod tests {
             guarded.write(&mut text);
             text.finish()
         };
-        assert_eq!(written(&guarded), "");
+        assert!(!written(&guarded).contains("} "), "no rows");
         guarded.set(&name("a"), |standing| {
             standing.findings = vec!["CONFIGURATION_WEAKENED"]
         });

@@ -7,6 +7,7 @@ use binauthz_core::time::UnixTime;
 use binauthz_kubernetes::Guard;
 
 use super::finding::Finding;
+use super::trust::Trust;
 
 /// What goes on is told again after ten minutes: the shipped alert ends half an hour after the last entry.
 const AGAIN_AFTER_SECONDS: i64 = 600;
@@ -20,8 +21,10 @@ pub(super) struct Look {
     pub(super) canary: Option<Option<Finding>>,
     /// What the configurations are meant to be.
     pub(super) guard: Option<Guard>,
-    /// Whether no answer is taken for a yes.
-    pub(super) fails_open: bool,
+    /// Whether no answer is taken for a yes, if that was seen.
+    pub(super) fails_open: Option<bool>,
+    /// Whom the API server trusts.
+    pub(super) trust: Trust,
 }
 
 /// What is to be told.
@@ -47,6 +50,7 @@ pub(super) struct Post {
     was_tried: bool,
     was_installed: bool,
     fails_open: bool,
+    trusted_us: bool,
     /// Found by the last look, and told or not.
     suspected: Vec<Finding>,
     told: BTreeMap<(&'static str, &'static str), (Finding, UnixTime)>,
@@ -55,11 +59,9 @@ pub(super) struct Post {
 impl Post {
     /// Takes a look; what is to be told, in the order of its names.
     pub(super) fn take(&mut self, look: Look, now: UnixTime) -> Vec<Report> {
-        self.fails_open = look.fails_open;
+        self.fails_open = look.fails_open.unwrap_or(self.fails_open);
         let mut found = look.configurations;
-        if let Some(changed) = self.changes(look.guard) {
-            found.push(changed);
-        }
+        found.extend(self.changes(look.guard, &look.trust));
         if let Some(canary) = look.canary {
             self.canary = canary;
             self.was_tried = true;
@@ -74,7 +76,7 @@ impl Post {
     }
 
     /// What the configurations are meant to be is read from them; so who changes that must be told of, once.
-    fn changes(&mut self, guard: Option<Guard>) -> Option<Finding> {
+    fn changes(&mut self, guard: Option<Guard>, trust: &Trust) -> Option<Finding> {
         let guard = guard?;
         self.was_installed = true;
         let before = self.guard.replace(guard.clone())?;
@@ -102,6 +104,14 @@ impl Post {
                 name(&guard),
                 name(&before)
             ));
+        }
+        if self.trusted_us && *trust == Trust::Others {
+            changes.push("trusts no certificate authority of this server any more".to_owned());
+        }
+        match trust {
+            Trust::Others => self.trusted_us = false,
+            Trust::Ours(_) => self.trusted_us = true,
+            Trust::Unknown => {}
         }
         (!changes.is_empty()).then_some(Finding::Changed(changes))
     }
@@ -267,12 +277,19 @@ mod tests {
     fn where_no_answer_is_a_yes_nothing_is_held_back() {
         let mut post = Post::default();
         let open = Look {
-            fails_open: true,
+            fails_open: Some(true),
             ..look(Some(Finding::Admitted))
         };
         assert_eq!(told(&post.take(open, at(0))), [("CANARY_ADMITTED", State::Found)]);
         assert!(!post.is_passed_by());
+        // Not to be seen is not to be mended.
         post.take(look(Some(Finding::Admitted)), at(1));
+        assert!(!post.is_passed_by());
+        let closed = Look {
+            fails_open: Some(false),
+            ..look(Some(Finding::Admitted))
+        };
+        post.take(closed, at(2));
         assert!(post.is_passed_by());
     }
 
@@ -314,6 +331,22 @@ mod tests {
         assert_eq!(
             reports[0].finding.differences(),
             ["leaves out namespaces [prod], left out []"]
+        );
+        let trusting = |post: &mut Post, trust: Trust, now| {
+            let look = Look {
+                trust,
+                guard: Some(guard(&["prod"])),
+                ..look(None)
+            };
+            told(&post.take(look, at(now)))
+        };
+        let mut post = Post::default();
+        assert_eq!(trusting(&mut post, Trust::Others, 0), []);
+        assert_eq!(trusting(&mut post, Trust::Ours(None), 1), []);
+        assert_eq!(trusting(&mut post, Trust::Unknown, 2), []);
+        assert_eq!(
+            trusting(&mut post, Trust::Others, 3),
+            [("CONFIGURATION_CHANGED", State::Found)]
         );
     }
 }

@@ -19,6 +19,9 @@ pub(super) async fn tell(app: &App, cluster: &ClusterName, report: &Report) {
     let (code, message, differences) = (finding.code(), finding.message(), finding.differences());
     match report.state {
         State::Over => tracing::info!(%cluster, finding = code, "over: {message}"),
+        State::Found | State::GoesOn if finding.severity() < Severity::Error => {
+            tracing::warn!(%cluster, finding = code, "{message}");
+        }
         State::Found | State::GoesOn => {
             tracing::error!(%cluster, finding = code, ?differences, "{message}");
         }

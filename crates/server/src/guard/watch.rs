@@ -45,6 +45,7 @@ async fn look_after(app: Arc<App>, guarded: GuardedCluster) {
         let with_canary = turn.is_multiple_of(LOOKS_PER_CANARY) || post.is_in_doubt();
         let looked = look(&app, &guarded, with_canary).await;
         let now = (app.clock)();
+        let trust = looked.trust.clone();
         let reports = post.take(looked, now);
         app.guarded.set(&guarded.cluster, |standing| {
             standing.passed_by = post.is_passed_by();
@@ -52,7 +53,16 @@ async fn look_after(app: Arc<App>, guarded: GuardedCluster) {
             standing.denied = post.is_denied();
             standing.findings = post.codes();
             standing.looked = Some(now);
+            standing.trust = match &standing.trust {
+                (before, looks) if *before == trust => (trust, looks.saturating_add(1)),
+                _ => (trust, 1),
+            };
         });
+        if let (Some(authority), Some(certificates)) =
+            (app.guarded.trusted_everywhere(), app.certificates.get())
+        {
+            certificates.everybody_trusts(authority);
+        }
         for report in &reports {
             tell(&app, &guarded.cluster, report).await;
         }

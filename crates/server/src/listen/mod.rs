@@ -16,7 +16,7 @@ mod tunnel;
 
 pub use acceptor::{Listener, Peer, serve};
 pub use body::{BodyError, read_body};
-pub use certificates::{Certificates, CertificatesError};
+pub use certificates::{Certificates, CertificatesError, Given, Lifetimes, Plan};
 pub use limits::Limits;
 pub use shutdown::{Shutdown, Trigger, shutdown};
 pub use tls::{TlsError, require_client_certificates, server_config};

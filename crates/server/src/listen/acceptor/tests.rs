@@ -7,7 +7,7 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
-use super::super::{Certificates, Trigger, read_body, server_config, shutdown};
+use super::super::{Certificates, Lifetimes, Plan, Trigger, read_body, server_config, shutdown};
 use super::*;
 
 struct Running {
@@ -41,9 +41,18 @@ async fn start(tls: Option<Arc<ServerConfig>>, limits: Limits) -> Running {
     }
 }
 
-fn tls(folder: &Path) -> Option<Arc<ServerConfig>> {
-    let certificates = Certificates::open(folder, &[], SystemTime::now()).unwrap();
-    Some(server_config(Arc::new(certificates)).unwrap())
+async fn certificates(folder: &Path) -> Certificates {
+    let plan = Plan {
+        data_directory: folder,
+        secret: None,
+        names: &[],
+        lifetimes: Lifetimes::USUAL,
+    };
+    Certificates::open(plan, SystemTime::now()).await.unwrap()
+}
+
+async fn tls(folder: &Path) -> Option<Arc<ServerConfig>> {
+    Some(server_config(Arc::new(certificates(folder).await)).unwrap())
 }
 
 fn plain_client() -> reqwest::Client {
@@ -60,7 +69,7 @@ fn client(folder: &Path) -> reqwest::ClientBuilder {
 #[tokio::test]
 async fn serves_both_versions_over_tls_and_plain() {
     let folder = tempfile::tempdir().unwrap();
-    let secure = start(tls(folder.path()), Limits::default()).await;
+    let secure = start(tls(folder.path()).await, Limits::default()).await;
     let clients = [
         (client(folder.path()).build().unwrap(), "HTTP/2.0"),
         (client(folder.path()).http1_only().build().unwrap(), "HTTP/1.1"),
@@ -86,8 +95,8 @@ async fn serves_both_versions_over_tls_and_plain() {
 #[tokio::test]
 async fn an_unknown_authority_is_not_trusted() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let secure = start(tls(folder.path()), Limits::default()).await;
-    Certificates::open(other.path(), &[], SystemTime::now()).unwrap();
+    let secure = start(tls(folder.path()).await, Limits::default()).await;
+    certificates(other.path()).await;
     let stranger = client(other.path()).build().unwrap();
     assert!(
         stranger
@@ -142,7 +151,7 @@ fn impatient() -> Limits {
 #[tokio::test]
 async fn silent_handshakes_slow_heads_and_idle_connections_are_closed() {
     let folder = tempfile::tempdir().unwrap();
-    let secure = start(tls(folder.path()), impatient()).await;
+    let secure = start(tls(folder.path()).await, impatient()).await;
     let mut silent = TcpStream::connect(secure.address).await.unwrap();
     assert_eq!(
         silent.read(&mut [0; 8]).await.unwrap_or(0),
