@@ -15,6 +15,7 @@ mod files;
 mod googleapis;
 mod grpc;
 mod guard;
+mod handed_in;
 mod health;
 pub mod listen;
 mod logs;

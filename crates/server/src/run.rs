@@ -28,6 +28,7 @@ use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
+use crate::control::DeclareError;
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
@@ -41,7 +42,7 @@ use crate::servers::{self, JoinError, Servers};
 use crate::settings::{Pkcs11, Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
 use crate::turns::Turns;
-use crate::{control, googleapis, health, logs};
+use crate::{control, googleapis, handed_in, health, logs};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
 const LAST_ROUND: Duration = Duration::from_secs(5);
@@ -92,6 +93,9 @@ pub enum StartError {
         /// The reason.
         source: std::io::Error,
     },
+    /// The store did not take the clusters of the configuration.
+    #[error("cannot register the clusters of the configuration: {0}")]
+    Declare(#[from] DeclareError),
     /// The operating system gave no signal handler.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
@@ -151,11 +155,15 @@ impl Server {
         files::prepare(&folder)?;
         let lock = files::lock(&folder)?;
         files::withdraw_addresses(&folder)?;
+        if let Some(secrets) = &settings.secrets_dir {
+            handed_in::take(secrets, &folder)?;
+        }
         let (trigger, shutdown) = listen::shutdown();
         let certificates = Arc::new(own_certificates(&settings).await?);
         let given = given_certificate(&settings)?;
         let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
+        control::register_declared(&app).await?;
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
         let listeners = Listeners::bind(&app.settings, &certificates, given.as_ref()).await?;

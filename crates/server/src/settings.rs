@@ -11,6 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use binauthz_core::name::ClusterName;
 use binauthz_registry::Endpoint;
 use serde::Deserialize;
 
@@ -23,6 +24,9 @@ pub use guard::{GuardedCluster, Guarding};
 pub use pkcs11::Pkcs11;
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
+
+/// Two commits for each, some 5 ms on a slow disk: the server is ready a second later at most.
+const MAX_CLUSTERS: usize = 64;
 
 /// Why the server cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,20 @@ pub enum InvalidSettings {
         text: String,
         /// What is wrong.
         why: String,
+    },
+    /// A cluster is not named as the API names it.
+    #[error("`clusters` holds `{text}`, expected projects/PROJECT/locations/LOCATION/clusters/CLUSTER")]
+    Cluster {
+        /// What was given.
+        text: String,
+    },
+    /// More clusters than are registered at a start.
+    #[error(
+        "`clusters` holds {count} names, expected at most {MAX_CLUSTERS}: register the others by the API"
+    )]
+    Clusters {
+        /// How many were given.
+        count: usize,
     },
     /// The address of the database.
     #[error("the store cannot be used: {0}")]
@@ -136,6 +154,8 @@ struct File {
     entries_keep_mebibytes: Option<u32>,
     entries_keep_days: Option<u32>,
     server_names: Vec<String>,
+    secrets_dir: Option<PathBuf>,
+    clusters: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
     pkcs11: Option<Pkcs11>,
     webhook_secret: Option<String>,
@@ -182,6 +202,10 @@ pub struct Settings {
     pub entries_kept: Retention,
     /// Further names of the serving certificate.
     pub server_names: Vec<String>,
+    /// Where secrets that somebody else keeps are taken from.
+    pub secrets_dir: Option<PathBuf>,
+    /// Registered at the start, where they are not.
+    pub clusters: Vec<ClusterName>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
     /// What the webhook serves with.
@@ -263,6 +287,8 @@ impl Settings {
                 Retention::ENTRIES,
             )?,
             server_names: file.server_names,
+            secrets_dir: file.secrets_dir,
+            clusters: clusters(&file.clusters)?,
             webhook_client_authorities: file.webhook_client_authorities,
             pkcs11: file
                 .pkcs11
@@ -332,6 +358,11 @@ impl fmt::Display for Settings {
         writeln!(formatter, "store: {}", self.store)?;
         writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
+        if let Some(path) = &self.secrets_dir {
+            writeln!(formatter, "secretsDir: {}", path.display())?;
+        }
+        let clusters: Vec<String> = self.clusters.iter().map(ClusterName::to_string).collect();
+        writeln!(formatter, "clusters: [{}]", clusters.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
@@ -360,6 +391,17 @@ impl fmt::Display for Settings {
             false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
+}
+
+fn clusters(texts: &[String]) -> Result<Vec<ClusterName>, InvalidSettings> {
+    if texts.len() > MAX_CLUSTERS {
+        return Err(InvalidSettings::Clusters { count: texts.len() });
+    }
+    let name = |text: &String| {
+        text.parse()
+            .map_err(|_| InvalidSettings::Cluster { text: text.clone() })
+    };
+    texts.iter().map(name).collect()
 }
 
 /// The base of the collector's addresses. Whatever is a secret in it would be shown with the settings.
@@ -450,6 +492,7 @@ mod tests {
             ("auditAllowsMayWait: 5\n", "bool"),
             ("journalKeepDays: -1\n", "u32"),
             ("entriesKeepDays: forever\n", "u32"),
+            ("clusters: projects/p\n", "expected"),
             ("- a list\n", "expected"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -571,6 +614,32 @@ mod tests {
             names(true).contains("logging.googleapis.com") && names(true).contains("oauth2.googleapis.com")
         );
         assert!(!names(true).contains('*'));
+    }
+
+    #[test]
+    fn declared_clusters_are_named_as_the_api_names_them() {
+        let name = "projects/p/locations/l/clusters/c".to_owned();
+        assert_eq!(
+            clusters(std::slice::from_ref(&name)).unwrap()[0].to_string(),
+            name
+        );
+        for text in [
+            "",
+            "my-cluster",
+            "projects/p/locations/l/clusters/",
+            "projects/p/clusters/c",
+        ] {
+            let error = clusters(&[name.clone(), text.to_owned()])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(&format!("`{text}`")) && error.contains("LOCATION"),
+                "{error}"
+            );
+        }
+        let many: Vec<String> = (0..=MAX_CLUSTERS).map(|n| format!("{name}{n}")).collect();
+        assert!(clusters(&many[..MAX_CLUSTERS]).is_ok());
+        assert!(clusters(&many).unwrap_err().to_string().contains("65 names"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod clusters;
 mod continuous_validation;
 mod credentials;
 mod decisions;
+mod declared;
 pub(crate) mod error;
 pub(crate) mod etag;
 mod iam;
@@ -35,6 +36,8 @@ mod template;
 mod tokens;
 mod verb_override;
 
+pub use declared::DeclareError;
+pub(crate) use declared::register_declared;
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
 pub(crate) use logging::tailed;

@@ -1,7 +1,9 @@
 //! `cluster`: guards a Kubernetes cluster, says whether it is guarded, and takes the guard away.
 
+mod credentials;
 mod found;
 mod install;
+mod server;
 mod status;
 mod uninstall;
 
@@ -26,8 +28,10 @@ pub enum Command {
         after_help = "Examples:\n  binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
         --webhook-url=https://binauthz.example:8443 --dry-run\n  \
         binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
-        --service=binauthz/binauthz --exempt-namespace=kube-system\n\n\
-        The plan is printed first; --dry-run ends there, and with --format=yaml prints the webhook configurations.\n\
+        --service=binauthz/binauthz --exempt-namespace=kube-system\n  \
+        binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
+        --in-cluster --image=registry.example/binauthz@sha256:…\n\n\
+        The plan is printed first; --dry-run ends there, and with --format=yaml prints every object.\n\
         What is there already and as it should be is left alone. Where a step fails, the ones before it are undone."
     )]
     Install(install::Flags),
@@ -43,6 +47,13 @@ pub enum Command {
         Works while the server is away, too: the webhook configurations are removed before it is asked."
     )]
     Uninstall(uninstall::Flags),
+    /// Make the secrets of a server inside of a cluster, as a Secret for `kubectl create -f -`
+    #[command(
+        after_help = "Examples:\n  binauthz cluster credentials --namespace=binauthz | kubectl create -f -\n\n\
+        Token, master key and certificate authority are made anew each time. Without the master key, the private keys\n\
+        that the server seals with it are lost: keep a copy."
+    )]
+    Credentials(credentials::Flags),
 }
 
 /// Which cluster, under its name here and under that of its kubeconfig.
@@ -75,6 +86,7 @@ impl Command {
             Command::Install(flags) => flags.run(settings).await,
             Command::Status(flags) => flags.run(settings).await,
             Command::Uninstall(flags) => flags.run(settings).await,
+            Command::Credentials(flags) => flags.run(settings),
         }
     }
 }
