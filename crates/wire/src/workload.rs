@@ -5,8 +5,12 @@
 //! object, deletion timestamps: not read, so they cannot matter.
 
 mod doors;
+mod invalid;
+mod named;
 
 pub use doors::{Door, Doors};
+pub use invalid::InvalidWorkload;
+pub use named::{ImageList, NamedImage};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -90,57 +94,6 @@ impl fmt::Display for Kind<'_> {
     }
 }
 
-/// Why an object is not a workload we can judge. Each of these ends as a denial.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidWorkload {
-    /// Not in the table of kinds.
-    #[error(
-        "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob"
-    )]
-    UnknownKind(String),
-    /// A kind of the table in a version that is not: whether it means the same is not known.
-    #[error("`{kind}` is of a version that is not known, expected {expected}")]
-    UnknownVersion {
-        /// The kind as given.
-        kind: String,
-        /// The versions of it in the table.
-        expected: String,
-    },
-    /// The object calls itself something else than the request does.
-    #[error("the request is about `{requested}`, but the object says it is `{found}`")]
-    KindMismatch {
-        /// What the request says.
-        requested: String,
-        /// What the object says.
-        found: String,
-    },
-    /// Nothing to judge where an object is needed.
-    #[error("the request carries no object")]
-    NoObject,
-    /// The template or the spec is not there.
-    #[error("the object has no `{0}`")]
-    NoPodSpec(&'static str),
-    /// Nothing that would run.
-    #[error("the workload names no image in `{0}`")]
-    NoImages(&'static str),
-    /// More images than any real workload.
-    #[error("the workload names more than {MAX_IMAGES} images")]
-    TooManyImages,
-}
-
-impl InvalidWorkload {
-    /// Whether the object is of the kind it should be, and only what it would run is missing or too much.
-    pub fn is_about_contents(&self) -> bool {
-        match self {
-            Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
-            Self::UnknownKind(_)
-            | Self::UnknownVersion { .. }
-            | Self::KindMismatch { .. }
-            | Self::NoObject => false,
-        }
-    }
-}
-
 strict_struct! {
     /// What is read of an object of any kind; which part counts depends on the kind.
     struct Object<'a> {
@@ -202,61 +155,6 @@ strict_struct! {
 strict_struct! {
     struct ImageVolume<'a> {
         reference: Text<'a> = "reference",
-    }
-}
-
-/// Which list of a pod spec an image stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageList {
-    /// `containers`
-    Containers,
-    /// `initContainers`
-    InitContainers,
-    /// `ephemeralContainers`
-    EphemeralContainers,
-    /// `volumes`, those with an `image`
-    Volumes,
-}
-
-/// One image a workload names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedImage<'a> {
-    /// Path of the pod spec in the object, such as `spec.template.spec`; empty when the list is at the top.
-    within: &'static str,
-    list: ImageList,
-    index: usize,
-    /// Name of the container or volume.
-    name: Cow<'a, str>,
-    /// The reference as written; empty when there is none, which is no reference.
-    image: Cow<'a, str>,
-}
-
-impl NamedImage<'_> {
-    /// The reference as written.
-    pub fn image(&self) -> &str {
-        &self.image
-    }
-
-    /// Name of the container or volume that names the image.
-    pub fn container(&self) -> &str {
-        &self.name
-    }
-
-    /// Which list it stands in.
-    pub fn list(&self) -> ImageList {
-        self.list
-    }
-
-    /// The field, such as `spec.template.spec.initContainers[0]`.
-    pub fn location(&self) -> String {
-        let (list, suffix) = match self.list {
-            ImageList::Containers => ("containers", ""),
-            ImageList::InitContainers => ("initContainers", ""),
-            ImageList::EphemeralContainers => ("ephemeralContainers", ""),
-            ImageList::Volumes => ("volumes", ".image.reference"),
-        };
-        let dot = if self.within.is_empty() { "" } else { "." };
-        format!("{}{dot}{list}[{}]{suffix}", self.within, self.index)
     }
 }
 
