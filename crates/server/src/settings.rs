@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use binauthz_registry::Endpoint;
+use binauthz_wire::custom_resources::{self, CustomResources};
 use serde::Deserialize;
 
 use crate::googleapis;
@@ -29,6 +30,14 @@ pub enum InvalidSettings {
     /// The configuration file has an unknown key or a wrong value.
     #[error("the configuration file `{}` is not valid: {message}", path.display())]
     File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// The file of custom resources is not there, or says something that cannot be done.
+    #[error("the file of custom resources `{}` cannot be used: {message}", path.display())]
+    CustomResources {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
@@ -88,6 +97,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// The file of custom resources.
+    pub custom_resources: Option<PathBuf>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -114,6 +125,7 @@ struct File {
     webhook_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    custom_resources: Option<PathBuf>,
 }
 
 /// Everything the operator chose.
@@ -155,6 +167,10 @@ pub struct Settings {
     pub smtp: Option<Smtp>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// Where the images of custom resources stand, and the file that says so.
+    pub custom_resources: CustomResources,
+    /// That file.
+    pub custom_resources_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -185,6 +201,7 @@ impl Settings {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let custom_resources_file = flags.custom_resources.or(file.custom_resources);
         Ok(Self {
             data_dir: flags.data_dir,
             dev: flags.dev,
@@ -224,6 +241,11 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            custom_resources: match &custom_resources_file {
+                Some(path) => custom_resources_of(path)?,
+                None => CustomResources::default(),
+            },
+            custom_resources_file,
         })
     }
 }
@@ -275,6 +297,9 @@ impl fmt::Display for Settings {
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
+        if let Some(path) = &self.custom_resources_file {
+            writeln!(formatter, "customResources: {}", path.display())?;
+        }
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
@@ -297,6 +322,15 @@ fn endpoint(text: String) -> Result<String, InvalidSettings> {
     } else {
         Err(InvalidSettings::Endpoint)
     }
+}
+
+fn custom_resources_of(path: &PathBuf) -> Result<CustomResources, InvalidSettings> {
+    let unusable = |message: String| InvalidSettings::CustomResources {
+        path: path.clone(),
+        message,
+    };
+    let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    custom_resources::read(&file).map_err(|error| unusable(error.to_string()))
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -448,7 +482,8 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\notlpEndpoint: none\n";
+        let shown = settings.to_string()
+            + "webhookClientAuthorities: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

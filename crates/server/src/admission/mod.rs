@@ -26,7 +26,7 @@ mod snapshot;
 mod traced;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
-pub(crate) use preview::preview;
+pub(crate) use preview::{again, preview};
 pub(crate) use proofs::Proofs;
 pub(crate) use snapshot::Snapshots;
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use binauthz_core::decision::{Decision, Effect, unrecorded};
+use binauthz_wire::refusal::OnRecord;
 use tokio::time::timeout_at;
 
 use super::about::{About, Text};
 use super::case::Recipient;
 use super::counters::Counted;
 use super::deadline::Deadlines;
-use super::entry::Entry;
+use super::entry::{Entry, new_id};
 use super::judge::Judged;
 use super::traced;
 use crate::app::App;
@@ -46,17 +47,24 @@ pub(super) async fn record(
         begun,
     } = judged;
     let judged = deadlines.start().elapsed();
+    let time = (app.clock)();
+    let id = new_id(time);
     let entry = Entry {
         about,
         decision: &decision,
         standing: known.as_ref().map(|known| &known.standing),
-        time: (app.clock)(),
+        id,
+        time,
         latency_micros: u64::try_from(judged.as_micros()).unwrap_or(u64::MAX),
     };
     let durable = app
         .journal
         .append_within(entry.render(), patience(app, &decision, about));
-    let answer = recipient.answer(&decision);
+    let on_record = OnRecord {
+        id: &id,
+        cluster: about.text(Text::Cluster),
+    };
+    let answer = recipient.answer(&decision, Some(on_record));
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
     let images = decision.findings().len();
@@ -72,7 +80,10 @@ pub(super) async fn record(
         Some(why) => {
             shout(app, about, &effect, &why);
             match unrecorded(&effect) {
-                Some(denial) => (recipient.answer(&denial), Counted::of(&denial, about.advice)),
+                Some(denial) => (
+                    recipient.answer(&denial, None),
+                    Counted::of(&denial, about.advice),
+                ),
                 None => (answer, counted),
             }
         }

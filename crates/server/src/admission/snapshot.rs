@@ -143,6 +143,13 @@ async fn read(app: &App, cluster: &ClusterName) -> Known {
         Ok(None) => return unknown(Standing::Unregistered),
         Err(why) => return unknown(Standing::Unavailable(why.to_string())),
     };
+    if let Some(binding) = document.binary_authorization.enforced_binding() {
+        let why = format!(
+            "`{}` is to be enforced, and this server evaluates no platform policies",
+            binding.name
+        );
+        return unknown(Standing::Unavailable(why));
+    }
     let evaluation = document.binary_authorization.mode.evaluation();
     let standing = match standing(app, cluster.project(), evaluation).await {
         Ok(standing) => standing,

@@ -7,7 +7,7 @@ use super::MAX_IMAGES;
 pub enum InvalidWorkload {
     /// Not in the table of kinds.
     #[error(
-        "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob"
+        "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job, CronJob, or a custom resource whose image paths are configured"
     )]
     UnknownKind(String),
     /// A kind of the table in a version that is not: whether it means the same is not known.
@@ -35,6 +35,19 @@ pub enum InvalidWorkload {
     /// Nothing that would run.
     #[error("the workload names no image in `{0}`")]
     NoImages(&'static str),
+    /// A custom resource in which no path leads to an image.
+    #[error("no image path that is configured for `{0}` leads to an image")]
+    NoImagesAtPaths(String),
+    /// A custom resource with something else at a path than its configuration says.
+    #[error("`{location}` is not {expected}, as the image paths of `{resource}` say")]
+    Astray {
+        /// The resource.
+        resource: String,
+        /// Where in the object.
+        location: String,
+        /// What was expected there.
+        expected: &'static str,
+    },
     /// More images than any real workload.
     #[error("the workload names more than {MAX_IMAGES} images")]
     TooManyImages,
@@ -44,7 +57,11 @@ impl InvalidWorkload {
     /// Whether the object is of the kind it should be, and only what it would run is missing or too much.
     pub fn is_about_contents(&self) -> bool {
         match self {
-            Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
+            Self::NoPodSpec(_)
+            | Self::NoImages(_)
+            | Self::NoImagesAtPaths(_)
+            | Self::Astray { .. }
+            | Self::TooManyImages => true,
             Self::UnknownKind(_)
             | Self::UnknownVersion { .. }
             | Self::KindMismatch { .. }

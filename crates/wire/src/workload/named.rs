@@ -13,13 +13,16 @@ pub enum ImageList {
     EphemeralContainers,
     /// `volumes`, those with an `image`
     Volumes,
+    /// A field that is an image itself, in a custom resource.
+    Field,
 }
 
 /// One image a workload names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedImage<'a> {
-    /// Path of the pod spec in the object, such as `spec.template.spec`; empty when the list is at the top.
-    pub(super) within: &'static str,
+    /// Path of what holds the list, such as `spec.template.spec`; empty when the list is at the top. The whole path of a
+    /// field that is an image.
+    pub(super) within: Cow<'static, str>,
     pub(super) list: ImageList,
     pub(super) index: usize,
     /// Name of the container or volume.
@@ -51,6 +54,7 @@ impl NamedImage<'_> {
             ImageList::InitContainers => ("initContainers", ""),
             ImageList::EphemeralContainers => ("ephemeralContainers", ""),
             ImageList::Volumes => ("volumes", ".image.reference"),
+            ImageList::Field => return self.within.clone().into_owned(),
         };
         let dot = if self.within.is_empty() { "" } else { "." };
         format!("{}{dot}{list}[{}]{suffix}", self.within, self.index)

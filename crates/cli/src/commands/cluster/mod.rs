@@ -1,5 +1,6 @@
 //! `cluster`: guards a Kubernetes cluster, says whether it is guarded, and takes the guard away.
 
+mod coverage;
 mod found;
 mod install;
 mod status;
@@ -37,6 +38,14 @@ pub enum Command {
         Exits with 1 unless everything is as shipped and the Pod is denied."
     )]
     Status(status::Flags),
+    /// List every kind that the API server serves and that can start an image, and whether the webhook is asked about it
+    #[command(
+        after_help = "Examples:\n  binauthz cluster coverage --context=my-cluster\n  \
+        binauthz cluster coverage --context=my-cluster --format=json\n\n\
+        Exits with 1 when one is not covered. What is covered is taken from the live webhook configuration, and what is\n\
+        served from the API server's discovery and OpenAPI v3; namespaces that are exempt are shown by `status`."
+    )]
+    Coverage(coverage::Flags),
     /// Remove what `install` made, and nothing else
     #[command(
         after_help = "Examples:\n  binauthz cluster uninstall my-cluster --location=us-central1-a --context=my-cluster\n\n\
@@ -74,6 +83,7 @@ impl Command {
         match self {
             Command::Install(flags) => flags.run(settings).await,
             Command::Status(flags) => flags.run(settings).await,
+            Command::Coverage(flags) => flags.run(settings).await,
             Command::Uninstall(flags) => flags.run(settings).await,
         }
     }
