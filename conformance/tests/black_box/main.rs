@@ -4,6 +4,8 @@ mod alerts;
 mod audit_log;
 mod bad_input;
 mod cluster;
+mod cluster_coverage;
+mod cluster_custom;
 mod cluster_install;
 mod demo;
 mod gcloud_artifacts;

@@ -11,5 +11,5 @@ pub(crate) use api::{Api, ApiError};
 pub(crate) use canary::{Canary, known_bad_pod, known_bad_pod_denied, prove_reachable, remove_probe};
 pub(crate) use endpoint::{Endpoint, is_label};
 pub(crate) use webhooks::{
-    Configuration, Guard, cluster_of, differences, is_managed, is_registered_by_install,
+    Configuration, CustomRule, Guard, cluster_of, differences, is_managed, is_registered_by_install,
 };

@@ -10,7 +10,7 @@ use binauthz_core::name::ClusterName;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Found, Place};
+use super::{CustomFlag, Found, Place};
 use crate::{
     client::Client,
     commands::{clusters, files},
@@ -38,6 +38,8 @@ pub struct Flags {
     /// PEM certificates that the webhook's certificate is of (else webhook-ca.pem of the data folder)
     #[arg(long, value_name = "FILE")]
     webhook_ca: Option<PathBuf>,
+    #[command(flatten)]
+    custom: CustomFlag,
     /// Leave a namespace unguarded, such as kube-system (repeatable); the server's own always is
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     exempt_namespace: Vec<String>,
@@ -143,6 +145,7 @@ impl Flags {
             endpoint: endpoint.clone(),
             ca_bundle: self.ca_bundle(settings)?,
             exempt,
+            custom: self.custom.rules()?.unwrap_or_default(),
             registered_by_install,
         })
     }
@@ -198,6 +201,10 @@ impl Flags {
         ));
         if !guard.exempt.is_empty() {
             output::note(&format!("not guarded: namespace {}", guard.exempt.join(", ")));
+        }
+        if !guard.custom.is_empty() {
+            let custom: Vec<String> = guard.custom.iter().map(ToString::to_string).collect();
+            output::note(&format!("custom resources: {}", custom.join(", ")));
         }
         if steps.is_empty() {
             output::note("everything is in its place");

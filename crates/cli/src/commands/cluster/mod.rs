@@ -9,13 +9,14 @@ mod uninstall;
 use std::path::PathBuf;
 
 use binauthz_core::name::ClusterName;
+use binauthz_wire::custom_resources;
 use clap::{Args, Subcommand};
 
 use self::found::Found;
-use super::clusters::ClusterFlags;
+use super::{clusters::ClusterFlags, files};
 use crate::{
     failure::{Exit, Failure},
-    kubernetes::Api,
+    kubernetes::{Api, CustomRule},
     settings::Settings,
 };
 
@@ -74,6 +75,26 @@ impl Place {
 
     fn api(&self) -> Result<Api, Failure> {
         Api::of_context(self.kubeconfig.as_deref(), &self.context)
+    }
+}
+
+/// The file of custom resources that the server has, too.
+#[derive(Debug, Args)]
+struct CustomFlag {
+    /// File that says where the images of custom resources stand: the one that the server was given
+    #[arg(long, value_name = "FILE")]
+    custom_resources: Option<PathBuf>,
+}
+
+impl CustomFlag {
+    /// The rules that the file comes to, if one is named.
+    fn rules(&self) -> Result<Option<Vec<CustomRule>>, Failure> {
+        let Some(path) = &self.custom_resources else {
+            return Ok(None);
+        };
+        let resources = custom_resources::read(&files::read(path)?)
+            .map_err(|error| Failure::usage(format_args!("`{}`: {error}", path.display())))?;
+        Ok(Some(resources.all().iter().map(CustomRule::from).collect()))
     }
 }
 

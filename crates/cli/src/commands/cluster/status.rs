@@ -4,7 +4,7 @@ use binauthz_core::name::ClusterName;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Found, Place};
+use super::{CustomFlag, Found, Place};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -18,6 +18,8 @@ use crate::{
 pub struct Flags {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    custom: CustomFlag,
 }
 
 /// One configuration, looked at.
@@ -42,7 +44,10 @@ impl Flags {
             }
             Err(failure) => (format!("not known: {}", failure.sentence()), None),
         };
-        let guard = guard(&name, &found);
+        let mut guard = guard(&name, &found);
+        if let (Some(guard), Some(custom)) = (&mut guard, self.custom.rules()?) {
+            guard.custom = custom;
+        }
         let conditions = Configuration::ALL.map(|which| (which, condition(guard.as_ref(), &found, which)));
         let canary = known_bad_pod(&api).await?;
         let is_whole = conditions
@@ -51,6 +56,8 @@ impl Flags {
             && mode.as_deref().is_some_and(|mode| mode != "DISABLED")
             && matches!(canary, Canary::Denied(_));
         let exempt = guard.as_ref().map_or_else(Vec::new, |guard| guard.exempt.clone());
+        let custom = guard.iter().flat_map(|guard| &guard.custom);
+        let custom: Vec<String> = custom.map(ToString::to_string).collect();
         let status = json!({
             "cluster": name.to_string(),
             "kubernetes": api.server(),
@@ -58,6 +65,7 @@ impl Flags {
             "registration": registration,
             "evaluationMode": mode,
             "exemptNamespaces": exempt,
+            "customResources": custom,
             "configurations": conditions.iter().map(|(which, condition)| condition.shown(*which)).collect::<Vec<_>>(),
             "canary": shown(&canary),
             "guarded": is_whole,
@@ -147,6 +155,10 @@ fn text(status: &Value) -> String {
     let exempt = list(&status["exemptNamespaces"]);
     if !exempt.is_empty() {
         lines.push(format!("not guarded:  namespace {}", exempt.join(", ")));
+    }
+    let custom = list(&status["customResources"]);
+    if !custom.is_empty() {
+        lines.push(format!("custom:       {}", custom.join(", ")));
     }
     let message = match status["canary"]["message"].as_str() {
         Some(message) => format!(": {message}"),
