@@ -51,7 +51,8 @@ pub(crate) async fn again(app: &App, record: &Value) -> Option<Value> {
     }
     let image = |image: &Value| {
         let (field, image) = (image["field"].as_str()?, image["image"].as_str()?);
-        Some(RequestedImage::new(field, image))
+        // A request that could not be judged has a finding about no field.
+        (!field.is_empty()).then(|| RequestedImage::new(field, image))
     };
     let opened = text("effect") == Some("BREAK_GLASS");
     let question = Question {
