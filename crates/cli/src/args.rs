@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use binauthz_kubernetes::Secret;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     },
     demo::DemoFlags,
     output::Format,
-    settings::Secret,
 };
 
 const AFTER_HELP: &str = "\

@@ -1,12 +1,11 @@
 //! The one HTTP client of the command line: JSON in, JSON out, Google's error form understood.
 
-use reqwest::{Method, Url};
-use serde_json::Value;
-
-use crate::{
-    settings::Secret,
+use binauthz_kubernetes::{
+    Secret, Token,
     transport::{Answer, Credentials, Transport, TransportError},
 };
+use reqwest::{Method, Url};
+use serde_json::Value;
 
 /// Pages followed by one list: 1,000 pages of 1,000 entries, a million in all.
 const PAGES_MAX: usize = 1_000;
@@ -77,7 +76,7 @@ impl Client {
     ) -> Result<Client, reqwest::Error> {
         let credentials = Credentials {
             authority,
-            token,
+            token: token.map(Token::Fixed),
             identity: None,
         };
         Ok(Client {

@@ -2,7 +2,11 @@
 
 use std::{fmt, path::Path, process::ExitCode};
 
-use crate::{client::CallError, output::plain, transport::TransportError};
+use binauthz_kubernetes::{
+    ApiError, InvalidKubeconfig, Unreachable, UnusableToken, transport::TransportError,
+};
+
+use crate::{client::CallError, output::plain};
 
 /// How a command ended. The numbers are part of the command line's contract (see `binauthz --help`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,5 +116,47 @@ impl From<CallError> for Failure {
                 .advise("is it running? `binauthz serve --dev --data-dir DIR` starts one; --server or --data-dir names it"),
             _ => Failure::usage(&error),
         }
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Failure {
+        match &error {
+            ApiError::Refused { http: 401, .. } => {
+                Failure::refused(&error).advise("the credentials of the context are not accepted")
+            }
+            ApiError::Refused { http: 403, .. } => Failure::refused(&error).advise(
+                "webhook configurations take an administrator of the cluster: choose another --context",
+            ),
+            ApiError::Refused { .. } => Failure::refused(&error),
+            ApiError::Transport(_) | ApiError::NotKubernetes { .. } => Failure::usage(&error),
+        }
+    }
+}
+
+impl From<InvalidKubeconfig> for Failure {
+    fn from(error: InvalidKubeconfig) -> Failure {
+        error
+            .advice()
+            .iter()
+            .fold(Failure::usage(&error), Failure::advise)
+    }
+}
+
+impl From<Unreachable> for Failure {
+    fn from(error: Unreachable) -> Failure {
+        match error {
+            Unreachable::Api(error) => error.into(),
+            Unreachable::Unanswered { .. } => Failure::refused(&error).advise(
+                "its address must be reachable from the control plane, and its certificate be of --webhook-ca",
+            ),
+            other => Failure::refused(&other),
+        }
+    }
+}
+
+impl From<UnusableToken> for Failure {
+    fn from(error: UnusableToken) -> Failure {
+        Failure::usage(&error)
     }
 }

@@ -14,7 +14,6 @@ mod duration;
 mod explain;
 mod failure;
 mod key_flags;
-mod kubernetes;
 mod lint;
 mod listing;
 mod names;
@@ -22,7 +21,6 @@ mod output;
 mod settings;
 mod signing;
 mod snapshot;
-mod transport;
 mod yaml;
 
 use std::path::PathBuf;

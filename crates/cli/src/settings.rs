@@ -1,53 +1,14 @@
 //! The flags as meant: which server, with which token, for which project.
 
 use std::{
-    fmt, fs,
-    net::IpAddr,
+    fs,
     path::{Path, PathBuf},
 };
 
+use binauthz_kubernetes::{Secret, is_private, read_token};
 use reqwest::Url;
 
 use crate::{args::GlobalFlags, client::Client, failure::Failure, output::Format};
-
-/// A token file holds one line; the longest token is far below this.
-const TOKEN_BYTES_MAX: usize = 4 * 1024;
-
-/// A token that cannot be printed by accident.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a token; surrounding white space (a file's last newline) is dropped.
-    pub fn new(text: &str) -> Secret {
-        Secret(text.trim().to_owned())
-    }
-
-    /// The token itself, for the `Authorization` header only.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-/// As clap reads it from `--token` or the environment.
-impl std::str::FromStr for Secret {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Secret, Self::Err> {
-        match Secret::new(text) {
-            Secret(token) if token.is_empty() || token.contains(char::is_whitespace) => {
-                Err("expected a token: one word")
-            }
-            secret => Ok(secret),
-        }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// What every command needs to know.
 #[derive(Debug)]
@@ -173,14 +134,14 @@ impl Settings {
 
     fn token(&self) -> Result<Option<Secret>, Failure> {
         if let Some(path) = &self.flags.token_file {
-            return read_token(path).map(Some);
+            return Ok(Some(read_token(path)?));
         }
         if let Some(token) = &self.flags.token {
             return Ok(Some(token.clone()));
         }
         // The administrator's token belongs to the server in the same folder: it is not sent to another one.
         match self.data_dir().map(|folder| folder.join("admin.token")) {
-            Some(path) if self.flags.server.is_none() && path.exists() => read_token(&path).map(Some),
+            Some(path) if self.flags.server.is_none() && path.exists() => Ok(Some(read_token(&path)?)),
             _ => Ok(None),
         }
     }
@@ -200,22 +161,9 @@ impl Settings {
     }
 }
 
-pub(crate) fn read_token(path: &Path) -> Result<Secret, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-    if text.trim().is_empty() || text.len() > TOKEN_BYTES_MAX || text.trim().contains(char::is_whitespace) {
-        return Err(Failure::usage(format_args!(
-            "`{}` does not hold a token (one line)",
-            path.display()
-        )));
-    }
-    Ok(Secret::new(&text))
-}
-
 /// A token on a plain connection can be read by everybody on the way.
-pub(crate) fn refuse_plain_http(server: &Url) -> Result<(), Failure> {
-    let host = server.host_str().unwrap_or("").trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if server.scheme() == "https" || loopback {
+fn refuse_plain_http(server: &Url) -> Result<(), Failure> {
+    if is_private(server) {
         return Ok(());
     }
     Err(Failure::usage(format_args!(
@@ -227,23 +175,6 @@ pub(crate) fn refuse_plain_http(server: &Url) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_travels_in_clear_only_on_this_machine() {
-        let table = [
-            ("http://127.0.0.1:1/", true),
-            ("http://localhost:1/", true),
-            ("http://[::1]:1/", true),
-            ("https://binauthz.example/", true),
-            ("http://binauthz.example/", false),
-            ("http://10.0.0.1/", false),
-            ("http://localhost.evil.example/", false),
-        ];
-        for (server, allowed) in table {
-            let url = Url::parse(server).expect("a test URL");
-            assert_eq!(refuse_plain_http(&url).is_ok(), allowed, "{server}");
-        }
-    }
 
     #[test]
     fn a_data_folder_brings_address_and_token_and_an_explicit_server_gets_neither() {
@@ -307,26 +238,5 @@ mod tests {
             ];
             assert_eq!(counts, *expected, "{typed:?}");
         }
-    }
-
-    #[test]
-    fn a_token_file_holds_one_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (text, good) in [
-            ("abc\n", true),
-            ("", false),
-            ("\n", false),
-            ("a b", false),
-            ("a\nb\n", false),
-        ] {
-            let path = folder.path().join("token");
-            fs::write(&path, text).expect("written");
-            assert_eq!(read_token(&path).is_ok(), good, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(…)");
     }
 }

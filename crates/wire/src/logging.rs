@@ -22,6 +22,7 @@ mod view;
 pub use demand::Demand;
 pub use entry::{Entry, Payload};
 pub use extract::Extractor;
+pub use literal::fold;
 pub use node::{Node, Severity, Truth, Veil};
 pub use query::{Query, TimeBounds};
 pub use read::{Defaults, MAX_ENTRY, WrittenEntry, read_entry, read_stored};

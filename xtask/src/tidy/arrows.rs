@@ -1,4 +1,4 @@
-//! Dependencies point inwards: `core` ← `wire` ← { `keyring`, `registry`, `store` } ← { `server`, `cli` } ← `binauthz`.
+//! Dependencies point inwards: `core` ← `wire` ← { `keyring`, `registry`, `kubernetes`, `store` } ← { `server`, `cli` } ← `binauthz`.
 
 use super::Finding;
 use super::metadata::Workspace;
@@ -10,12 +10,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("binauthz-wire", &["binauthz-core"]),
     ("binauthz-keyring", &[]),
     ("binauthz-registry", &["binauthz-core"]),
+    ("binauthz-kubernetes", &["binauthz-core", "binauthz-wire"]),
     ("binauthz-store", &[]),
     (
         "binauthz-server",
         &[
             "binauthz-core",
             "binauthz-keyring",
+            "binauthz-kubernetes",
             "binauthz-registry",
             "binauthz-store",
             "binauthz-wire",
@@ -23,7 +25,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "binauthz-cli",
-        &["binauthz-core", "binauthz-keyring", "binauthz-wire"],
+        &[
+            "binauthz-core",
+            "binauthz-keyring",
+            "binauthz-kubernetes",
+            "binauthz-wire",
+        ],
     ),
     ("binauthz", &["binauthz-cli", "binauthz-server"]),
     // Black boxes: they know the program by its ports and its output only.

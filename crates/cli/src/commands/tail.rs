@@ -6,6 +6,7 @@
 use std::{env, io::IsTerminal, time::Duration};
 
 use binauthz_core::{decision::Reason, time::UnixTime};
+use binauthz_kubernetes::transport::TransportError;
 use binauthz_wire::json::timestamp_out;
 use clap::Args;
 use serde_json::Value;
@@ -17,7 +18,6 @@ use crate::{
     output::{self, Format, plain},
     settings::Settings,
     snapshot::now,
-    transport::TransportError,
 };
 
 /// From one look to the next when there was nothing new.

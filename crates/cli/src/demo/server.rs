@@ -9,15 +9,11 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use binauthz_kubernetes::{Configuration, Endpoint, Guard};
 use tokio::process::{Child, Command};
 
 use super::stage::CLUSTER;
-use crate::{
-    failure::Failure,
-    kubernetes::{Configuration, Endpoint, Guard},
-    settings::Addresses,
-    yaml,
-};
+use crate::{failure::Failure, settings::Addresses, yaml};
 
 /// A start takes some tens of milliseconds; a machine under load is given this much.
 const START_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -2,6 +2,7 @@
 //! one collaborator that is broken on purpose.
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use base64::Engine as _;
@@ -169,19 +170,7 @@ impl Running {
             },
         });
         let reply = self.post(&review).await;
-        let newest = self
-            .app
-            .journal
-            .tail(&crate::audit::Tail::newest(1), |_| true)
-            .unwrap();
-        (
-            reply,
-            newest
-                .rows
-                .into_iter()
-                .next()
-                .map_or(Value::Null, |row| row.record),
-        )
+        (reply, records(self).pop().unwrap_or(Value::Null))
     }
 
     async fn post(&self, review: &Value) -> Value {
@@ -357,14 +346,26 @@ async fn no_time_left_is_a_denial() {
     }
 }
 
+/// The verdicts on record, the oldest first.
+fn records(running: &Running) -> Vec<Value> {
+    let mut records = Vec::new();
+    let way = (crate::audit::Direction::Forward, None);
+    let read = running.app.journal.walk(way, &mut |line| {
+        let record: Value = serde_json::from_slice(line.bytes).unwrap();
+        records.extend(Some(record).filter(|record| record["verdict"].is_string()));
+        ControlFlow::Continue(())
+    });
+    read.unwrap();
+    records
+}
+
 /// Verdicts on record that came to nothing for want of time.
 fn deadlines_of(running: &Running) -> usize {
-    let all = crate::audit::Tail::newest(100);
-    let page = running
-        .app
-        .journal
-        .tail(&all, |row| row.record["reason"] == "DEADLINE");
-    page.unwrap().rows.len()
+    let records = records(running);
+    records
+        .iter()
+        .filter(|record| record["reason"] == "DEADLINE")
+        .count()
 }
 
 #[tokio::test]

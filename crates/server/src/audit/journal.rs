@@ -14,8 +14,7 @@ use binauthz_wire::logging::MAX_ENTRY;
 use super::log::{self, NotOurs, SignedLog};
 use super::queue::{Fate, Queue};
 use super::segment::{self, Segment};
-use super::tail::{Page, Position, Row, Tail};
-use super::walk::{self, Direction, Line, Parts, Way};
+use super::walk::{self, Direction, Line, Parts, Position, Way};
 use super::writer::{self, Progress, Writer};
 use crate::settings::Retention;
 
@@ -235,15 +234,6 @@ impl Journal {
     /// Whether a log that was not whole was found at the start and moved aside.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
-    }
-
-    /// The newest records first, until `limit` are found for which `wanted` says yes. Blocks on the disk; call it
-    /// on a blocking thread.
-    ///
-    /// # Errors
-    /// The system's, when a segment cannot be read.
-    pub(crate) fn tail(&self, query: &Tail, wanted: impl FnMut(&Row) -> bool) -> io::Result<Page> {
-        super::tail::read(&self.folder, self.progress.end(), query, wanted)
     }
 
     /// Gives each record's line to `each`, in this direction, from this place on if one is given. Blocks on the disk.

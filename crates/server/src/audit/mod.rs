@@ -4,17 +4,16 @@
 //! change beside them, so they have a sink of their own that keeps working when the database does not.
 
 mod aligned;
+mod backwards;
 mod journal;
 mod log;
 mod queue;
 mod recent;
 mod segment;
-mod tail;
 mod walk;
 mod writer;
 
 pub(crate) use journal::{
     Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, acts_on_display, escape,
 };
-pub(crate) use tail::{Position, Tail};
-pub(crate) use walk::{Direction, Line, Way};
+pub(crate) use walk::{Direction, Line, Position, Way};

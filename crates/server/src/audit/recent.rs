@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::tail::Position;
 use super::walk::Line;
+use super::walk::Position;
 
 /// Bytes kept at most: some 2 000 verdicts, a fifth of a second under the highest load.
 const MOST: usize = 4 << 20;

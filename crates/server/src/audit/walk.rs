@@ -6,8 +6,17 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use super::backwards::Backwards;
 use super::segment;
-use super::tail::{Backwards, Position};
+
+/// Where a record is; opaque to callers except as the place to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Position {
+    /// The segment's number.
+    pub segment: u64,
+    /// The offset of the record's first byte.
+    pub offset: u64,
+}
 
 /// Which line comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

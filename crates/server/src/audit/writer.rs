@@ -11,7 +11,7 @@ use super::log::{self, Draft, SignedLog};
 use super::queue::{Batch, Bounds, Queue};
 use super::recent::Recent;
 use super::segment::{self, Segment};
-use super::tail::Position;
+use super::walk::Position;
 
 /// Records per sync. 512 × 16 KiB = 8 MiB at the very most; typical batches are a few 10 KiB.
 const BATCH: usize = 512;
@@ -29,9 +29,12 @@ pub(super) fn queue(settings: &JournalSettings) -> Queue {
     })
 }
 
-/// When the last batch was at least this large, the next one is gathered before it is written: verdicts come in faster
-/// than the disk syncs, and a sync costs the same for few and for many. A lone verdict never waits.
-const CROWD: usize = 4;
+/// A batch of this many is worth waiting for: verdicts come in faster than the disk syncs, and a sync costs the same for
+/// few and for many.
+const CROWD: usize = 9;
+/// Where gathering brought fewer, so many records are written before the next try. Fewer than one in a hundred has waited
+/// in vain then. A lone verdict never waits.
+const TRY_AFTER: usize = 2_048;
 /// One look at what has come in since; gathering ends when nothing has.
 const GATHER: Duration = Duration::from_micros(300);
 /// 3 × 0.3 ms, and what the timer adds: gathering delays no verdict by more than some 1 ms.
@@ -107,13 +110,13 @@ impl Writer {
     pub(super) fn run(mut self) {
         // However this ends, nobody shall wait for it afterwards.
         let _end = Ending(Arc::clone(&self.queue));
-        let mut crowded = false;
+        let mut pace = Pace::default();
         while self.queue.wait() {
-            if crowded {
+            if pace.gathers {
                 self.gather();
             }
             let Some(batch) = self.queue.take() else { continue };
-            crowded = batch.len() >= CROWD;
+            pace.took(batch.len());
             self.perform(&batch);
             self.queue.reuse(batch);
         }
@@ -268,6 +271,27 @@ impl Writer {
     }
 }
 
+/// Whether the next batch is gathered before it is written. How many would come is not known before it was tried: a
+/// request waits in its socket where nobody counts it.
+#[derive(Debug, Default)]
+struct Pace {
+    gathers: bool,
+    /// Records until the next try.
+    rest: usize,
+}
+
+impl Pace {
+    fn took(&mut self, records: usize) {
+        if self.gathers {
+            self.gathers = records >= CROWD;
+            self.rest = TRY_AFTER;
+        } else {
+            self.rest = self.rest.saturating_sub(records);
+            self.gathers = self.rest == 0 && records > 1;
+        }
+    }
+}
+
 /// Ends the queue with the thread that serves it.
 struct Ending(Arc<Queue>);
 
@@ -277,5 +301,41 @@ impl Drop for Ending {
         if answered > 0 {
             tracing::error!(answered, "records were given up whose admissions are answered");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives how many of the batches are gathered.
+    fn gathered(pace: &mut Pace, batches: impl IntoIterator<Item = usize>) -> usize {
+        let gathers = |records| {
+            let gathers = pace.gathers;
+            pace.took(records);
+            usize::from(gathers)
+        };
+        batches.into_iter().map(gathers).sum()
+    }
+
+    #[test]
+    fn a_crowd_is_gathered_until_it_is_gone() {
+        let mut pace = Pace::default();
+        assert_eq!(gathered(&mut pace, [2; 1]), 0);
+        assert_eq!(gathered(&mut pace, [32; 100]), 100);
+        assert_eq!(gathered(&mut pace, [2; 100]), 1);
+    }
+
+    #[test]
+    fn a_lone_record_never_waits() {
+        let batches = std::iter::repeat_n(1, 10_000);
+        assert_eq!(gathered(&mut Pace::default(), batches), 0);
+    }
+
+    #[test]
+    fn few_wait_in_vain() {
+        let (batch, batches) = (4, 100_000);
+        let in_vain = batch * gathered(&mut Pace::default(), std::iter::repeat_n(batch, batches));
+        assert!(in_vain > 0 && in_vain * 100 < batch * batches, "{in_vain}");
     }
 }

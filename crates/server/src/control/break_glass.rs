@@ -1,6 +1,7 @@
 //! Who went through the emergency door: the uses of some time, the same ones together, for people to look at.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use binauthz_core::time::UnixTime;
 use binauthz_wire::json::timestamp_out;
@@ -73,8 +74,11 @@ pub(super) async fn report(app: &App, call: Call) -> Result<Reply, ApiError> {
             // What was only tried let nobody in.
             wants: &|record| record["dryRun"] != true,
         };
-        let is_whole = verdicts.newest(&journals.verdicts, &mut |record| report.add(&record))?;
-        Ok((report, is_whole))
+        let rest = verdicts.before(&journals.verdicts, None, &mut |record| {
+            report.add(&record);
+            ControlFlow::Continue(())
+        })?;
+        Ok((report, rest.is_none()))
     })
     .await?;
     let mut rows: Vec<(Key, Uses)> = std::mem::take(&mut report.rows).into_iter().collect();

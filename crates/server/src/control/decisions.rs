@@ -1,6 +1,7 @@
 //! Our own addresses for verdicts: the recorded ones, and the one a workload would get.
 
-use std::sync::Arc;
+use std::io;
+use std::ops::ControlFlow;
 
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
@@ -19,8 +20,8 @@ use super::logging::blocking;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::admission::{again, preview};
 use crate::app::App;
-use crate::audit::{Position, Tail};
-use crate::logs::Verdicts;
+use crate::audit::Position;
+use crate::logs::{Indexed, Verdicts};
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
@@ -52,33 +53,51 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// Which recorded verdicts are wanted.
 struct Wanted {
-    /// What the cluster's name begins with.
     project: String,
+    /// What their log entries must be; the index of the log knows most of it.
+    query: Query,
     /// Members of the record and the text each must be.
     members: Vec<(&'static str, String)>,
     image: Option<String>,
     since: Option<UnixTime>,
 }
 
+/// A parameter, which is also a member of the record, and where it is in the entry of it.
+const MEMBERS: [(&str, &str); 4] = [
+    ("verdict", "protoPayload.metadata.verdict"),
+    ("namespace", "protoPayload.request.metadata.namespace"),
+    ("effect", "protoPayload.metadata.effect"),
+    ("reason", "protoPayload.metadata.reason"),
+];
+
 impl Wanted {
     fn of(call: &Call) -> Result<Wanted, ApiError> {
         let text = |name| Ok::<_, ApiError>(call.query.string(name)?.map(str::to_owned));
+        let filter = call.query.string("filter")?.unwrap_or_default();
+        // By itself first: an error names a column of it.
+        let mut query = Query::parse(filter)?;
         let mut members = Vec::new();
-        for name in ["verdict", "namespace", "effect", "reason"] {
+        for (name, _) in MEMBERS {
             members.extend(text(name)?.map(|value| (name, value)));
         }
+        let conditions = MEMBERS.iter().filter_map(|(name, path)| {
+            let (_, value) = members
+                .iter()
+                .find(|(member, value)| member == name && !value.is_empty())?;
+            Some(format!("{path}={}", Value::from(value.as_str())))
+        });
+        let given = (!filter.trim().is_empty()).then(|| format!("({filter}\n)"));
+        let parts: Vec<String> = conditions.chain(given).collect();
+        if !parts.is_empty() {
+            query = Query::parse(&parts.join(" AND "))?;
+        }
         Ok(Wanted {
-            project: format!("projects/{}/", call.project()?),
+            project: call.project()?.to_string(),
+            query,
             members,
             image: text("image")?,
             since: since(call)?,
         })
-    }
-
-    fn is_too_old(&self, record: &Value) -> bool {
-        let time = record["time"].as_str().and_then(timestamp_from);
-        self.since
-            .is_some_and(|since| time.is_some_and(|time| time < since))
     }
 
     fn wants(&self, record: &Value) -> bool {
@@ -89,12 +108,25 @@ impl Wanted {
                 .filter_map(|image| image["image"].as_str())
                 .any(|image| image.contains(part.as_str()))
         };
-        record["cluster"]
-            .as_str()
-            .is_some_and(|name| name.starts_with(&self.project))
-            && self.members.iter().all(is)
-            && self.image.as_ref().is_none_or(shows)
-            && !self.is_too_old(record)
+        self.members.iter().all(is) && self.image.as_ref().is_none_or(shows)
+    }
+
+    /// What `read` makes of the wanted verdicts of the log.
+    async fn read<T: Send + 'static>(
+        self,
+        app: &App,
+        read: impl FnOnce(&Verdicts<'_>, &Indexed) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        blocking(app, move |journals| {
+            let verdicts = Verdicts {
+                project: &self.project,
+                query: &self.query,
+                since: self.since,
+                wants: &|record| self.wants(record),
+            };
+            read(&verdicts, &journals.verdicts)
+        })
+        .await
     }
 }
 
@@ -111,39 +143,26 @@ pub(super) fn since(call: &Call) -> Result<Option<UnixTime>, ApiError> {
         .transpose()
 }
 
-/// Newest first; `verdict`, `namespace`, `effect`, `reason`, `image` (a part of one) and `since` narrow it.
+/// Newest first; `verdict`, `namespace`, `effect`, `reason`, `image` (a part of one), `since` and `filter`, of the language
+/// of log entries, narrow it.
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let wanted = Wanted::of(&call)?;
-    let limit = usize::try_from(call.page_size(50, 1000)?).unwrap_or(50);
-    let before = call.query.string("pageToken")?.map(position).transpose()?;
-    let journal = Arc::new(app.journal.clone());
-    let query = Tail {
-        before,
-        ..Tail::newest(limit)
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        let mut past = false;
-        let page = journal.tail(&query, |row| {
-            past |= wanted.is_too_old(&row.record);
-            wanted.wants(&row.record)
-        });
-        page.map(|page| (page, past))
+    let most = usize::try_from(call.page_size(50, 1000)?).unwrap_or(50);
+    let before = place(app, &call)?;
+    let read = wanted.read(app, move |verdicts, indexed| {
+        let mut found = Vec::new();
+        let rest = verdicts.before(indexed, before, &mut |record| {
+            found.push(record);
+            match found.len() >= most {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok((found, rest))
     });
-    let (page, past) = match read.await {
-        Ok(Ok(read)) => read,
-        Ok(Err(_)) | Err(_) => {
-            return Err(ApiError::unavailable(
-                "the verdict journal cannot be read; try again",
-            ));
-        }
-    };
-    // What is older still is not wanted either.
-    let next = page
-        .next
-        .filter(|_| !past)
-        .map(|next| format!("{}-{}", next.segment, next.offset));
-    let records = page.rows.into_iter().map(|row| row.record).collect();
-    Ok(Reply::json(reply("decisions", records, next)))
+    let (found, rest) = read.await?;
+    let next = rest.map(|place| token(app, place));
+    Ok(Reply::json(reply("decisions", found, next)))
 }
 
 /// The recorded verdict of a name, and what the verdict on the same request would be today.
@@ -191,37 +210,37 @@ async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
 }
 
 /// The verdicts after a place of the log, the oldest first; and the place to go on from, always: there may be more by then.
-/// Without a `pageToken` it begins at `since`, else at the end. `filter` is of the language of log entries.
+/// Without a `pageToken` it begins at `since`, else at the end. What narrows a list narrows this.
 async fn follow(app: &App, call: Call) -> Result<Reply, ApiError> {
     let wanted = Wanted::of(&call)?;
-    let filter = call.query.string("filter")?.unwrap_or_default();
-    let query = Query::parse(filter)?;
     let most = usize::try_from(call.page_size(100, 1_000)?).unwrap_or(100);
-    let project = call.project()?.to_string();
-    // A place is one of this log: where another one has begun, nothing is known of what was missed.
-    let log = format!("decisions {}", app.journal.verifier_key());
-    let from = match call.query.string("pageToken")? {
-        Some(token) => Some(position(PageToken::decode(&log, token)?.after())?),
-        None => None,
-    };
-    let (found, reached) = blocking(app, move |journals| {
-        let indexed = &journals.verdicts;
-        let verdicts = Verdicts {
-            project: &project,
-            query: &query,
-            since: wanted.since,
-            wants: &|record| wanted.wants(record),
-        };
-        let from = match (from, wanted.since) {
+    let from = place(app, &call)?;
+    let read = wanted.read(app, move |verdicts, indexed| {
+        let from = match (from, verdicts.since) {
             (Some(from), _) => from,
             (None, Some(_)) => verdicts.start(indexed)?,
             (None, None) => return Ok((Vec::new(), indexed.journal.end())),
         };
         verdicts.after(indexed, (from, most))
-    })
-    .await?;
-    let next = PageToken::encode(&log, &format!("{}-{}", reached.segment, reached.offset));
+    });
+    let (found, reached) = read.await?;
+    let next = token(app, reached);
     Ok(Reply::json(reply("decisions", found, Some(next))))
+}
+
+/// The place that a `pageToken` stands for. It is one of this log: where another one has begun, nothing is known of what was
+/// missed.
+fn place(app: &App, call: &Call) -> Result<Option<Position>, ApiError> {
+    let place = |token| position(PageToken::decode(&log(app), token)?.after());
+    call.query.string("pageToken")?.map(place).transpose()
+}
+
+fn token(app: &App, place: Position) -> String {
+    PageToken::encode(&log(app), &format!("{}-{}", place.segment, place.offset))
+}
+
+fn log(app: &App) -> String {
+    format!("decisions {}", app.journal.verifier_key())
 }
 
 fn position(token: &str) -> Result<Position, ApiError> {

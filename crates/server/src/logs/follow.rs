@@ -104,8 +104,9 @@ impl Indexed {
         Ok(stopped.unwrap_or(until))
     }
 
-    /// Gives the lines that may have what is looked for, to a place or the last one; the place to go on from, unless these
-    /// were all: one call reads a bounded part, and `each` may want no more.
+    /// Gives the lines that may have what is looked for, to a place (that of the line behind the last, or, backwards, that
+    /// of the last) or the last one; the place to go on from, unless these were all: one call reads a bounded part, and
+    /// `each` may want no more.
     fn look(
         &self,
         way: Way,
@@ -116,7 +117,11 @@ impl Indexed {
         let (mut budget, mut stopped) = (Budget::new(closely), None);
         self.walk(way, needle, &mut |line| {
             let at = line.resume(Direction::Forward, true);
-            if until.is_some_and(|until| at >= until) {
+            let is_past = |until| match way.0 {
+                Direction::Forward => at >= until,
+                Direction::Backward => at < until,
+            };
+            if until.is_some_and(is_past) {
                 return ControlFlow::Break(());
             }
             let seen = match needle.may_be(line.bytes) {
@@ -203,18 +208,22 @@ impl Verdicts<'_> {
         Ok((found, reached))
     }
 
-    /// Gives each of them, the newest first, as far as one call reads; says whether these were all. Blocks on the disk.
+    /// Gives each of them before a place, or the end, the newest first, as far as one call reads and `each` wants; the place
+    /// to go on from, unless these were all. Blocks on the disk.
     ///
     /// # Errors
     /// The system's, when a segment cannot be read.
-    pub(crate) fn newest(&self, indexed: &Indexed, each: &mut dyn FnMut(Value)) -> io::Result<bool> {
-        let (way, needle) = ((Direction::Backward, None), self.needle());
-        let stopped = indexed.look(way, None, (&needle, CLOSELY), &mut |seen, _| {
-            if let Some(record) = self.take(seen, &needle) {
-                each(record);
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(stopped.is_none())
+    pub(crate) fn before(
+        &self,
+        indexed: &Indexed,
+        place: Option<Position>,
+        each: &mut dyn FnMut(Value) -> ControlFlow<()>,
+    ) -> io::Result<Option<Position>> {
+        let (way, needle) = ((Direction::Backward, place), self.needle());
+        let first = self.start(indexed)?;
+        indexed.look(way, Some(first), (&needle, CLOSELY), &mut |seen, _| {
+            self.take(seen, &needle)
+                .map_or(ControlFlow::Continue(()), &mut *each)
+        })
     }
 }

@@ -68,6 +68,12 @@ async fn the_log_is_narrowed_by_what_a_record_says() {
         ("image=r.example/app", 2),
         ("since=2020-01-01T00:00:00Z", 3),
         ("since=2999-01-01T00:00:00Z", 0),
+        ("filter=severity>=ERROR", 2),
+        ("filter=severity>=ERROR%20%23%20as%20written&verdict=ALLOW", 0),
+        ("filter=severity=NOTICE%20OR%20severity=ERROR&verdict=DENY", 2),
+        // Neither is taken for anything but a name.
+        ("namespace=default%22%20OR%20%22", 0),
+        ("namespace=DEFAULT", 0),
     ] {
         let address = format!("/binauthz/v1/projects/p/decisions?{query}");
         let listed = court.desk.get(&address).await.ok();
@@ -85,6 +91,14 @@ async fn the_log_is_narrowed_by_what_a_record_says() {
         .get("/binauthz/v1/projects/p/decisions?since=yesterday")
         .await
         .refused("INVALID_ARGUMENT", "`since`");
+    for (parameter, named) in [("filter=severity>", "filter"), ("pageToken=1-0", "pageToken")] {
+        let address = format!("/binauthz/v1/projects/p/decisions?{parameter}");
+        court.desk.get(&address).await.refused("INVALID_ARGUMENT", named);
+    }
+    let pages = court
+        .desk
+        .pages("/binauthz/v1/projects/p/decisions?verdict=DENY", "decisions", 1);
+    assert_eq!(pages.await.len(), 2);
 }
 
 #[tokio::test]

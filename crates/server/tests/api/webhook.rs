@@ -605,7 +605,8 @@ async fn an_image_review_is_judged_by_the_same_policy() {
     let reply = court
         .ask("imagepolicy", &review(&[&signed, &unsigned], json!({})))
         .await;
-    let expected = format!("Image {unsigned} denied by attestor {ATTESTOR}: No attestations found. By the default");
+    let expected =
+        format!("Image {unsigned} denied by attestor {ATTESTOR}: No attestations found. By the default");
     assert_eq!(reply["status"]["allowed"], false);
     let reason = reply["status"]["reason"].as_str().unwrap();
     assert!(reason.starts_with(&expected), "{reason}");

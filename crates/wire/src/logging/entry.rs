@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use binauthz_core::time::UnixTime;
 
 use super::fields::{ENTRY, Field, Kind};
-use super::literal::fold;
 use super::node::{Node, Severity, Veil};
 
 /// One log entry, whole or partly veiled.
@@ -127,7 +126,7 @@ impl<'a> Entry<'a> {
         self.text("insertId")
     }
 
-    /// Gives every text in it, and every key, folded as a [`super::Demand`] is.
+    /// Gives every text in it, and every key. A [`super::Demand`] is about them as [`super::fold`] makes them.
     pub fn texts(&self, each: &mut dyn FnMut(&str)) {
         texts(&self.root, each);
     }
@@ -181,10 +180,10 @@ fn text_of<'n>(node: Option<&'n Node<'_>>) -> Option<&'n str> {
 
 fn texts(node: &Node<'_>, each: &mut dyn FnMut(&str)) {
     match node {
-        Node::Text(text) => each(&fold(text)),
+        Node::Text(text) => each(text),
         Node::List(items) => items.iter().for_each(|item| texts(item, each)),
         Node::Map(members) => members.iter().for_each(|(key, node)| {
-            each(&fold(key));
+            each(key);
             texts(node, each);
         }),
         _ => {}

@@ -72,7 +72,7 @@ impl Literal {
 
 /// Text as it is compared without regard to case and width: NFKC, then every character in lower case. Full case
 /// folding would also make `ß` and `ss` equal; lower case does not, and nobody's log query depends on it.
-pub(super) fn fold(text: &str) -> Cow<'_, str> {
+pub fn fold(text: &str) -> Cow<'_, str> {
     if !text.is_ascii() {
         return text
             .nfkc()

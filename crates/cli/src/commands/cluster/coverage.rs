@@ -7,6 +7,7 @@ mod schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use binauthz_kubernetes::{Api, Configuration};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,7 +15,6 @@ use self::rules::{Resource, Rules};
 use self::schema::Schemas;
 use crate::{
     failure::{Exit, Failure},
-    kubernetes::{Api, Configuration},
     output,
     settings::Settings,
 };

@@ -1,12 +1,10 @@
 //! What there is of a guard before anything is done about it.
 
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::{Api, ApiError, Configuration, cluster_of, is_managed, is_registered_by_install};
 use serde_json::Value;
 
-use crate::{
-    failure::Failure,
-    kubernetes::{Api, ApiError, Configuration, cluster_of, is_managed, is_registered_by_install},
-};
+use crate::failure::Failure;
 
 /// The two configurations of a cluster, those that are there.
 pub(super) struct Found {

@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::{
+    Api, Canary, Configuration, Endpoint, Guard, differences, is_label, known_bad_pod_denied,
+    prove_reachable, remove_probe,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,10 +19,6 @@ use crate::{
     client::Client,
     commands::{clusters, files},
     failure::{Exit, Failure},
-    kubernetes::{
-        Api, Canary, Configuration, Endpoint, Guard, differences, is_label, known_bad_pod_denied,
-        prove_reachable, remove_probe,
-    },
     output,
     settings::Settings,
 };
@@ -308,7 +308,7 @@ async fn perform(hands: &Hands, guard: &Guard, steps: &[Step], begun: &mut usize
 async fn undo(hands: &Hands, begun: &[Step], failure: Failure) -> Failure {
     let mut left = Vec::new();
     if let Err(error) = remove_probe(&hands.api).await {
-        left.push(format!("remove the probe: {}", error.sentence()));
+        left.push(format!("remove the probe: {error}"));
     }
     for step in begun.iter().rev() {
         if let Err(error) = step.undo(hands).await {

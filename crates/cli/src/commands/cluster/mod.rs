@@ -9,6 +9,7 @@ mod uninstall;
 use std::path::PathBuf;
 
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::{Api, CustomRule};
 use binauthz_wire::custom_resources;
 use clap::{Args, Subcommand};
 
@@ -16,7 +17,6 @@ use self::found::Found;
 use super::{clusters::ClusterFlags, files};
 use crate::{
     failure::{Exit, Failure},
-    kubernetes::{Api, CustomRule},
     settings::Settings,
 };
 
@@ -74,7 +74,7 @@ impl Place {
     }
 
     fn api(&self) -> Result<Api, Failure> {
-        Api::of_context(self.kubeconfig.as_deref(), &self.context)
+        Ok(Api::of_context(self.kubeconfig.as_deref(), &self.context)?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `cluster status`: what is there, how it differs from what is shipped, and whether it works.
 
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::{Canary, Configuration, Guard, differences, known_bad_pod};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -8,7 +9,6 @@ use super::{CustomFlag, Found, Place};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
-    kubernetes::{Canary, Configuration, Guard, differences, known_bad_pod},
     output,
     settings::Settings,
 };

@@ -1,13 +1,13 @@
 //! `cluster uninstall`: the configurations first, because they are what stops a cluster whose server is away.
 
 use binauthz_core::name::ClusterName;
+use binauthz_kubernetes::{Api, Configuration, remove_probe};
 use clap::Args;
 
 use super::{Found, Place};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
-    kubernetes::{Api, Configuration, remove_probe},
     output,
     settings::Settings,
 };

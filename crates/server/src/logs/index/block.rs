@@ -1,6 +1,10 @@
 //! What a block of lines is about.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
+
+use binauthz_wire::logging::fold;
 
 use super::super::Needle;
 use super::super::entries_of;
@@ -36,25 +40,6 @@ impl Block {
         }
     }
 
-    /// Adds the line that follows. What it is rendered to is what a query sees, so that is what is kept of it.
-    pub(super) fn add(&mut self, line: &Line<'_>) {
-        self.bytes.end = line.end;
-        let Some((kind, arrival)) = glance(line.bytes) else {
-            return;
-        };
-        self.oldest = self.oldest.min(arrival.as_micros());
-        self.newest = self.newest.max(arrival.as_micros());
-        match Shape::of(line.bytes) {
-            Some(shape) => self.shapes.insert(shape),
-            None => self.shapes = Shapes::ALL,
-        }
-        let words = &mut self.words;
-        entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
-            entry.texts(&mut |text| words.add(text));
-            None::<()>
-        });
-    }
-
     /// Whether one of its lines may have an entry that is looked for.
     pub(super) fn may_have(&self, needle: &Needle) -> bool {
         needle.may_be_among((self.oldest, self.newest), self.shapes, &self.words)
@@ -62,5 +47,59 @@ impl Block {
 
     pub(super) fn length(&self) -> u64 {
         self.bytes.end - self.bytes.start
+    }
+}
+
+/// A block that grows.
+#[derive(Debug)]
+pub(super) struct Draft {
+    block: Block,
+    /// The texts whose words it has, by hashes that nobody can foresee: most of a record is as in the one before it.
+    known: HashSet<u64>,
+    keys: RandomState,
+}
+
+impl Draft {
+    /// Of no lines yet.
+    pub(super) fn new(start: u64) -> Draft {
+        Draft {
+            block: Block::new(start),
+            known: HashSet::new(),
+            keys: RandomState::new(),
+        }
+    }
+
+    /// Adds the line that follows. What it is rendered to is what a query sees, so that is what is kept of it.
+    pub(super) fn add(&mut self, line: &Line<'_>) {
+        let block = &mut self.block;
+        block.bytes.end = line.end;
+        let Some((kind, arrival)) = glance(line.bytes) else {
+            return;
+        };
+        block.oldest = block.oldest.min(arrival.as_micros());
+        block.newest = block.newest.max(arrival.as_micros());
+        match Shape::of(line.bytes) {
+            Some(shape) => block.shapes.insert(shape),
+            None => block.shapes = Shapes::ALL,
+        }
+        entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
+            entry.texts(&mut |text| {
+                if self.known.insert(self.keys.hash_one(text)) {
+                    block.words.add(&fold(text));
+                }
+            });
+            None::<()>
+        });
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.block.length()
+    }
+
+    /// What it has become; the next one begins where it ends.
+    pub(super) fn take(&mut self) -> Block {
+        self.known.clear();
+        let next = Block::new(self.block.bytes.end);
+        std::mem::replace(&mut self.block, next)
     }
 }

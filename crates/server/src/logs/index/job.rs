@@ -12,9 +12,9 @@ use crate::logs::{Indexed, Journals};
 const PAUSE: Duration = Duration::from_secs(1);
 /// A journal that grew by more than this since the last look is busy: 700 verdicts a second.
 const BUSY: u64 = 1 << 20;
-/// Records looked at in a pause while verdicts come in: 2 MiB are some 1 400, 1 % of a core. What this leaves over is done
+/// Records looked at in a pause while verdicts come in: 1 MiB are some 700, 1 % of a core. What this leaves over is done
 /// when it is quieter, and read by queries until then.
-const BUSY_BYTES: u64 = 2 << 20;
+const BUSY_BYTES: u64 = 1 << 20;
 /// Otherwise: 32 MiB are some 23 000 verdicts, a fifth of a core. A full journal of 4 GiB takes two minutes.
 const QUIET_BYTES: u64 = 32 << 20;
 

@@ -14,7 +14,7 @@ use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use block::{BLOCK, Block};
+use block::{BLOCK, Block, Draft};
 pub(crate) use job::keep_indexes;
 
 use super::Needle;
@@ -143,14 +143,14 @@ impl Index {
             segment: number,
             offset: start,
         };
-        let (mut fresh, mut block, mut stopped) = (Vec::new(), Block::new(start), false);
+        let (mut fresh, mut block, mut stopped) = (Vec::new(), Draft::new(start), false);
         journal.walk((Direction::Forward, Some(from)), &mut |line| {
             if line.segment != number {
                 return ControlFlow::Break(());
             }
             block.add(&line);
             if block.length() >= BLOCK {
-                fresh.push(std::mem::replace(&mut block, Block::new(line.end)));
+                fresh.push(block.take());
                 stopped = line.end - start >= most;
             }
             match stopped {
@@ -160,7 +160,7 @@ impl Index {
         })?;
         let is_whole = is_sealed && !stopped;
         if is_whole && block.length() > 0 {
-            fresh.push(block);
+            fresh.push(block.take());
         }
         let seen = fresh.last().map_or(0, |last| last.bytes.end - start);
         let blocks = {

@@ -227,8 +227,9 @@ fn every_wanted_line_is_in_a_block_that_may_have_it() {
         let needle = Needle::new(["p", "demo", "_"].map(|project| (project, &query)));
         for line in [record.line(), other] {
             let bytes = line.as_bytes();
-            let mut block = Block::new(0);
-            block.add(&crate::audit::Line { segment: 1, start: 0, end: bytes.len() as u64 + 1, bytes });
+            let mut draft = Draft::new(0);
+            draft.add(&crate::audit::Line { segment: 1, start: 0, end: bytes.len() as u64 + 1, bytes });
+            let block = draft.take();
             let wanted = super::super::shape::tests::wanted_entries(&line, &query);
             prop_assert!(wanted == 0 || block.may_have(&needle), "{} wants {}", text, line);
             prop_assert!(wanted == 0 || needle.may_be(bytes), "{} wants {}", text, line);

@@ -464,7 +464,7 @@ proptest! {
             let bounds = query.times();
             prop_assert!(bounds.from <= entry.time() && entry.time() <= bounds.until, "{}", text);
             let mut texts = Vec::new();
-            entry.texts(&mut |text| texts.push(text.to_owned()));
+            entry.texts(&mut |text| texts.push(fold(text).into_owned()));
             let demand = query.demand();
             prop_assert!(is_met(&demand, &texts), "{} wants {:?} with {:?}", text, demand, texts);
         }

@@ -11,7 +11,6 @@ use super::{
     api::{Api, ApiError},
     webhooks::{Configuration, Guard, PROBE, PROBE_WEBHOOK, WEBHOOK, is_managed},
 };
-use crate::failure::Failure;
 
 /// Every cluster has it.
 const NAMESPACE: &str = "default";
@@ -26,7 +25,7 @@ const POLL_PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of an object that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Canary {
+pub enum Canary {
     /// The webhook denied it, in these words.
     Denied(String),
     /// It would have been created.
@@ -38,13 +37,19 @@ pub(crate) enum Canary {
 }
 
 /// Tries a Pod with an image that nobody attested.
-pub(crate) async fn known_bad_pod(api: &Api) -> Result<Canary, ApiError> {
+///
+/// # Errors
+/// [`ApiError`] when there is no answer of an API server.
+pub async fn known_bad_pod(api: &Api) -> Result<Canary, ApiError> {
     let collection = format!("/api/v1/namespaces/{NAMESPACE}/pods");
     tried(api.try_create(&collection, &pod()).await, WEBHOOK)
 }
 
 /// The same, when the configuration may not have taken effect everywhere: waits for a denial.
-pub(crate) async fn known_bad_pod_denied(api: &Api) -> Result<Canary, ApiError> {
+///
+/// # Errors
+/// [`ApiError`] when there is no answer of an API server.
+pub async fn known_bad_pod_denied(api: &Api) -> Result<Canary, ApiError> {
     let mut found = known_bad_pod(api).await?;
     for _ in 0..POLLS_MAX {
         if found != Canary::Admitted {
@@ -56,10 +61,41 @@ pub(crate) async fn known_bad_pod_denied(api: &Api) -> Result<Canary, ApiError> 
     Ok(found)
 }
 
+/// Why nothing may depend on the webhook yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// A call failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The API server gets no answer, and says why.
+    #[error("the API server does not reach the webhook at {endpoint}: {why}")]
+    Unanswered {
+        /// Where it asks.
+        endpoint: String,
+        /// In its words.
+        why: String,
+    },
+    /// The API server did not ask.
+    #[error("the API server does not reach the webhook at {endpoint}: a probe was not sent to it within 5 s")]
+    NotAsked {
+        /// Where it should have asked.
+        endpoint: String,
+    },
+    /// Something else refused the probe.
+    #[error("whether the API server reaches the webhook could not be tried: {0}")]
+    NotTried(String),
+    /// The probe's name is taken.
+    #[error("there is a ValidatingWebhookConfiguration `binauthz-probe` that is not of this program")]
+    NotOurs,
+}
+
 /// Proves that the API server reaches the webhook, trusts its certificate and reads its answers, before anything
 /// depends on it. An object of a kind that carries no image is denied under every policy, so a denial is what an answer
 /// looks like.
-pub(crate) async fn prove_reachable(api: &Api, guard: &Guard) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Unreachable`], with the probe removed if that can be done.
+pub async fn prove_reachable(api: &Api, guard: &Guard) -> Result<(), Unreachable> {
     remove_probe(api).await?;
     api.create(
         Configuration::Validating.collection(),
@@ -68,30 +104,22 @@ pub(crate) async fn prove_reachable(api: &Api, guard: &Guard) -> Result<(), Fail
     .await?;
     let answered = answered(api).await;
     let removed = remove_probe(api).await;
-    let failure = |why: String| {
-        Failure::refused(format_args!(
-            "the API server does not reach the webhook at {}: {why}",
-            guard.endpoint
-        ))
-    };
+    let endpoint = guard.endpoint.to_string();
     match answered? {
         Canary::Denied(_) => removed,
-        Canary::Unanswered(why) => Err(failure(why).advise(
-            "its address must be reachable from the control plane, and its certificate be of --webhook-ca",
-        )),
-        Canary::Admitted => Err(failure("a probe was not sent to it within 5 s".to_owned())),
-        Canary::Obstructed(why) => Err(Failure::refused(format_args!(
-            "whether the API server reaches the webhook could not be tried: {why}"
-        ))),
+        Canary::Unanswered(why) => Err(Unreachable::Unanswered { endpoint, why }),
+        Canary::Admitted => Err(Unreachable::NotAsked { endpoint }),
+        Canary::Obstructed(why) => Err(Unreachable::NotTried(why)),
     }
 }
 
 /// Removes the probe of this or an interrupted attempt.
-pub(crate) async fn remove_probe(api: &Api) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Unreachable::Api`] when a call failed, [`Unreachable::NotOurs`] when it is somebody else's.
+pub async fn remove_probe(api: &Api) -> Result<(), Unreachable> {
     match api.read(PROBE).await? {
-        Some(found) if !is_managed(&found) => Err(Failure::refused(
-            "there is a ValidatingWebhookConfiguration `binauthz-probe` that is not of this program",
-        )),
+        Some(found) if !is_managed(&found) => Err(Unreachable::NotOurs),
         Some(_) => Ok(api.delete(PROBE).await.map(|_was_there| ())?),
         None => Ok(()),
     }

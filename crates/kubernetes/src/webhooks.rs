@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use super::endpoint::{Endpoint, is_label};
 
 /// The name `kubectl` prints with every refusal.
-pub(super) const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
+pub(crate) const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
 /// Of the configuration that only says whether the webhook can be reached.
-pub(super) const PROBE_WEBHOOK: &str = "probe.image-policy.k8s.io";
+pub(crate) const PROBE_WEBHOOK: &str = "probe.image-policy.k8s.io";
 /// Name of both configurations; they are of different kinds.
 const NAME: &str = "binauthz";
 /// The server ends its own work two seconds earlier, so that it is the server that denies and says why.
@@ -28,7 +28,7 @@ const REGISTERED_BEFORE: &str = "was-there";
 
 /// Which of the configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Configuration {
+pub enum Configuration {
     /// Copies a break-glass annotation to the Pods that a workload makes. It decides nothing.
     Mutating,
     /// Asks for the verdict.
@@ -36,15 +36,16 @@ pub(crate) enum Configuration {
 }
 
 /// The path of the configuration that [`probe`](Guard::probe) makes.
-pub(crate) const PROBE: &str =
+pub const PROBE: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/binauthz-probe";
 
 impl Configuration {
     /// In the order they are installed in: at no time is a workload admitted whose Pods would then be refused.
-    pub(crate) const ALL: [Configuration; 2] = [Configuration::Mutating, Configuration::Validating];
+    pub const ALL: [Configuration; 2] = [Configuration::Mutating, Configuration::Validating];
 
     /// Its kind in Kubernetes.
-    pub(crate) fn kind(self) -> &'static str {
+    #[must_use]
+    pub fn kind(self) -> &'static str {
         match self {
             Self::Mutating => "MutatingWebhookConfiguration",
             Self::Validating => "ValidatingWebhookConfiguration",
@@ -52,7 +53,8 @@ impl Configuration {
     }
 
     /// Where configurations of its kind are.
-    pub(crate) fn collection(self) -> &'static str {
+    #[must_use]
+    pub fn collection(self) -> &'static str {
         match self {
             Self::Mutating => "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
             Self::Validating => "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
@@ -60,7 +62,8 @@ impl Configuration {
     }
 
     /// Where it is.
-    pub(crate) fn path(self) -> String {
+    #[must_use]
+    pub fn path(self) -> String {
         format!("{}/{NAME}", self.collection())
     }
 
@@ -75,27 +78,30 @@ impl Configuration {
 
 /// Everything the two configurations of a cluster depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Guard {
+pub struct Guard {
     /// The cluster that asks.
-    pub(crate) cluster: ClusterName,
+    pub cluster: ClusterName,
     /// Where it asks.
-    pub(crate) endpoint: Endpoint,
+    pub endpoint: Endpoint,
     /// Whom it trusts there: PEM certificates in base64.
-    pub(crate) ca_bundle: String,
+    pub ca_bundle: String,
     /// Namespaces that are not guarded, sorted; the server's own is one of them.
-    pub(crate) exempt: Vec<String>,
+    pub exempt: Vec<String>,
     /// Custom resources that are reviewed beside what Kubernetes itself has.
-    pub(crate) custom: Vec<CustomRule>,
+    pub custom: Vec<CustomRule>,
     /// Whether the cluster was registered by `install`.
-    pub(crate) registered_by_install: bool,
+    pub registered_by_install: bool,
 }
 
 /// A custom resource that is reviewed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CustomRule {
-    pub(crate) group: String,
-    pub(crate) versions: Vec<String>,
-    pub(crate) resource: String,
+pub struct CustomRule {
+    /// API group.
+    pub group: String,
+    /// Versions that a rule names.
+    pub versions: Vec<String>,
+    /// Plural name.
+    pub resource: String,
 }
 
 impl From<&CustomResource> for CustomRule {
@@ -118,7 +124,8 @@ impl fmt::Display for CustomRule {
 impl Guard {
     /// The guard that a configuration which is there is meant to be, as far as it can be read: where it asks, whom it
     /// trusts, which namespaces it leaves out, which custom resources it reviews.
-    pub(crate) fn of(cluster: &ClusterName, which: Configuration, found: &Value) -> Option<Guard> {
+    #[must_use]
+    pub fn of(cluster: &ClusterName, which: Configuration, found: &Value) -> Option<Guard> {
         let webhook = found.pointer("/webhooks/0")?;
         let config = webhook.get("clientConfig")?.as_object()?;
         Some(Guard {
@@ -132,7 +139,8 @@ impl Guard {
     }
 
     /// A configuration as it is shipped.
-    pub(crate) fn configuration(&self, which: Configuration) -> Value {
+    #[must_use]
+    pub fn configuration(&self, which: Configuration) -> Value {
         let registration = match self.registered_by_install {
             true => REGISTERED_BY_INSTALL,
             false => REGISTERED_BEFORE,
@@ -173,7 +181,8 @@ impl Guard {
 
     /// A configuration that sends one labelled ConfigMap of one namespace to the webhook, and nothing else: it says
     /// whether the API server gets there, and can stop nobody's work.
-    pub(crate) fn probe(&self, (label, value): (&str, &str), namespace: &str) -> Value {
+    #[must_use]
+    pub fn probe(&self, (label, value): (&str, &str), namespace: &str) -> Value {
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": Configuration::Validating.kind(),
@@ -194,17 +203,20 @@ impl Guard {
 }
 
 /// Whether `install` made it.
-pub(crate) fn is_managed(found: &Value) -> bool {
+#[must_use]
+pub fn is_managed(found: &Value) -> bool {
     label(found, "labels", MANAGED_BY) == Some(NAME)
 }
 
 /// The cluster that `install` made it for.
-pub(crate) fn cluster_of(found: &Value) -> Option<&str> {
+#[must_use]
+pub fn cluster_of(found: &Value) -> Option<&str> {
     label(found, "annotations", CLUSTER_ANNOTATION)
 }
 
 /// Whether `install` registered the cluster too.
-pub(crate) fn is_registered_by_install(found: &Value) -> bool {
+#[must_use]
+pub fn is_registered_by_install(found: &Value) -> bool {
     label(found, "annotations", REGISTRATION_ANNOTATION) == Some(REGISTERED_BY_INSTALL)
 }
 
@@ -281,7 +293,8 @@ fn exempt_namespaces(selector: &Value) -> Option<Vec<String>> {
 }
 
 /// Where the webhooks of a configuration, and what `install` notes on it, differ from what is shipped.
-pub(crate) fn differences(found: &Value, shipped: &Value) -> Vec<String> {
+#[must_use]
+pub fn differences(found: &Value, shipped: &Value) -> Vec<String> {
     let mut differences = Vec::new();
     let metadata = |object: &Value, key: &str| object.pointer(&format!("/metadata/{key}")).cloned();
     for key in ["labels", "annotations"] {

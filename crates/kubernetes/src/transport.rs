@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Url, redirect};
 
-use crate::settings::Secret;
+use crate::token::{Token, UnusableToken};
 
 /// No answer is longer: a page of 1,000 occurrences of 64 KiB each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -36,39 +36,45 @@ pub enum TransportError {
         /// The path as built from the arguments.
         path: String,
     },
+    /// The file of the token holds none.
+    #[error(transparent)]
+    Token(#[from] UnusableToken),
 }
 
 /// Who the server is, and who asks.
-#[derive(Default)]
-pub(crate) struct Credentials<'a> {
+#[derive(Debug, Default)]
+pub struct Credentials<'a> {
     /// PEM certificates to trust instead of the system's.
-    pub(crate) authority: Option<&'a [u8]>,
+    pub authority: Option<&'a [u8]>,
     /// Sent with every request.
-    pub(crate) token: Option<Secret>,
+    pub token: Option<Token>,
     /// PEM certificate and key shown in the handshake.
-    pub(crate) identity: Option<&'a [u8]>,
+    pub identity: Option<&'a [u8]>,
 }
 
 /// A connection to one server.
 #[derive(Debug, Clone)]
-pub(crate) struct Transport {
+pub struct Transport {
     http: reqwest::Client,
     server: Url,
-    token: Option<Secret>,
+    token: Option<Token>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// The HTTP status.
-    pub(crate) code: u16,
+    pub code: u16,
     /// The body.
-    pub(crate) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Transport {
     /// Connects on first use.
-    pub(crate) fn new(server: Url, credentials: Credentials<'_>) -> Result<Transport, reqwest::Error> {
+    ///
+    /// # Errors
+    /// When certificates or keys are not PEM.
+    pub fn new(server: Url, credentials: Credentials<'_>) -> Result<Transport, reqwest::Error> {
         let builder = reqwest::Client::builder()
             // A redirect would carry the token elsewhere; these APIs have none.
             .redirect(redirect::Policy::none())
@@ -92,21 +98,28 @@ impl Transport {
     }
 
     /// The base address, without a trailing slash.
-    pub(crate) fn server(&self) -> &str {
+    #[must_use]
+    pub fn server(&self) -> &str {
         self.server.as_str().trim_end_matches('/')
     }
 
     /// A request to a path of the server, with the token.
-    pub(crate) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, TransportError> {
+    ///
+    /// # Errors
+    /// [`TransportError`] when the path is none, or there is no token where there should be one.
+    pub fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, TransportError> {
         let request = self.http.request(method, self.url(path)?);
         Ok(match &self.token {
-            Some(token) => request.bearer_auth(token.reveal()),
+            Some(token) => request.bearer_auth(token.current()?.reveal()),
             None => request,
         })
     }
 
     /// Sends it and reads the whole answer.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, TransportError> {
+    ///
+    /// # Errors
+    /// [`TransportError`] when there is none.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, TransportError> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         Ok(Answer {
             code: response.status().as_u16(),

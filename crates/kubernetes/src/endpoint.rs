@@ -11,7 +11,7 @@ const SERVICE_PORT: u16 = 443;
 
 /// Where the webhook is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub enum Endpoint {
     /// A server outside of the cluster: `https://HOST:PORT`, with a prefix or without.
     Url(String),
     /// A server inside of it.
@@ -27,7 +27,7 @@ pub(crate) enum Endpoint {
 
 /// What is no place of a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum InvalidEndpoint {
+pub enum InvalidEndpoint {
     /// Not what an API server accepts as the URL of a webhook.
     #[error(
         "`{0}` is not an https:// URL without query, fragment and user, such as https://binauthz.example:8443"
@@ -40,7 +40,10 @@ pub(crate) enum InvalidEndpoint {
 
 impl Endpoint {
     /// `https://HOST:PORT`.
-    pub(crate) fn url(text: &str) -> Result<Endpoint, InvalidEndpoint> {
+    ///
+    /// # Errors
+    /// [`InvalidEndpoint`] when an API server would not take it.
+    pub fn url(text: &str) -> Result<Endpoint, InvalidEndpoint> {
         let invalid = || InvalidEndpoint::Url(text.to_owned());
         let url = Url::parse(text).map_err(|_| invalid())?;
         let bare = url.query().is_none() && url.fragment().is_none();
@@ -52,7 +55,10 @@ impl Endpoint {
     }
 
     /// `NAMESPACE/NAME[:PORT]`.
-    pub(crate) fn service(text: &str) -> Result<Endpoint, InvalidEndpoint> {
+    ///
+    /// # Errors
+    /// [`InvalidEndpoint`] when it is something else.
+    pub fn service(text: &str) -> Result<Endpoint, InvalidEndpoint> {
         let invalid = || InvalidEndpoint::Service(text.to_owned());
         let (namespace, rest) = text.split_once('/').ok_or_else(invalid)?;
         let (name, port) = match rest.split_once(':') {
@@ -70,7 +76,8 @@ impl Endpoint {
     }
 
     /// The namespace that the server itself runs in.
-    pub(crate) fn own_namespace(&self) -> Option<&str> {
+    #[must_use]
+    pub fn own_namespace(&self) -> Option<&str> {
         match self {
             Endpoint::Url(_) => None,
             Endpoint::Service { namespace, .. } => Some(namespace),
@@ -78,7 +85,7 @@ impl Endpoint {
     }
 
     /// The `clientConfig` of a webhook that is called for a cluster. `route` is `admit` or `mutate`.
-    pub(super) fn client_config(&self, route: &str, cluster: &ClusterName, ca_bundle: &str) -> Value {
+    pub(crate) fn client_config(&self, route: &str, cluster: &ClusterName, ca_bundle: &str) -> Value {
         let path = format!("/{route}/{cluster}");
         match self {
             Endpoint::Url(base) => json!({"url": format!("{base}{path}"), "caBundle": ca_bundle}),
@@ -94,7 +101,7 @@ impl Endpoint {
     }
 
     /// The endpoint that a `clientConfig` names, if it is of the form above, whatever the cluster.
-    pub(super) fn of_client_config(config: &Map<String, Value>, route: &str) -> Option<Endpoint> {
+    pub(crate) fn of_client_config(config: &Map<String, Value>, route: &str) -> Option<Endpoint> {
         if let Some(url) = config.get("url").and_then(Value::as_str) {
             let (base, _) = url.split_once(&format!("/{route}/projects/"))?;
             return Endpoint::url(base).ok();
@@ -122,7 +129,8 @@ impl fmt::Display for Endpoint {
 }
 
 /// A DNS label, which is what names of namespaces and Services are.
-pub(crate) fn is_label(text: &str) -> bool {
+#[must_use]
+pub fn is_label(text: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     (1..=63).contains(&text.len())
         && text.chars().all(inner)

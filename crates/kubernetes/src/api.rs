@@ -5,15 +5,15 @@ use std::path::Path;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::kubeconfig;
 use crate::{
-    failure::Failure,
+    inside::{Inside, NotInside},
+    kubeconfig::{self, InvalidKubeconfig},
     transport::{Credentials, Transport, TransportError},
 };
 
 /// Why a call brought no object.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ApiError {
+pub enum ApiError {
     /// The API server said no.
     #[error("Kubernetes refused it: {message} ({reason})")]
     Refused {
@@ -37,44 +37,44 @@ pub(crate) enum ApiError {
     },
 }
 
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Failure {
-        match &error {
-            ApiError::Refused { http: 401, .. } => {
-                Failure::refused(&error).advise("the credentials of the context are not accepted")
-            }
-            ApiError::Refused { http: 403, .. } => Failure::refused(&error).advise(
-                "webhook configurations take an administrator of the cluster: choose another --context",
-            ),
-            ApiError::Refused { .. } => Failure::refused(&error),
-            ApiError::Transport(_) | ApiError::NotKubernetes { .. } => Failure::usage(&error),
-        }
-    }
-}
-
 /// A connection to one API server.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub struct Api {
     transport: Transport,
 }
 
 impl Api {
-    /// Connects to the cluster of a context of a kubeconfig.
-    pub(crate) fn of_context(kubeconfig: Option<&Path>, context: &str) -> Result<Api, Failure> {
+    /// Connects to the cluster of a context of a kubeconfig, which is a file or, without one, what kubectl would read.
+    ///
+    /// # Errors
+    /// [`InvalidKubeconfig`] when it cannot be used.
+    pub fn of_context(kubeconfig: Option<&Path>, context: &str) -> Result<Api, InvalidKubeconfig> {
         kubeconfig::connect(kubeconfig, context)
     }
 
-    pub(super) fn new(server: Url, credentials: Credentials<'_>) -> Result<Api, reqwest::Error> {
+    /// Connects to the cluster that this process runs in, as its service account.
+    ///
+    /// # Errors
+    /// [`NotInside`] when it runs in none.
+    pub fn inside(inside: &Inside) -> Result<Api, NotInside> {
+        inside.connect()
+    }
+
+    pub(crate) fn new(server: Url, credentials: Credentials<'_>) -> Result<Api, reqwest::Error> {
         Transport::new(server, credentials).map(|transport| Api { transport })
     }
 
     /// Its address.
-    pub(crate) fn server(&self) -> &str {
+    #[must_use]
+    pub fn server(&self) -> &str {
         self.transport.server()
     }
 
     /// The object at a path, if there is one.
-    pub(crate) async fn read(&self, path: &str) -> Result<Option<Value>, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn read(&self, path: &str) -> Result<Option<Value>, ApiError> {
         match self.call(Method::GET, path, None).await {
             Ok(object) => Ok(Some(object)),
             Err(ApiError::Refused { http: 404, .. }) => Ok(None),
@@ -83,28 +83,43 @@ impl Api {
     }
 
     /// Adds an object to a collection.
-    pub(crate) async fn create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
         self.call(Method::POST, collection, Some(object)).await
     }
 
     /// Does everything that creating an object does, except keeping it.
-    pub(crate) async fn try_create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn try_create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
         self.call(Method::POST, &format!("{collection}?dryRun=All"), Some(object))
             .await
     }
 
     /// Puts an object in the place of the one whose `resourceVersion` it carries.
-    pub(crate) async fn replace(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn replace(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
         self.call(Method::PUT, path, Some(object)).await
     }
 
     /// Removes an object; whether it was there.
-    pub(crate) async fn delete(&self, path: &str) -> Result<bool, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn delete(&self, path: &str) -> Result<bool, ApiError> {
         self.deletion(path, &json!({})).await
     }
 
     /// Removes the very object that was read, and no other that took its name meanwhile.
-    pub(crate) async fn delete_exactly(&self, path: &str, object: &Value) -> Result<bool, ApiError> {
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn delete_exactly(&self, path: &str, object: &Value) -> Result<bool, ApiError> {
         let metadata = |field: &str| object.pointer(&format!("/metadata/{field}"));
         let preconditions = json!({"uid": metadata("uid"), "resourceVersion": metadata("resourceVersion")});
         self.deletion(path, &json!({"preconditions": preconditions}))

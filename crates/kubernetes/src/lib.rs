@@ -1,0 +1,33 @@
+//! A Kubernetes cluster as its administrator sees it: found by a kubeconfig or from inside, asked over its API, guarded by
+//! two webhook configurations, tried with objects that nobody keeps.
+//!
+//! [`transport`] is the one HTTP exchange beneath it, which the command line's own client uses, too. The process needs a
+//! default TLS provider before anything connects: rustls takes none by itself.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod api;
+mod canary;
+mod endpoint;
+mod inside;
+mod kubeconfig;
+mod token;
+pub mod transport;
+mod webhooks;
+
+pub use api::{Api, ApiError};
+pub use canary::{Canary, Unreachable, known_bad_pod, known_bad_pod_denied, prove_reachable, remove_probe};
+pub use endpoint::{Endpoint, InvalidEndpoint, is_label};
+pub use inside::{Inside, NotInside};
+pub use kubeconfig::InvalidKubeconfig;
+pub use token::{Secret, Token, UnusableToken, is_private, read_token};
+pub use webhooks::{
+    Configuration, CustomRule, Guard, PROBE, cluster_of, differences, is_managed, is_registered_by_install,
+};
+
+#[cfg(test)]
+pub(crate) fn install_crypto_provider() {
+    // An error means that one is installed already, which is what is wanted.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
