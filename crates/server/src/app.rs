@@ -16,6 +16,7 @@ use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
+use crate::kubernetes::Clusters;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::metrics::ControlCounters;
@@ -47,6 +48,8 @@ pub(crate) struct App {
     pub(crate) entries: Journal,
     /// Over the journal of verdicts, and over that of written entries.
     pub(crate) indexes: [Arc<Index>; 2],
+    /// The API servers of clusters, where they are asked.
+    pub(crate) kubernetes: Clusters,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,

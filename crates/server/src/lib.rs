@@ -22,5 +22,6 @@ mod run;
 mod settings;
 mod trace;
 
+pub use kubernetes::NoAccess;
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use settings::{Flags, InvalidSettings, KubernetesAccess, Place, Retention, Security, Settings, Smtp};

@@ -27,6 +27,7 @@ use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
+use crate::kubernetes::{self, Clusters, NoAccess};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The mail server's settings.
     #[error("cannot send mail: {0}")]
     Mail(#[from] MailerError),
+    /// A cluster's API server.
+    #[error(transparent)]
+    Kubernetes(#[from] NoAccess),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -101,7 +105,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 9],
+    jobs: [JoinHandle<()>; 10],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -278,6 +282,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         journal,
         entries,
         indexes: Default::default(),
+        kubernetes: Clusters::new(&settings.kubernetes)?,
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -302,7 +307,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 9] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 10] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
@@ -313,6 +318,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
     ]
 }
 

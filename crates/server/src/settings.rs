@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod kubernetes;
 mod retention;
 mod smtp;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use kubernetes::{KubernetesAccess, Place};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -49,6 +51,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
+    /// The list `kubernetes` says something that cannot be done.
+    #[error("{0}")]
+    Kubernetes(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -126,6 +131,7 @@ struct File {
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     custom_resources: Option<PathBuf>,
+    kubernetes: Vec<kubernetes::Block>,
 }
 
 /// Everything the operator chose.
@@ -171,6 +177,8 @@ pub struct Settings {
     pub custom_resources: CustomResources,
     /// That file.
     pub custom_resources_file: Option<PathBuf>,
+    /// The clusters whose API servers are asked.
+    pub kubernetes: Vec<KubernetesAccess>,
 }
 
 impl Settings {
@@ -246,6 +254,7 @@ impl Settings {
                 None => CustomResources::default(),
             },
             custom_resources_file,
+            kubernetes: KubernetesAccess::list(file.kubernetes).map_err(InvalidSettings::Kubernetes)?,
         })
     }
 }
@@ -297,6 +306,8 @@ impl fmt::Display for Settings {
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
+        let kubernetes: Vec<String> = self.kubernetes.iter().map(ToString::to_string).collect();
+        writeln!(formatter, "kubernetes: [{}]", kubernetes.join(", "))?;
         if let Some(path) = &self.custom_resources_file {
             writeln!(formatter, "customResources: {}", path.display())?;
         }

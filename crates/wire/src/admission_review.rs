@@ -112,6 +112,17 @@ pub struct Review<'a> {
     old_object: Option<workload::Object<'a>>,
 }
 
+/// The groups of whoever asks.
+#[derive(Debug, Default)]
+pub struct Groups<'a>(Vec<Text<'a>>);
+
+impl Groups<'_> {
+    /// Their names.
+    pub fn to_vec(&self) -> Vec<String> {
+        self.0.iter().map(|group| group.0.clone().into_owned()).collect()
+    }
+}
+
 /// What a question is about, once it is understood.
 #[derive(Debug)]
 #[expect(
@@ -212,6 +223,11 @@ impl<'a> Review<'a> {
     /// The groups they are in.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(|group| group.0.as_ref())
+    }
+
+    /// Takes the groups away, for whoever needs them after the object was read.
+    pub fn take_groups(&mut self) -> Groups<'a> {
+        Groups(std::mem::take(&mut self.groups))
     }
 
     /// Whether nothing will be stored, so nothing may be notified.

@@ -22,6 +22,7 @@ pub mod cloudkms;
 pub mod container;
 pub mod containeranalysis;
 pub mod custom_resources;
+pub mod event;
 pub mod field_mask;
 pub mod filter;
 pub mod iam;

@@ -42,6 +42,10 @@ pub(super) struct About {
     pub(super) dry_run: bool,
     /// The verdict was given as a warning only.
     pub(super) advice: bool,
+    /// A refusal is told to the cluster, too.
+    pub(super) tells: bool,
+    /// Why the emergency door stayed closed though it was to open.
+    pub(super) closed: Option<Box<str>>,
 }
 
 /// The emergency doors of the object itself and of its pod template.

@@ -4,7 +4,7 @@
 
 use binauthz_core::decision::{Decision, Reason};
 use binauthz_core::workload::BREAK_GLASS_ANNOTATION;
-use binauthz_wire::admission_review::{self, Address, CustomReview, Matter, Review};
+use binauthz_wire::admission_review::{self, Address, CustomReview, Groups, Matter, Review};
 use binauthz_wire::image_review;
 use binauthz_wire::refusal::OnRecord;
 use binauthz_wire::workload::{InvalidWorkload, Workload, makes_pods};
@@ -13,6 +13,7 @@ use super::about::{About, Text};
 use super::judge::Question;
 use super::request::{Dialect, Refused, Target, carries_no_image};
 use crate::app::App;
+use crate::kubernetes::Asker;
 
 /// What a body comes to.
 pub(super) enum Case {
@@ -42,6 +43,14 @@ impl Recipient {
         match advice {
             true => Self::Advice(address),
             false => Self::Verdict(address),
+        }
+    }
+
+    /// The same, and never a mere warning.
+    pub(super) fn strict(self) -> Self {
+        match self {
+            Self::Advice(address) => Self::Verdict(address),
+            same => same,
         }
     }
 
@@ -82,10 +91,16 @@ impl Case {
         match target.dialect {
             Dialect::Admit => Ok(match Read::body(app, body)? {
                 Read::Known(review) => Self::admit(app, target, review),
-                Read::Custom(custom) => {
+                Read::Custom(mut custom) => {
                     let about = About::review(target, custom.review());
+                    let groups = custom.take_groups();
                     let advice = app.settings.warn_only_for_workloads;
-                    Self::of_matter(custom.review().address(), about, advice, custom.matter())
+                    Self::of_matter(
+                        custom.review().address(),
+                        (about, groups),
+                        advice,
+                        custom.matter(),
+                    )
                 }
             }),
             Dialect::Mutate => Ok(match Read::body(app, body)? {
@@ -108,7 +123,7 @@ impl Case {
         }
     }
 
-    fn admit(app: &App, target: &Target, review: Review<'_>) -> Self {
+    fn admit(app: &App, target: &Target, mut review: Review<'_>) -> Self {
         let address = review.address();
         let about = About::review(target, &review);
         if carries_no_image(&review) {
@@ -119,12 +134,13 @@ impl Case {
         }
         // Of these the Pods are judged later, whatever may be wrong with their maker.
         let advice = app.settings.warn_only_for_workloads && makes_pods(review.kind());
-        Self::of_matter(address, about, advice, review.into_matter())
+        let groups = review.take_groups();
+        Self::of_matter(address, (about, groups), advice, review.into_matter())
     }
 
     fn of_matter(
         address: Address,
-        about: About,
+        (about, groups): (About, Groups<'_>),
         advice: bool,
         matter: Result<Matter<'_>, InvalidWorkload>,
     ) -> Self {
@@ -150,7 +166,13 @@ impl Case {
         if old.is_some_and(|old| is_known(&old)) {
             return Self::Passing(address, about);
         }
-        let question = Question::of(&workload, about.text(Text::Namespace));
+        let mut question = Question::of(&workload, about.text(Text::Namespace));
+        if question.break_glass.is_some() {
+            question.asker = Some(Asker {
+                user: about.text(Text::User).to_owned(),
+                groups: groups.to_vec(),
+            });
+        }
         Self::Open(Recipient::of(address, advice), about, question)
     }
 

@@ -62,6 +62,7 @@ pub(crate) async fn again(app: &App, record: &Value) -> Option<Value> {
         break_glass: opened
             .then(|| BreakGlass::read(Some("true"), text("justification")))
             .flatten(),
+        asker: None,
     };
     let seen = See::of(app, &text("cluster")?.parse().ok()?, question).await;
     let mut described = verdict::describe(&seen.decision);

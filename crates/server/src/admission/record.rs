@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use binauthz_core::decision::{Decision, Effect, unrecorded};
-use binauthz_wire::refusal::OnRecord;
+use binauthz_core::time::UnixTime;
+use binauthz_wire::refusal::{OnRecord, refusal};
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use super::about::{About, Text};
 use super::case::Recipient;
@@ -22,11 +24,23 @@ const ALLOWS_WAIT: Duration = Duration::from_millis(100);
 /// An answer whose verdict is on disk, or that says that it could not be brought there, or an allow whose record may
 /// wait. Only [`record`] makes one.
 #[derive(Debug)]
-pub(super) struct Recorded(Vec<u8>);
+pub(super) struct Recorded {
+    answer: Vec<u8>,
+    refusal: Option<Refused>,
+}
+
+/// A refusal on record that is to be told to the cluster, too.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) time: UnixTime,
+    pub(super) why: String,
+    pub(super) message: String,
+    pub(super) id: Uuid,
+}
 
 impl Recorded {
-    pub(super) fn into_answer(self) -> Vec<u8> {
-        self.0
+    pub(super) fn into_answer(self) -> (Vec<u8>, Option<Refused>) {
+        (self.answer, self.refusal)
     }
 }
 
@@ -63,8 +77,16 @@ pub(super) async fn record(
     let on_record = OnRecord {
         id: &id,
         cluster: about.text(Text::Cluster),
+        closed: about.closed.as_deref(),
     };
     let answer = recipient.answer(&decision, Some(on_record));
+    let told = about.tells && !decision.admitted() && !about.dry_run && !about.advice;
+    let refused = told.then(|| Refused {
+        time,
+        why: decision.denial(),
+        message: refusal(&decision, Some(on_record)),
+        id,
+    });
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
     let images = decision.findings().len();
@@ -75,16 +97,16 @@ pub(super) async fn record(
         Err(_) => Some("the verdict journal took too long".to_owned()),
     };
     deadlines.phases().ended(Phase::Record);
-    let (answer, counted) = match failure {
-        None => (answer, counted),
+    let (answer, counted, refusal) = match failure {
+        None => (answer, counted, refused),
         Some(why) => {
             shout(app, about, &effect, &why);
             match unrecorded(&effect) {
-                Some(denial) => (
-                    recipient.answer(&denial, None),
-                    Counted::of(&denial, about.advice),
-                ),
-                None => (answer, counted),
+                Some(denial) => {
+                    let counted = Counted::of(&denial, about.advice);
+                    (recipient.answer(&denial, None), counted, None)
+                }
+                None => (answer, counted, None),
             }
         }
     };
@@ -99,7 +121,7 @@ pub(super) async fn record(
         }
     }
     traced::tell(app, about, (counted, images), deadlines);
-    Recorded(answer)
+    Recorded { answer, refusal }
 }
 
 /// Only what conforms and was judged in earnest may be answered before its record is on disk, and only where the operator

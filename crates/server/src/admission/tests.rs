@@ -337,6 +337,7 @@ async fn no_time_left_is_a_denial() {
             service_account: None,
             images: Vec::new(),
             break_glass: BreakGlass::read(label, None),
+            asker: None,
         };
         let judged = judge(&running.app, &cluster, question, &long_ago).await;
         assert_eq!(

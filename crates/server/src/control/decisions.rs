@@ -190,15 +190,15 @@ async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
     );
     let query = Query::parse(&query)?;
     let found = blocking(app, move |journals| {
-        let mut found = None;
         let verdicts = Verdicts {
             project: &project,
             query: &query,
             since: Some(from),
             wants: &|record| record["id"] == name.as_str(),
         };
-        verdicts.newest(&journals.verdicts, &mut |record| found = Some(record))?;
-        Ok(found)
+        let start = verdicts.start(&journals.verdicts)?;
+        let (found, _) = verdicts.after(&journals.verdicts, (start, 1))?;
+        Ok(found.into_iter().next())
     })
     .await?;
     let decision = found.ok_or(not_found)?;

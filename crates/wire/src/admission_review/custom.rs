@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Envelope, InvalidReview, Matter, Request, Review, UserInfo, WireKind, review_of};
+use super::{Envelope, Groups, InvalidReview, Matter, Request, Review, UserInfo, WireKind, review_of};
 use crate::custom_resources::{CustomResource, CustomResources};
 use crate::json;
 use crate::strict::{self, Text, strict_struct};
@@ -106,6 +106,11 @@ impl<'a> CustomReview<'a> {
     /// What is asked, but for the object.
     pub fn review(&self) -> &Review<'a> {
         &self.review
+    }
+
+    /// Takes the groups of whoever asks away.
+    pub fn take_groups(&mut self) -> Groups<'a> {
+        self.review.take_groups()
     }
 
     /// What is to be judged. An error ends as a denial.
