@@ -6,6 +6,7 @@ mod bad_input;
 mod cluster;
 mod cluster_coverage;
 mod cluster_custom;
+mod cluster_glass;
 mod cluster_install;
 mod demo;
 mod gcloud_artifacts;

@@ -15,6 +15,7 @@ mod files;
 mod googleapis;
 mod grpc;
 mod health;
+mod kubernetes;
 pub mod listen;
 mod logs;
 mod metrics;

@@ -74,19 +74,7 @@ pub(super) async fn record(
     let durable = app
         .journal
         .append_within(entry.render(), patience(app, &decision, about));
-    let on_record = OnRecord {
-        id: &id,
-        cluster: about.text(Text::Cluster),
-        closed: about.closed.as_deref(),
-    };
-    let answer = recipient.answer(&decision, Some(on_record));
-    let told = about.tells && !decision.admitted() && !about.dry_run && !about.advice;
-    let refused = told.then(|| Refused {
-        time,
-        why: decision.denial(),
-        message: refusal(&decision, Some(on_record)),
-        id,
-    });
+    let (answer, refused) = answered((recipient, about), &decision, (id, time));
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
     let images = decision.findings().len();
@@ -122,6 +110,27 @@ pub(super) async fn record(
     }
     traced::tell(app, about, (counted, images), deadlines);
     Recorded { answer, refusal }
+}
+
+/// The answer, and what the cluster is told of it.
+fn answered(
+    (recipient, about): (&Recipient, &About),
+    decision: &Decision,
+    (id, time): (Uuid, UnixTime),
+) -> (Vec<u8>, Option<Refused>) {
+    let on_record = OnRecord {
+        id: &id,
+        cluster: about.text(Text::Cluster),
+        closed: about.closed.as_deref(),
+    };
+    let told = about.tells && !decision.admitted() && !about.dry_run && !about.advice;
+    let refused = told.then(|| Refused {
+        time,
+        why: decision.denial(),
+        message: refusal(decision, Some(on_record)),
+        id,
+    });
+    (recipient.answer(decision, Some(on_record)), refused)
 }
 
 /// Only what conforms and was judged in earnest may be answered before its record is on disk, and only where the operator

@@ -104,7 +104,12 @@ impl Clusters {
 /// Writes Events until the shutdown.
 pub(crate) async fn emit(app: Arc<App>, mut shutdown: Shutdown) {
     let clusters = &app.kubernetes;
-    let waiting = clusters.events.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let waiting = clusters
+        .events
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     let Some(mut waiting) = waiting.filter(|_| clusters.tells()) else {
         return;
     };

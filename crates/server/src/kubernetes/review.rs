@@ -55,7 +55,11 @@ impl Reviews {
 
     pub(super) fn write(&self, text: &mut Text) {
         let name = "binauthz_break_glass_reviews_total";
-        text.family(name, "counter", "Questions to clusters about who may break the glass");
+        text.family(
+            name,
+            "counter",
+            "Questions to clusters about who may break the glass",
+        );
         for (outcome, count) in [
             ("granted", &self.granted),
             ("denied", &self.denied),

@@ -36,6 +36,7 @@ mod webhook_callers;
 mod webhook_custom;
 mod webhook_evidence;
 mod webhook_explain;
+mod webhook_glass;
 mod webhook_hostile;
 mod webhook_modes;
 mod webhook_updates;

@@ -31,6 +31,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Method and path.
+    pub(crate) fn line(&self) -> &str {
+        self.head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let (_, value) = lines.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
