@@ -8,23 +8,18 @@ use binauthz_core::decision::Decision;
 #[derive(Clone, Copy)]
 pub struct OnRecord<'a> {
     /// The record's name; written out only for what is refused.
-    pub id: &'a dyn fmt::Display,
+    pub id: &'a (dyn fmt::Display + Sync),
     /// The cluster that asked, whose project has the record.
     pub cluster: &'a str,
-    /// Why the glass stayed whole that was to be broken.
-    pub closed: Option<&'a str>,
 }
 
 /// The sentence of a refusal: the verdict's own and, if it is on record, by which rule and how to see the rest.
 pub fn refusal(decision: &Decision, on_record: Option<OnRecord<'_>>) -> String {
     let mut text = decision.denial();
-    let Some(OnRecord { id, cluster, closed }) = on_record else {
+    let Some(OnRecord { id, cluster }) = on_record else {
         return text;
     };
     // Writing to a string never fails.
-    if let Some(closed) = closed {
-        let _ = fmt::write(&mut text, format_args!(". Break-glass does not open: {closed}"));
-    }
     if let (Some(rule), Some(policy)) = (decision.rule(), decision.policy()) {
         let _ = fmt::write(&mut text, format_args!(". By the {rule} of {}", policy.name));
     }
@@ -81,7 +76,6 @@ mod tests {
         let on_record = OnRecord {
             id: &"0199-7",
             cluster: "projects/demo/locations/l/clusters/c",
-            closed: None,
         };
         assert_eq!(
             refusal(&denied(), Some(on_record)),
@@ -101,15 +95,10 @@ mod tests {
             refusal(&refused, None),
             "Denied by Binary Authorization: too many requests at once"
         );
-        let on_record = OnRecord {
-            id: &7,
-            cluster: "",
-            closed: Some("`alice` may not"),
-        };
+        let on_record = OnRecord { id: &7, cluster: "" };
         assert_eq!(
             refusal(&refused, Some(on_record)),
-            "Denied by Binary Authorization: too many requests at once. Break-glass does not open: `alice` may not. \
-             To see why: binauthz explain 7"
+            "Denied by Binary Authorization: too many requests at once. To see why: binauthz explain 7"
         );
     }
 }

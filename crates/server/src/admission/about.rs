@@ -44,8 +44,6 @@ pub(super) struct About {
     pub(super) advice: bool,
     /// A refusal is told to the cluster, too.
     pub(super) tells: bool,
-    /// Why the emergency door stayed closed though it was to open.
-    pub(super) closed: Option<Box<str>>,
 }
 
 /// The emergency doors of the object itself and of its pod template.

@@ -101,9 +101,6 @@ impl Entry<'_> {
             append_door(&mut line, r#""template":{"#, &doors.template);
             line.raw("}");
         }
-        if let Some(why) = &about.closed {
-            line.text(r#","breakGlassClosed":"#, why, WORD);
-        }
         line.number(r#","latencyMicros":"#, self.latency_micros);
         self.append_verdict(&mut line);
         line.raw(r#","images":["#);

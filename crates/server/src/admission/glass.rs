@@ -1,33 +1,44 @@
 //! The emergency door, where the cluster says who may open it.
 
+use binauthz_core::decision::Reason;
 use binauthz_core::name::ClusterName;
+use binauthz_core::policy::{Evaluation, Standing};
+use tokio::time::timeout_at;
 
-use super::about::{About, Text};
-use super::case::Recipient;
 use super::deadline::Deadlines;
-use super::judge::Question;
+use super::judge::{Question, caught};
 use crate::app::App;
 use crate::kubernetes::Opening;
 
-/// Asks whether whoever opens the door may do so. If they may not, or nobody can say, the question is one like any other:
-/// what conforms is let in, and what does not is refused, also where workloads are only warned about, because the Pods of
-/// such a one are made by a controller that may open doors.
-pub(super) async fn asked(
+/// Why the door does not open that a question wants open: whoever asks may not open it, or nobody can say.
+///
+/// Then the object is refused, whatever its images are. Its annotation would stay: the Pods of a workload are made by a
+/// controller that may open doors, and would come in by it when their images no longer conform.
+pub(super) async fn refusal(
     app: &App,
     cluster: &ClusterName,
-    (recipient, mut about, mut question): (Recipient, About, Question),
+    question: &Question,
     deadlines: &Deadlines,
-) -> (Recipient, About, Question) {
-    let asker = question.asker.take();
+) -> Option<Reason> {
+    if question.break_glass.is_none() || !app.kubernetes.reviews(cluster) {
+        return None;
+    }
     let until = deadlines.gather(true);
-    let opening = app
+    let known = timeout_at(until, caught(app.snapshots.of(app, cluster))).await;
+    // Where nothing is judged there is no door.
+    if let Ok(Some(known)) = known
+        && let Standing::Registered(snapshot) = &known.standing
+        && snapshot.evaluation == Evaluation::Disabled
+    {
+        return None;
+    }
+    let asker = question.asker.as_ref();
+    match app
         .kubernetes
-        .opening(cluster, asker.as_ref(), about.text(Text::Namespace), until);
-    let Opening::Closed(why) = opening.await else {
-        return (recipient, about, question);
-    };
-    question.break_glass = None;
-    about.closed = Some(why.into());
-    about.advice = false;
-    (recipient.strict(), about, question)
+        .opening(cluster, asker, &question.namespace, until)
+        .await
+    {
+        Opening::Granted => None,
+        Opening::Closed(why) => Some(Reason::BreakGlassClosed(why)),
+    }
 }

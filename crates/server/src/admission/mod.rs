@@ -148,15 +148,22 @@ async fn respond(
             Some(judged) => (Recipient::of(address, about.advice), about, judged),
         },
         Case::Unreviewable(recipient, about, reason) => (recipient, about, refuse(reason, None).into()),
-        Case::Open(recipient, about, question) if question.break_glass.is_some() => {
-            let (recipient, about, question) =
-                glass::asked(app, cluster, (recipient, about, question), deadlines).await;
-            let judged = judge(app, cluster, question, deadlines).await;
-            (recipient, about, judged)
-        }
         Case::Open(recipient, about, question) => {
-            let judged = judge(app, cluster, question, deadlines).await;
-            (recipient, about, judged)
+            let closed = match question.break_glass {
+                None => None,
+                Some(_) => glass::refusal(app, cluster, &question, deadlines).await,
+            };
+            match closed {
+                Some(reason) => (
+                    recipient.strict(),
+                    about.advised(false),
+                    refuse(reason, None).into(),
+                ),
+                None => {
+                    let judged = judge(app, cluster, question, deadlines).await;
+                    (recipient, about, judged)
+                }
+            }
         }
     };
     about.tells = body.is_some();

@@ -121,7 +121,6 @@ fn answered(
     let on_record = OnRecord {
         id: &id,
         cluster: about.text(Text::Cluster),
-        closed: about.closed.as_deref(),
     };
     let told = about.tells && !decision.admitted() && !about.dry_run && !about.advice;
     let refused = told.then(|| Refused {

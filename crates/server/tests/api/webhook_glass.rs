@@ -81,8 +81,8 @@ async fn the_cluster_says_who_may_break_the_glass() {
     let verdict = court.admit(&opened(&image)).await;
     let why = "`alice@example.com` may not `use` `breakglass.binauthz` in namespace `default`";
     assert!(
-        verdict.denial().contains(&format!(
-            "No attestations found. Break-glass does not open: {why}"
+        verdict.denial().starts_with(&format!(
+            "Denied by Binary Authorization: break-glass does not open: {why}. To see why: "
         )),
         "{}",
         verdict.denial()
@@ -91,18 +91,35 @@ async fn the_cluster_says_who_may_break_the_glass() {
     assert_eq!(
         (
             &record["effect"],
-            &record["breakGlassClosed"],
+            &record["reason"],
             &record["door"]["own"]["annotation"]
         ),
-        (&json!("ENFORCED"), &json!(why), &json!("INC-1234"))
+        (
+            &json!("ENFORCED"),
+            &json!("BREAK_GLASS_CLOSED"),
+            &json!("INC-1234")
+        )
     );
-    // Whoever may not open it may still deploy what conforms.
-    court.admit(&opened(&court.signed().await)).await.admitted();
-    assert_eq!(court.record().await["effect"], "ENFORCED");
+    // The annotation is not for them to write: it would still be there when the image no longer conforms.
+    let signed = court.signed().await;
+    court.admit(&opened(&signed)).await.denial();
+    court.pod(&[&signed]).await.admitted();
+    // Where nothing is judged, nobody is asked.
+    let asked = api.requests().len();
+    let mode = |mode: &str| {
+        let body = json!({"update": {"desiredBinaryAuthorization": {"evaluationMode": mode}}});
+        let desk = &court.desk;
+        async move { desk.put(&format!("/v1/{CLUSTER}"), body).await.ok() }
+    };
+    mode("DISABLED").await;
+    court.admit(&opened(&image)).await.admitted();
+    assert_eq!(api.requests().len(), asked);
+    mode("PROJECT_SINGLETON_POLICY_ENFORCE").await;
+    court.admit(&opened(&image)).await.denial();
     let metrics = court.desk.health("/metrics").await.1;
     for row in [
         "{outcome=\"granted\"} 1",
-        "{outcome=\"denied\"} 2",
+        "{outcome=\"denied\"} 3",
         "{outcome=\"failed\"} 0",
     ] {
         assert!(
@@ -139,7 +156,7 @@ async fn what_cannot_be_asked_stays_closed() {
         let (_, answer) = court.raw(&format!("/admit/{CLUSTER}?timeout=2s"), body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
         let message = answer["response"]["status"]["message"].as_str().unwrap();
-        assert!(message.contains("Break-glass does not open: "), "{answer}");
+        assert!(message.contains("break-glass does not open: "), "{answer}");
         assert!(
             begun.elapsed() < Duration::from_secs(2),
             "in time for the API server"
