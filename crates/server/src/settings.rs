@@ -249,10 +249,7 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
-            custom_resources: match &custom_resources_file {
-                Some(path) => custom_resources_of(path)?,
-                None => CustomResources::default(),
-            },
+            custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
             kubernetes: KubernetesAccess::list(file.kubernetes).map_err(InvalidSettings::Kubernetes)?,
         })
@@ -335,7 +332,10 @@ fn endpoint(text: String) -> Result<String, InvalidSettings> {
     }
 }
 
-fn custom_resources_of(path: &PathBuf) -> Result<CustomResources, InvalidSettings> {
+fn custom_resources_of(path: Option<&PathBuf>) -> Result<CustomResources, InvalidSettings> {
+    let Some(path) = path else {
+        return Ok(CustomResources::default());
+    };
     let unusable = |message: String| InvalidSettings::CustomResources {
         path: path.clone(),
         message,

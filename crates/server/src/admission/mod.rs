@@ -151,7 +151,8 @@ async fn respond(
         Case::Open(recipient, about, question) => {
             let closed = match question.break_glass {
                 None => None,
-                Some(_) => glass::refusal(app, cluster, &question, deadlines).await,
+                // Boxed: what asks a cluster is large, and every admission would carry it.
+                Some(_) => Box::pin(glass::refusal(app, cluster, &question, deadlines)).await,
             };
             match closed {
                 Some(reason) => (
