@@ -7,6 +7,7 @@
 //! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
+//! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
 //! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
@@ -24,6 +25,7 @@ mod admission;
 mod alert_delay;
 mod bare;
 mod cold;
+mod creates;
 mod durability;
 mod inputs;
 mod instructions;
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["admission"] => run(admission::measure()),
+        ["creates"] => run(creates::measure()),
         ["cold"] => run(cold::measure()),
         ["durability"] => run(durability::measure()),
         ["alert-delay"] => run(alert_delay::measure()),
@@ -64,7 +67,8 @@ fn main() -> ExitCode {
         [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
         _ => Err(
-            "expected one of: admission, alert-delay, cold, durability, start, query, instructions".into(),
+            "expected one of: admission, alert-delay, cold, creates, durability, start, query, instructions"
+                .into(),
         ),
     };
     match outcome {

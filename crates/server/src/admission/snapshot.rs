@@ -16,7 +16,7 @@ use crate::documents::{attestor_from, cluster_from, etag_of, policy_from};
 /// Clusters remembered. One entry is a policy and its attestors, some 100 KB at worst: 100 MB.
 const MAX_CLUSTERS: usize = 1_000;
 /// A reading takes some 0.3 ms and a change takes a sync of the disk, so a second reading is rare. Eight in a row that
-/// are overtaken mean that somebody changes things without pause.
+/// are overtaken and differ mean that somebody changes this very policy without pause.
 const MAX_READINGS: usize = 8;
 
 /// A cluster's standing and what its Pods' mesh identities begin with.
@@ -42,6 +42,14 @@ impl Known {
             Standing::Unavailable(why) => Err(Reason::PolicyUnavailable(why.clone())),
         }
     }
+}
+
+/// What was found, and the revision of each row that was asked for, in order. A revision is never given twice, so two
+/// readings in a row with the same ones saw rows that were all there at one time: between the two.
+#[derive(Debug)]
+struct Reading {
+    known: Known,
+    revisions: Vec<Option<i64>>,
 }
 
 /// The cache. One epoch for all: changes are rare, and an entry read before one is never kept after it.
@@ -79,13 +87,15 @@ impl Snapshots {
         self.settled(cluster, || read(app, cluster)).await
     }
 
-    /// What is remembered, else what `read` finds while nothing changes: it asks for one thing after the other, and a
-    /// policy of before a change must not meet attestors of after it.
+    /// What is remembered, else what `read` finds while nothing changes, or twice: it asks for one thing after the other,
+    /// and a policy of before a change must not meet attestors of after it. What others change meanwhile in their
+    /// projects delays this, and does no more.
     async fn settled<R, F>(&self, cluster: &ClusterName, read: R) -> Arc<Known>
     where
         R: Fn() -> F,
-        F: Future<Output = Known>,
+        F: Future<Output = Reading>,
     {
+        let mut before = None;
         for _ in 0..MAX_READINGS {
             let epoch = {
                 let inner = self.lock();
@@ -94,21 +104,26 @@ impl Snapshots {
                 }
                 inner.epoch
             };
-            let known = Arc::new(read().await);
+            let Reading { known, revisions } = read().await;
+            let known = Arc::new(known);
             let lasting = matches!(known.standing, Standing::Registered(_) | Standing::NoPolicy);
             let mut inner = self.lock();
-            if inner.epoch != epoch {
-                continue;
-            }
-            if lasting {
-                if inner.known.len() >= MAX_CLUSTERS {
-                    inner.known.clear();
+            if inner.epoch == epoch {
+                if lasting {
+                    if inner.known.len() >= MAX_CLUSTERS {
+                        inner.known.clear();
+                    }
+                    inner.known.insert(cluster.clone(), Arc::clone(&known));
                 }
-                inner.known.insert(cluster.clone(), Arc::clone(&known));
+                return known;
             }
-            return known;
+            drop(inner);
+            if before.replace(revisions.clone()) == Some(revisions) {
+                // It was so after this was asked for. Whether it still is cannot be said, so it is not remembered.
+                return known;
+            }
         }
-        let why = format!("policies or attestors changed during each of {MAX_READINGS} readings");
+        let why = format!("the policy or its attestors changed during each of {MAX_READINGS} readings");
         Arc::new(Known::without_cluster(Standing::Unavailable(why)))
     }
 
@@ -134,25 +149,25 @@ impl Snapshots {
     }
 }
 
-async fn read(app: &App, cluster: &ClusterName) -> Known {
-    let unknown = Known::without_cluster;
-    let document = match app.store.resource(Kind::Cluster, &cluster.to_string()).await {
-        Ok(Some(row)) => match cluster_from(&row.document) {
-            Ok(cluster) => cluster,
-            Err(why) => return unknown(Standing::Unavailable(why.to_string())),
-        },
-        Ok(None) => return unknown(Standing::Unregistered),
-        Err(why) => return unknown(Standing::Unavailable(why.to_string())),
+async fn read(app: &App, cluster: &ClusterName) -> Reading {
+    let mut reader = Reader {
+        app,
+        revisions: Vec::new(),
     };
-    let standing = match evaluation(&document) {
-        Ok(evaluation) => standing(app, cluster.project(), evaluation).await,
-        Err(why) => Err(why),
+    let known = match reader.known(cluster).await {
+        Ok(known) => known,
+        Err(why) => Known::without_cluster(Standing::Unavailable(why)),
     };
-    let standing = standing.unwrap_or_else(Standing::Unavailable);
-    Known {
-        standing,
-        trust_domain: document.workload_pool.unwrap_or_default(),
+    Reading {
+        known,
+        revisions: reader.revisions,
     }
+}
+
+/// Reads rows, and remembers which they were.
+struct Reader<'a> {
+    app: &'a App,
+    revisions: Vec<Option<i64>>,
 }
 
 /// What the cluster's mode means; nothing that lets anything in where it is to enforce what nobody here evaluates.
@@ -166,49 +181,66 @@ fn evaluation(cluster: &Cluster) -> Result<Evaluation, String> {
     }
 }
 
-async fn standing(app: &App, project: &ProjectId, evaluation: Evaluation) -> Result<Standing, String> {
-    let name = format!("projects/{project}/policy");
-    let (policy, label) = match stored(app, Kind::Policy, &name).await? {
-        Some(row) => (
-            policy_from(&row)?,
-            PolicyLabel {
-                name,
-                etag: etag_of(row.revision),
-            },
-        ),
-        None if app.settings.require_policy => return Ok(Standing::NoPolicy),
-        None => (
-            Policy::google_default(),
-            PolicyLabel {
-                name,
-                etag: String::new(),
-            },
-        ),
-    };
-    let mut attestors = BTreeMap::new();
-    for name in policy.attestors() {
-        if attestors.contains_key(name) {
-            continue;
-        }
-        if let Some(row) = stored(app, Kind::Attestor, &name.to_string()).await? {
-            attestors.insert(name.clone(), Arc::new(attestor_from(name, &row)?.1));
-        }
+impl Reader<'_> {
+    async fn known(&mut self, cluster: &ClusterName) -> Result<Known, String> {
+        let Some(row) = self.stored(Kind::Cluster, &cluster.to_string()).await? else {
+            return Ok(Known::without_cluster(Standing::Unregistered));
+        };
+        let document = cluster_from(&row.document).map_err(|why| why.to_string())?;
+        let standing = match evaluation(&document) {
+            Ok(evaluation) => self.standing(cluster.project(), evaluation).await,
+            Err(why) => Err(why),
+        };
+        Ok(Known {
+            standing: standing.unwrap_or_else(Standing::Unavailable),
+            trust_domain: document.workload_pool.unwrap_or_default(),
+        })
     }
-    let system = SystemPolicy::shipped();
-    Ok(Standing::Registered(Arc::new(Snapshot {
-        label: Arc::new(label),
-        policy,
-        system,
-        attestors,
-        evaluation,
-    })))
-}
 
-async fn stored(app: &App, kind: Kind, name: &str) -> Result<Option<Resource>, String> {
-    app.store
-        .resource(kind, name)
-        .await
-        .map_err(|why| why.to_string())
+    async fn standing(&mut self, project: &ProjectId, evaluation: Evaluation) -> Result<Standing, String> {
+        let name = format!("projects/{project}/policy");
+        let (policy, label) = match self.stored(Kind::Policy, &name).await? {
+            Some(row) => (
+                policy_from(&row)?,
+                PolicyLabel {
+                    name,
+                    etag: etag_of(row.revision),
+                },
+            ),
+            None if self.app.settings.require_policy => return Ok(Standing::NoPolicy),
+            None => (
+                Policy::google_default(),
+                PolicyLabel {
+                    name,
+                    etag: String::new(),
+                },
+            ),
+        };
+        let mut attestors = BTreeMap::new();
+        for name in policy.attestors() {
+            if attestors.contains_key(name) {
+                continue;
+            }
+            if let Some(row) = self.stored(Kind::Attestor, &name.to_string()).await? {
+                attestors.insert(name.clone(), Arc::new(attestor_from(name, &row)?.1));
+            }
+        }
+        let system = SystemPolicy::shipped();
+        Ok(Standing::Registered(Arc::new(Snapshot {
+            label: Arc::new(label),
+            policy,
+            system,
+            attestors,
+            evaluation,
+        })))
+    }
+
+    async fn stored(&mut self, kind: Kind, name: &str) -> Result<Option<Resource>, String> {
+        let row = self.app.store.resource(kind, name).await;
+        let row = row.map_err(|why| why.to_string())?;
+        self.revisions.push(row.as_ref().map(|row| row.revision));
+        Ok(row)
+    }
 }
 
 #[cfg(test)]
@@ -237,17 +269,22 @@ mod tests {
         }
     }
 
-    /// What `settled` gives when the first `overtaken` readings are overtaken by a change, and how often it read.
-    async fn readings(snapshots: &Snapshots, overtaken: usize) -> (Standing, String, usize) {
+    /// What `settled` gives when the first `overtaken` readings are overtaken by a change, of what is read if `of_it`, and
+    /// how often it read.
+    async fn readings(snapshots: &Snapshots, (overtaken, of_it): (usize, bool)) -> (Standing, String, usize) {
         let count = AtomicUsize::new(0);
         let read = || async {
             let number = count.fetch_add(1, Ordering::Relaxed);
             if number < overtaken {
                 snapshots.invalidate();
             }
-            Known {
-                standing: Standing::NoPolicy,
-                trust_domain: format!("reading {number}"),
+            let revision = if of_it { number } else { 0 };
+            Reading {
+                known: Known {
+                    standing: Standing::NoPolicy,
+                    trust_domain: format!("reading {number}"),
+                },
+                revisions: vec![None, i64::try_from(revision).ok()],
             }
         };
         let known = snapshots.settled(&cluster(), read).await;
@@ -259,21 +296,34 @@ mod tests {
     async fn a_reading_that_was_overtaken_by_a_change_is_done_again() {
         for overtaken in [0, 1, MAX_READINGS - 1] {
             let snapshots = Snapshots::new();
-            let (standing, text, count) = readings(&snapshots, overtaken).await;
+            let (standing, text, count) = readings(&snapshots, (overtaken, true)).await;
             assert!(matches!(standing, Standing::NoPolicy), "{standing:?}");
             assert_eq!((text, count), (format!("reading {overtaken}"), overtaken + 1));
-            assert_eq!(readings(&snapshots, 0).await.2, 0, "it is remembered");
+            assert_eq!(readings(&snapshots, (0, true)).await.2, 0, "it is remembered");
         }
+    }
+
+    #[tokio::test]
+    async fn what_others_change_without_pause_is_waited_for_once() {
+        let snapshots = Snapshots::new();
+        let (standing, _, count) = readings(&snapshots, (usize::MAX, false)).await;
+        assert!(matches!(standing, Standing::NoPolicy), "{standing:?}");
+        assert_eq!(count, 2);
+        assert_eq!(
+            readings(&snapshots, (0, false)).await.2,
+            1,
+            "it was not remembered"
+        );
     }
 
     #[tokio::test]
     async fn without_a_quiet_moment_nothing_is_known() {
         let snapshots = Snapshots::new();
-        let (standing, _, count) = readings(&snapshots, usize::MAX).await;
+        let (standing, _, count) = readings(&snapshots, (usize::MAX, true)).await;
         assert!(matches!(standing, Standing::Unavailable(_)), "{standing:?}");
         assert_eq!(count, MAX_READINGS);
         assert!(
-            matches!(readings(&snapshots, 0).await, (Standing::NoPolicy, _, 1)),
+            matches!(readings(&snapshots, (0, true)).await, (Standing::NoPolicy, _, 1)),
             "and that is not remembered"
         );
     }

@@ -32,9 +32,10 @@ pub(super) fn queue(settings: &JournalSettings) -> Queue {
 /// A batch of this many is worth waiting for: verdicts come in faster than the disk syncs, and a sync costs the same for
 /// few and for many.
 const CROWD: usize = 9;
-/// Where gathering brought fewer, so many records are written before the next try. Fewer than one in a hundred has waited
-/// in vain then. A lone verdict never waits.
-const TRY_AFTER: usize = 2_048;
+/// Where gathering brought fewer so often in a row, so many records are written before the next try: fewer than one in a
+/// hundred has waited in vain then. A lone verdict never waits.
+const MISSES: usize = 3;
+const TRY_AFTER: usize = 4_096;
 /// One look at what has come in since; gathering ends when nothing has.
 const GATHER: Duration = Duration::from_micros(300);
 /// 3 × 0.3 ms, and what the timer adds: gathering delays no verdict by more than some 1 ms.
@@ -276,6 +277,8 @@ impl Writer {
 #[derive(Debug, Default)]
 struct Pace {
     gathers: bool,
+    /// How often it was in vain since it last was not.
+    misses: usize,
     /// Records until the next try.
     rest: usize,
 }
@@ -283,11 +286,13 @@ struct Pace {
 impl Pace {
     fn took(&mut self, records: usize) {
         if self.gathers {
-            self.gathers = records >= CROWD;
+            self.misses = if records >= CROWD { 0 } else { self.misses + 1 };
+            self.gathers = self.misses < MISSES;
             self.rest = TRY_AFTER;
         } else {
             self.rest = self.rest.saturating_sub(records);
             self.gathers = self.rest == 0 && records > 1;
+            self.misses = 0;
         }
     }
 }
@@ -323,7 +328,8 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(gathered(&mut pace, [2; 1]), 0);
         assert_eq!(gathered(&mut pace, [32; 100]), 100);
-        assert_eq!(gathered(&mut pace, [2; 100]), 1);
+        assert_eq!(gathered(&mut pace, [2, 2, 32]), 3);
+        assert_eq!(gathered(&mut pace, [2; 100]), MISSES);
     }
 
     #[test]

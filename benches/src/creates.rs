@@ -1,0 +1,210 @@
+//! Pods created in a real cluster: what the webhooks add, against bare ones on the same stack that allow everything.
+//!
+//! API server, etcd and webhook share the machine, so what one of them computes delays the others, as it would delay them
+//! on a small control plane.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use binauthz_kubernetes::{Api, Configuration, Endpoint, Guard};
+use serde_json::{Value, json};
+
+use crate::load::{median, percentile};
+use crate::process::{BARE, SERVE, Server};
+use crate::{Outcome, inputs, line};
+
+const ROUNDS: usize = 9;
+const CREATES: usize = 400;
+const CONCURRENCY: usize = 8;
+/// The issue's: binauthz adds no more than this many times what a bare webhook adds.
+const PROMISED_RATIO: f64 = 1.2;
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const SCRIPT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../conformance/kubernetes/cluster.sh"
+);
+/// The API server hears of a changed configuration within a second.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// A control plane that ends with this value.
+struct Cluster {
+    script: Child,
+    api: Arc<Api>,
+}
+
+impl Cluster {
+    async fn start(folder: &Path) -> Outcome<Cluster> {
+        let assets = std::env::var("KUBEBUILDER_ASSETS")
+            .map_err(|_| "KUBEBUILDER_ASSETS must name a folder of kube-apiserver, etcd and kubectl")?;
+        let ports = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
+        let mut command = Command::new("bash");
+        command.arg(SCRIPT).arg(folder);
+        for port in ports {
+            command.arg(port?.local_addr()?.port().to_string());
+        }
+        let command = command.env("KUBEBUILDER_ASSETS", assets);
+        let mut script = command.stdin(Stdio::piped()).spawn()?;
+        while !folder.join("ready").exists() {
+            if let Some(status) = script.try_wait()? {
+                return Err(format!("the cluster ended with {status}").into());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let api = Api::of_context(Some(&folder.join("kubeconfig")), "my-cluster")?;
+        let api = Arc::new(api);
+        Ok(Cluster { script, api })
+    }
+
+    /// Has these webhooks asked, or none.
+    async fn ask(&self, guard: Option<&Guard>) -> Outcome<()> {
+        for which in [Configuration::Validating, Configuration::Mutating] {
+            self.api.delete(&which.path()).await?;
+            if let Some(guard) = guard {
+                let configuration = guard.configuration(which);
+                self.api.create(which.collection(), &configuration).await?;
+            }
+        }
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+
+    /// Creates Pods, some at a time; how long each took, sorted, and how long it took in all.
+    async fn create(&self, creates: usize) -> Outcome<(Vec<Duration>, Duration)> {
+        let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let workers: Vec<_> = (0..CONCURRENCY)
+            .map(|_| {
+                let (api, next) = (Arc::clone(&self.api), Arc::clone(&next));
+                tokio::spawn(async move {
+                    let (pod, mut waits) = (pod(), Vec::new());
+                    while next.fetch_add(1, Ordering::Relaxed) < creates {
+                        let began = Instant::now();
+                        api.create(PODS, &pod).await?;
+                        waits.push(began.elapsed());
+                    }
+                    Ok::<_, binauthz_kubernetes::ApiError>(waits)
+                })
+            })
+            .collect();
+        let mut waits = Vec::new();
+        for worker in workers {
+            waits.extend(worker.await??);
+        }
+        waits.sort_unstable();
+        Ok((waits, began.elapsed()))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // It ends when its input does, and removes its folder.
+        drop(self.script.stdin.take());
+        let _ = self.script.wait();
+    }
+}
+
+/// A Pod of three attested images.
+fn pod() -> Value {
+    let containers: Vec<Value> = (0..3)
+        .map(|number| {
+            json!({
+                "name": format!("container-{number}"), "image": inputs::image(number),
+                "env": [{"name": "GREETING", "value": "hello"}, {"name": "LEVEL", "value": "info"}],
+                "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
+            })
+        })
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "bench-", "labels": {"app": "bench"}},
+        "spec": {"containers": containers},
+    })
+}
+
+/// Has a server asked, as `cluster install` would.
+fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
+    Ok(Guard {
+        cluster: "projects/bench/locations/us-central1-a/clusters/bench".parse()?,
+        endpoint: Endpoint::url(&server.url("webhook")?)?,
+        ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
+        exempt: Vec::new(),
+        registered_by_install: false,
+    })
+}
+
+/// What the rounds of one way came to.
+#[derive(Default)]
+struct Rounds {
+    mean: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    per_second: Vec<f64>,
+}
+
+impl Rounds {
+    fn add(&mut self, (waits, whole): &(Vec<Duration>, Duration)) {
+        let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+        let sum: Duration = waits.iter().sum();
+        self.mean.push(millis(sum) / waits.len() as f64);
+        self.p50.extend(percentile(waits, 50).map(millis));
+        self.p99.extend(percentile(waits, 99).map(millis));
+        self.per_second.push(waits.len() as f64 / whole.as_secs_f64());
+    }
+
+    /// Prints them; the median of the means.
+    fn print(self, name: &str) -> f64 {
+        let mean = median(self.mean);
+        println!(
+            "{name:<16} {:>7.0} a second   mean {mean:>6.2} ms   p50 {:>6.2} ms   p99 {:>6.2} ms",
+            median(self.per_second),
+            median(self.p50),
+            median(self.p99),
+        );
+        mean
+    }
+}
+
+pub(crate) async fn measure() -> Outcome<bool> {
+    let (ours, bare) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    // The script removes it.
+    let folder: PathBuf = tempfile::tempdir()?.keep();
+    let server = Server::start(SERVE, ours.path()).await?;
+    let yardstick = Server::start(BARE, bare.path()).await?;
+    let signer = inputs::Signer::new()?;
+    inputs::prepare(&server, &signer).await?;
+    inputs::attest(&server, &signer, 0..3).await?;
+    let cluster = Cluster::start(&folder).await?;
+    let guards = [
+        None,
+        Some(guard(&yardstick, bare.path())?),
+        Some(guard(&server, ours.path())?),
+    ];
+    println!(
+        "creates of a Pod with 3 containers through kube-apiserver, {CONCURRENCY} at once, mutating and validating webhook,\n\
+         {ROUNDS} rounds of {CREATES} by turns, medians\n"
+    );
+    let mut rounds = [(); 3].map(|()| Rounds::default());
+    for _ in 0..ROUNDS {
+        for (guard, rounds) in guards.iter().zip(&mut rounds) {
+            cluster.ask(guard.as_ref()).await?;
+            cluster.create(CREATES / 4).await?;
+            rounds.add(&cluster.create(CREATES).await?);
+        }
+    }
+    let [none, bare, ours] = rounds;
+    let none = none.print("no webhook");
+    let (bare, ours) = (bare.print("bare webhooks") - none, ours.print("binauthz") - none);
+    println!();
+    println!("{:<58} {bare:>9.2} ms", "what bare webhooks add to the mean");
+    println!("{:<58} {ours:>9.2} ms", "what binauthz adds to the mean");
+    Ok(line(
+        "what binauthz adds, against bare webhooks",
+        ours / bare,
+        "×",
+        PROMISED_RATIO,
+    ))
+}
