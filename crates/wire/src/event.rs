@@ -1,5 +1,7 @@
 //! A refusal as an Event of Kubernetes, and the object that it is about.
 
+use std::collections::BTreeMap;
+
 use binauthz_core::time::UnixTime;
 use serde_json::{Value, json};
 
@@ -128,15 +130,16 @@ impl About {
 /// The Event of a refusal, with its sentence and the name of its record.
 pub fn write(about: &About, time: UnixTime, (message, decision): (&str, &str)) -> Value {
     let time = timestamp_out(UnixTime::from_seconds(time.as_micros().div_euclid(1_000_000)));
-    let mut object = json!({
-        "kind": about.kind,
-        "apiVersion": about.api_version,
-        "namespace": about.namespace,
-        "name": about.name,
-    });
-    if !about.uid.is_empty() {
-        object["uid"] = json!(about.uid);
-    }
+    let fields = [
+        ("kind", &about.kind),
+        ("apiVersion", &about.api_version),
+        ("namespace", &about.namespace),
+        ("name", &about.name),
+        ("uid", &about.uid),
+    ];
+    // What is not there yet has no uid.
+    let fields = fields.into_iter().filter(|(_, text)| !text.is_empty());
+    let object: BTreeMap<&str, &String> = fields.collect();
     json!({
         "apiVersion": "v1",
         "kind": "Event",

@@ -432,6 +432,10 @@ fn annotation_added(
 }
 
 /// Adds every image-bearing field there is in a pod spec.
+#[expect(
+    clippy::ptr_arg,
+    reason = "a path that is written in the program is not copied for each image"
+)]
 fn add_images<'a>(
     within: &Cow<'static, str>,
     lists: [Containers<'a>; 3],

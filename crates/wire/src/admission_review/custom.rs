@@ -135,5 +135,5 @@ impl<'a> CustomReview<'a> {
 }
 
 #[cfg(test)]
-#[path = "custom_tests.rs"]
+#[path = "custom/tests.rs"]
 mod tests;

@@ -93,6 +93,10 @@ fn what_says_nothing_that_can_be_done_is_refused_by_its_field() {
         let error = error(&rollouts(fields));
         assert!(error.contains(words), "{fields}: {error}");
     }
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_by_its_field() {
     let good = rollouts("images: [a]");
     read(good.as_bytes()).unwrap();
     for (from, to, words) in [
