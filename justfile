@@ -22,3 +22,7 @@ demo:
 # Licences, bans and sources of dependencies.
 deny:
     cargo deny --offline check bans licenses sources
+
+# Hostile input for every decoder, so many seconds for each.
+fuzz seconds:
+    BINAUTHZ_FUZZ_SECONDS={{seconds}} cargo test --release -p binauthz-fuzz --test smoke -- --nocapture

@@ -1,4 +1,4 @@
-//! Pods created in a real cluster: what the webhooks add, against bare ones on the same stack that allow everything.
+//! Pods created in a real cluster: what the webhook adds, against a bare one on the same stack that allows everything.
 //!
 //! API server, etcd and webhook share the machine, so what one of them computes delays the others, as it would delay them
 //! on a small control plane.
@@ -18,9 +18,10 @@ use crate::load::{median, percentile};
 use crate::process::{BARE, SERVE, Server};
 use crate::{Outcome, inputs, line};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 12;
 const CREATES: usize = 400;
-const CONCURRENCY: usize = 8;
+/// As controllers do; the promise is about this.
+const CROWD: usize = 8;
 /// The issue's: binauthz adds no more than this many times what a bare webhook adds.
 const PROMISED_RATIO: f64 = 1.2;
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -74,9 +75,9 @@ impl Cluster {
     }
 
     /// Creates Pods, some at a time; how long each took, sorted, and how long it took in all.
-    async fn create(&self, creates: usize) -> Outcome<(Vec<Duration>, Duration)> {
+    async fn create(&self, (creates, at_once): (usize, usize)) -> Outcome<(Vec<Duration>, Duration)> {
         let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-        let workers: Vec<_> = (0..CONCURRENCY)
+        let workers: Vec<_> = (0..at_once)
             .map(|_| {
                 let (api, next) = (Arc::clone(&self.api), Arc::clone(&next));
                 tokio::spawn(async move {
@@ -96,6 +97,37 @@ impl Cluster {
         }
         waits.sort_unstable();
         Ok((waits, began.elapsed()))
+    }
+}
+
+impl Cluster {
+    /// What each way takes, so many creates at once; how many times what a bare webhook adds ours does.
+    async fn compare(&self, guards: &[Option<Guard>; 3], at_once: usize) -> Outcome<f64> {
+        println!(
+            "creates of a Pod with 3 containers through kube-apiserver, {at_once} at once, {ROUNDS} rounds of {CREATES} by \
+             turns, medians\n"
+        );
+        let mut rounds = [(); 3].map(|()| Rounds::default());
+        for round in 0..ROUNDS {
+            // Each is the first as often as the last: the cluster gets slower with what it holds.
+            for way in 0..guards.len() {
+                let way = (way + round) % guards.len();
+                let (Some(guard), Some(rounds)) = (guards.get(way), rounds.get_mut(way)) else {
+                    continue;
+                };
+                self.ask(guard.as_ref()).await?;
+                self.create((CREATES / 4, at_once)).await?;
+                rounds.add(&self.create((CREATES, at_once)).await?);
+                self.api.delete(&format!("{PODS}?gracePeriodSeconds=0")).await?;
+            }
+        }
+        let [none, bare, ours] = rounds;
+        let none = none.print("no webhook");
+        let (bare, ours) = (bare.print("bare webhook") - none, ours.print("binauthz") - none);
+        println!("\n{:<58} {bare:>9.2} ms", "what a bare webhook adds to the mean");
+        println!("{:<58} {ours:>9.2} ms", "what binauthz adds to the mean");
+        println!("{:<58} {:>9.2} ×\n", "", ours / bare);
+        Ok(ours / bare)
     }
 }
 
@@ -183,27 +215,12 @@ pub(crate) async fn measure() -> Outcome<bool> {
         Some(guard(&yardstick, bare.path())?),
         Some(guard(&server, ours.path())?),
     ];
-    println!(
-        "creates of a Pod with 3 containers through kube-apiserver, {CONCURRENCY} at once, mutating and validating webhook,\n\
-         {ROUNDS} rounds of {CREATES} by turns, medians\n"
-    );
-    let mut rounds = [(); 3].map(|()| Rounds::default());
-    for _ in 0..ROUNDS {
-        for (guard, rounds) in guards.iter().zip(&mut rounds) {
-            cluster.ask(guard.as_ref()).await?;
-            cluster.create(CREATES / 4).await?;
-            rounds.add(&cluster.create(CREATES).await?);
-        }
-    }
-    let [none, bare, ours] = rounds;
-    let none = none.print("no webhook");
-    let (bare, ours) = (bare.print("bare webhooks") - none, ours.print("binauthz") - none);
-    println!();
-    println!("{:<58} {bare:>9.2} ms", "what bare webhooks add to the mean");
-    println!("{:<58} {ours:>9.2} ms", "what binauthz adds to the mean");
+    // Alone, as a person deploys, what is added is mostly the sync of the record, which a bare webhook does without.
+    cluster.compare(&guards, 1).await?;
+    let ratio = cluster.compare(&guards, CROWD).await?;
     Ok(line(
-        "what binauthz adds, against bare webhooks",
-        ours / bare,
+        &format!("what binauthz adds, against a bare webhook, {CROWD} at once"),
+        ratio,
         "×",
         PROMISED_RATIO,
     ))

@@ -56,6 +56,11 @@ impl Cluster {
         })
     }
 
+    /// The kubeconfig of the administrator.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.shared.kubeconfig
+    }
+
     /// Gives a desk a namespace of its own, in which its `kubectl` works: as the administrator unless it says
     /// `--context alice`. Returns its name.
     pub fn attach(&self, desk: &mut Desk) -> String {

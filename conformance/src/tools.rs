@@ -29,6 +29,7 @@ fn skip(missing: &str) {
 fn find(name: &str) -> Option<PathBuf> {
     match name {
         "python-clients" => return python(),
+        "schemathesis" => return schemathesis(),
         "kube-apiserver" => {
             let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
             return other.or_else(kubernetes);
@@ -47,6 +48,13 @@ pub fn python() -> Option<PathBuf> {
         return Some(PathBuf::from(named));
     }
     Some(cache()?.join("venv/bin/python")).filter(|file| file.is_file())
+}
+
+/// What tries an API by its own description; it lies beside that Python.
+pub fn schemathesis() -> Option<PathBuf> {
+    python()
+        .map(|python| python.with_file_name("schemathesis"))
+        .filter(|file| file.is_file())
 }
 
 /// The folder of kube-apiserver, etcd and kubectl: `KUBEBUILDER_ASSETS`, or what `conformance/kubernetes/build` made in

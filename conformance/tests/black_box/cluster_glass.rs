@@ -19,7 +19,7 @@ fn guarded(cluster: &Cluster, context: &str, asks: &str) -> Option<(Desk, NamedT
     let kubeconfig = cluster.kubeconfig().display();
     write!(
         config,
-        "kubernetes:\n- {{cluster: {CLUSTER}, kubeconfig: {kubeconfig}, context: {context}, {asks}\n"
+        "guard: {{clusters: ['{CLUSTER}={context}'], kubeconfig: {kubeconfig}, {asks}\n"
     )
     .expect("it can be written");
     let desk = desk(cluster, &["--config", &config.path().display().to_string()])?;

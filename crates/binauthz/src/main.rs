@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod memory;
 mod serve;
 
 use std::process::ExitCode;
@@ -16,13 +17,17 @@ fn main() -> ExitCode {
     // The one TLS and crypto stack of the process, before anything can ask for another.
     binauthz_cli::install_crypto_provider();
     let exit = match parse() {
-        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, flags),
-        Ok(Invocation::Command(arguments)) => match runtime() {
-            Ok(runtime) => runtime.block_on(binauthz_cli::run(*arguments)),
-            Err(error) => report(&Failure::usage(format_args!(
-                "the program's threads could not be started: {error}"
-            ))),
-        },
+        Ok(Invocation::Serve(folder, flags)) => serve::run(folder, *flags),
+        Ok(Invocation::Command(arguments)) => {
+            // A command that signs opens a key, too; one that cannot be protected so is no reason not to sign.
+            let _ = memory::keep();
+            match runtime() {
+                Ok(runtime) => runtime.block_on(binauthz_cli::run(*arguments)),
+                Err(error) => report(&Failure::usage(format_args!(
+                    "the program's threads could not be started: {error}"
+                ))),
+            }
+        }
         Err(failure) => report(&failure),
     };
     exit.into()

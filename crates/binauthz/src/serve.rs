@@ -11,6 +11,9 @@ use tracing_subscriber::EnvFilter;
 /// Serves until it is told to stop.
 pub(crate) fn run(data_dir: PathBuf, flags: ServeFlags) -> Exit {
     start_log();
+    if let Err(error) = crate::memory::keep() {
+        tracing::warn!(%error, "a core file of this process would hold private keys: the system does not let it be forbidden");
+    }
     match serve(data_dir, flags) {
         Ok(()) => Exit::Done,
         Err(failure) => report(&failure),
@@ -29,6 +32,7 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         googleapis: flags.googleapis,
         googleapis_listen: flags.googleapis_listen,
         custom_resources: flags.custom_resources,
+        guard: flags.guard,
         config: flags.config,
     })
     .map_err(failed)?;

@@ -101,6 +101,38 @@ fn it_ends_well_when_it_is_asked_to() {
     }
 }
 
+/// KM-03: what a process that dies leaves behind is read by whoever finds it.
+#[test]
+fn a_server_leaves_no_core_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A shell that allows core files as large as they come.
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_binauthz"),
+    ]);
+    command.args(serve(folder.path()).get_args());
+    command.current_dir(folder.path());
+    let (server, _) = start_by(folder.path(), &mut command);
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", server.process.id())).expect("its limits");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .expect("a limit");
+    let words: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(words.get(4..6), Some(["0", "0"].as_slice()), "{core}");
+    server.signal("-ABRT");
+    let output = server.wait();
+    // 128 says that the system wrote a core file.
+    use std::os::unix::process::ExitStatusExt as _;
+    assert_eq!(
+        (output.status.signal(), output.status.core_dumped()),
+        (Some(6), false)
+    );
+}
+
 #[test]
 fn what_was_answered_is_there_after_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");

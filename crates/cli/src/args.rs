@@ -282,6 +282,9 @@ pub struct ServeFlags {
     /// File that says where the images of custom resources stand; `cluster install` takes the same
     #[arg(long, value_name = "FILE")]
     pub custom_resources: Option<PathBuf>,
+    /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
+    #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
+    pub guard: Vec<String>,
     /// Read the configuration, print it as it is in effect, and start nothing
     #[arg(long)]
     pub check: bool,
@@ -379,6 +382,11 @@ mod tests {
         "audit checkpoint",
         "audit export data/journal --as=cef",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
+        "keys rewrap",
+        "keys versions import --key=k --keyring=r --location=global --pem-file f.pem",
+        "attestors public-keys update id --attestor=a --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations",
+        "attestors public-keys update id --attestor=a --not-before=2026-11-28T00:00:00Z --not-after=2027-11-28T00:00:00Z",
+        "attestors public-keys update id --attestor=a --always-valid",
         "attestors create image-signing-attestor --attestation-authority-note=image-signing-note \
          --attestation-authority-note-project=P",
         "attestors public-keys add --attestor=a --keyversion-project=P --keyversion-location=global \
@@ -474,6 +482,8 @@ mod tests {
         "attestations create --artifact-url=u --attestor=a --note-project=p --signature-file=s --public-key-id=i",
         "attestations sign-and-create --artifact-url=u --attestor=a --keyversion=1 --dsse-type=text/plain --pae-encode-payload",
         "keys update k --keyring=r --location=global",
+        "keys versions import --key=k --keyring=r --location=global",
+        "attestors public-keys update id --attestor=a --always-valid --not-after=2027-11-28T00:00:00Z",
         "keys update k --keyring=r --location=global --clear-labels --update-labels=a=b",
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",

@@ -35,7 +35,7 @@ use settings::Settings;
 #[derive(Debug)]
 pub enum Invocation {
     /// The server, with its data folder.
-    Serve(PathBuf, ServeFlags),
+    Serve(PathBuf, Box<ServeFlags>),
     /// A command of this crate.
     Command(Box<Arguments>),
 }
@@ -55,7 +55,7 @@ pub fn parse() -> Result<Invocation, Failure> {
     match arguments.command {
         Command::Serve(flags) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
-            Ok(Invocation::Serve(folder, flags))
+            Ok(Invocation::Serve(folder, Box::new(flags)))
         }
         _ => Ok(Invocation::Command(Box::new(arguments))),
     }

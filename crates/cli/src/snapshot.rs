@@ -233,6 +233,10 @@ impl Snapshot {
                 read.attestation.payload,
                 read.attestation.signatures,
             );
+            let claim = match created {
+                Some(time) => claim.received(time),
+                None => claim,
+            };
             self.attestations
                 .entry((read.note, digest))
                 .or_default()

@@ -8,6 +8,7 @@ use crate::payload::{self, InvalidPayload, MAX_PAYLOAD_LEN};
 use crate::signature::pgp::Fault;
 use crate::signature::pkix;
 use crate::time::UnixTime;
+use crate::validity::{KeyValidity, Untimely};
 use std::sync::Arc;
 
 /// Most signatures looked at in one attestation.
@@ -31,6 +32,7 @@ pub struct Attestation {
     note: NoteName,
     payload: Vec<u8>,
     signatures: Vec<Signature>,
+    received: Option<UnixTime>,
 }
 
 impl Attestation {
@@ -46,6 +48,17 @@ impl Attestation {
             note,
             payload,
             signatures,
+            received: None,
+        }
+    }
+
+    /// The same claim, which the server received at this time. It is the server's word, never the signer's: a key that is
+    /// compromised may have signed it at any time.
+    #[must_use]
+    pub fn received(self, at: UnixTime) -> Self {
+        Self {
+            received: Some(at),
+            ..self
         }
     }
 
@@ -188,6 +201,14 @@ pub enum Rejected {
         /// What is wrong with the signature.
         fault: Fault,
     },
+    /// A signature names a key of the attestor that does not count for it now.
+    #[error("key `{key_id}` {why}")]
+    Untimely {
+        /// The attestor's key that was named.
+        key_id: String,
+        /// Why it does not count.
+        why: Untimely,
+    },
     /// The signature is good, what it signs is not a statement.
     #[error("signature verified, but unexpected message was signed: {0}")]
     Payload(#[from] InvalidPayload),
@@ -250,6 +271,15 @@ fn check_signature(
     let key = attestor
         .key(&signature.key_id)
         .ok_or_else(|| Rejected::UnknownKey(signature.key_id.chars().take(300).collect()))?;
+    let always = KeyValidity::ALWAYS;
+    let ends = key
+        .validity()
+        .unwrap_or(&always)
+        .check(attestation.received, now)
+        .map_err(|why| Rejected::Untimely {
+            key_id: key.id().to_owned(),
+            why,
+        })?;
     let good = match key.key() {
         PublicKey::Pkix(pkix) => pkix::verify(pkix, &attestation.payload, &signature.bytes)
             .ok_or_else(|| Rejected::BadSignature(key.id().to_owned())),
@@ -261,7 +291,8 @@ fn check_signature(
             }),
     }?;
     let statement = payload::read(&attestation.payload)?;
-    Ok(prove(attestation, attestor, key, (statement, good.until)))
+    let until = good.until.into_iter().chain(ends).min();
+    Ok(prove(attestation, attestor, key, (statement, until)))
 }
 
 fn prove(

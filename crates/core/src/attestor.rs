@@ -2,6 +2,7 @@
 
 use crate::key::{InvalidPublicKey, PublicKey, reduced_id};
 use crate::name::{AttestorName, NoteName};
+use crate::validity::KeyValidity;
 use std::sync::Arc;
 
 /// Most keys one attestor may hold: room for many years of rotation, and a bound on one verification.
@@ -15,6 +16,8 @@ pub struct AttestorKey {
     reduced_id: String,
     comment: String,
     key: PublicKey,
+    /// Absent says nothing: it always counts.
+    validity: Option<KeyValidity>,
 }
 
 impl AttestorKey {
@@ -30,7 +33,19 @@ impl AttestorKey {
             id,
             comment: comment.to_owned(),
             key,
+            validity: None,
         }
+    }
+
+    /// The same key, counting when `validity` says (an extension).
+    #[must_use]
+    pub fn with_validity(self, validity: Option<KeyValidity>) -> Self {
+        Self { validity, ..self }
+    }
+
+    /// When it counts, where that was said.
+    pub fn validity(&self) -> Option<&KeyValidity> {
+        self.validity.as_ref()
     }
 
     /// The id signatures name this key by.

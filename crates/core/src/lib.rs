@@ -38,4 +38,5 @@ pub mod policy;
 pub mod signature;
 mod strict_json;
 pub mod time;
+pub mod validity;
 pub mod workload;

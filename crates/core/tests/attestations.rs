@@ -328,3 +328,94 @@ fn who_binds_the_repository_has_every_good_one_looked_at() {
     let (next, _, evidence) = examine(ours, &pair, &[good; 3]);
     assert_eq!((next, evidence.proofs.len()), (Next::GoOn, 3));
 }
+
+mod validity {
+    use super::*;
+    use binauthz_core::evidence::Answer;
+    use binauthz_core::time::UnixTime;
+    use binauthz_core::validity::{Compromise, Earlier, KeyValidity, Untimely};
+    use std::sync::Arc;
+
+    const fn later(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(NOW.as_seconds() + seconds)
+    }
+
+    /// An attestor whose one key counts when `validity` says, and a good signature by it.
+    fn marked(validity: KeyValidity) -> (Arc<Attestor>, Attestation) {
+        let pair = pair();
+        let public = key(&pair.pem(), CURVE);
+        let public = AttestorKey::new("k", "", PublicKey::Pkix(public)).with_validity(Some(validity));
+        let name = "projects/p/attestors/a".parse().unwrap();
+        let attestor = Attestor::new(name, NOTE.parse().unwrap(), vec![public], 1).unwrap();
+        let payload = payload(D1);
+        (Arc::new(attestor), claim(&payload, "k", &pair.sign(&payload)))
+    }
+
+    /// What the judge is told of the attestation, if it was received at that time.
+    fn examined(
+        validity: KeyValidity,
+        received: Option<UnixTime>,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, Untimely> {
+        let (attestor, attestation) = marked(validity);
+        let attestation = match received {
+            Some(at) => attestation.received(at),
+            None => attestation,
+        };
+        let mut examination = Examination::new(attestor, D1.parse().unwrap(), now);
+        let next = examination.look_at(&attestation);
+        let Answer::Found(evidence) = examination.answer(None) else {
+            panic!("it was looked at")
+        };
+        match (evidence.proofs.as_slice(), evidence.rejected.as_slice()) {
+            ([proof], []) => {
+                assert_eq!(next, Next::Enough);
+                Ok(proof.until())
+            }
+            ([], [(_, Rejected::Untimely { key_id, why })]) => {
+                assert_eq!(key_id, "k");
+                Err(*why)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_proof_ends_with_its_key_and_begins_with_it() {
+        let window = KeyValidity::new(Some(later(10)), Some(later(20)), None).unwrap();
+        assert_eq!(examined(window, Some(NOW), later(9)), Err(Untimely::NotYet));
+        assert_eq!(examined(window, Some(NOW), later(10)), Ok(Some(later(20))));
+        assert_eq!(examined(window, Some(NOW), later(20)), Err(Untimely::Over));
+        // A proof that was kept since does not outlive the key.
+        let (attestor, attestation) = marked(window);
+        let proof = verify(&attestation, &attestor, later(10)).unwrap();
+        let image = pinned(&format!("registry.test/app/web@{D1}"));
+        assert!(proof.covers(&attestor, &image, later(19)));
+        assert!(!proof.covers(&attestor, &image, later(20)));
+    }
+
+    #[test]
+    fn a_compromise_ends_what_was_received_since_and_the_rest_unless_it_is_kept() {
+        let compromised = |earlier| {
+            let compromise = Compromise {
+                since: later(10),
+                earlier,
+            };
+            KeyValidity::new(None, None, Some(compromise)).unwrap()
+        };
+        let now = later(100);
+        for (received, refused, kept) in [
+            (Some(later(9)), Err(Untimely::BeforeCompromise), Ok(None)),
+            (
+                Some(later(10)),
+                Err(Untimely::Compromised),
+                Err(Untimely::Compromised),
+            ),
+            (None, Err(Untimely::Compromised), Err(Untimely::Compromised)),
+        ] {
+            assert_eq!(examined(compromised(Earlier::Refused), received, now), refused);
+            assert_eq!(examined(compromised(Earlier::Kept), received, now), kept);
+        }
+        assert_eq!(examined(KeyValidity::ALWAYS, None, now), Ok(None));
+    }
+}

@@ -35,5 +35,5 @@ pub use lifecycle::{
 };
 pub use log_signer::LogSigner;
 pub use pem::InvalidPem;
-pub use seal::{MasterKey, OpenError, SealFailed};
+pub use seal::{MasterKey, OpenError, ResealError, SealFailed};
 pub use software::{GenerateError, ImportError, MAX_DATA_BYTES, SignError, SoftwareKey};

@@ -3,7 +3,7 @@
 use aws_lc_rs::error::Unspecified;
 
 use crate::algorithm::KeyAlgorithm;
-use crate::seal::{MasterKey, OpenError, SealFailed};
+use crate::seal::{MasterKey, OpenError, ResealError, SealFailed};
 use crate::software::{GenerateError, SignError, SoftwareKey};
 
 /// Bytes of an Ed25519 public key; they end its SubjectPublicKeyInfo (RFC 8410).
@@ -40,6 +40,14 @@ impl LogSigner {
     pub fn open(master: &MasterKey, log: &str, sealed: &[u8]) -> Result<Self, OpenError> {
         let key = master.open_named(&sealed_as(log), KeyAlgorithm::EcSignEd25519, sealed)?;
         Self::of(key).map_err(|Unspecified| OpenError::NotAuthentic)
+    }
+
+    /// Seals anew what the master key before this one sealed for the log of this name; none if this one did.
+    ///
+    /// # Errors
+    /// [`ResealError`]: it opens under neither, or the library fails.
+    pub fn reseal(master: &MasterKey, log: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
+        master.reseal(&sealed_as(log), KeyAlgorithm::EcSignEd25519, sealed)
     }
 
     /// The public half.
@@ -99,5 +107,23 @@ mod tests {
         ] {
             assert!(LogSigner::open(master, log, sealed).is_err(), "{log}");
         }
+    }
+
+    #[test]
+    fn a_signer_moves_to_the_next_master_key_and_stays_the_same() {
+        let (old, new) = (
+            MasterKey::new(&[1; 32]).unwrap(),
+            MasterKey::new(&[2; 32]).unwrap(),
+        );
+        let signer = LogSigner::generate().unwrap();
+        let sealed = signer.seal(&old, "a").unwrap();
+        let both = new.clone().after(&old);
+        let moved = LogSigner::reseal(&both, "a", &sealed).unwrap().unwrap();
+        assert_eq!(
+            LogSigner::open(&new, "a", &moved).unwrap().public(),
+            signer.public()
+        );
+        assert_eq!(LogSigner::reseal(&both, "a", &moved), Ok(None));
+        assert!(LogSigner::reseal(&both, "b", &sealed).is_err());
     }
 }

@@ -20,6 +20,8 @@ const TAG_BYTES: usize = 16;
 #[derive(Clone)]
 pub struct MasterKey {
     key: Arc<RandomizedNonceKey>,
+    /// The one before it, as long as something may be around that it sealed. It opens, and seals nothing.
+    previous: Option<Arc<RandomizedNonceKey>>,
 }
 
 impl MasterKey {
@@ -32,8 +34,68 @@ impl MasterKey {
     /// [`SealFailed`] when the library refuses the key.
     pub fn new(bytes: &[u8; Self::BYTES]) -> Result<Self, SealFailed> {
         RandomizedNonceKey::new(&AES_256_GCM, bytes)
-            .map(|key| Self { key: Arc::new(key) })
+            .map(|key| Self {
+                key: Arc::new(key),
+                previous: None,
+            })
             .map_err(|Unspecified| SealFailed)
+    }
+
+    /// This key, which also opens what `previous` sealed. What `previous` itself took over is not opened any more.
+    #[must_use]
+    pub fn after(self, previous: &MasterKey) -> Self {
+        Self {
+            key: self.key,
+            previous: Some(Arc::clone(&previous.key)),
+        }
+    }
+
+    /// Whether a key before it opens, too.
+    #[must_use]
+    pub const fn has_previous(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// This key alone.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            previous: None,
+        }
+    }
+
+    /// Seals anew what the previous key sealed for this version; none if this key sealed it.
+    ///
+    /// # Errors
+    /// [`ResealError`]: it opens under neither, or the library fails.
+    pub fn reseal(
+        &self,
+        version: &str,
+        algorithm: KeyAlgorithm,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, ResealError> {
+        self.reseal_bytes(sealed, &associated_data(version, algorithm))
+    }
+
+    /// The same for a secret that is not a private key.
+    ///
+    /// # Errors
+    /// [`ResealError`]: it opens under neither, or the library fails.
+    pub fn reseal_secret(&self, name: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
+        self.reseal_bytes(sealed, &secret_data(name))
+    }
+
+    fn reseal_bytes(&self, sealed: &[u8], bound_to: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
+        match open_under(&self.key, sealed, bound_to) {
+            Ok(_) => Ok(None),
+            Err(OpenError::Format) => Err(OpenError::Format.into()),
+            Err(OpenError::NotAuthentic) => {
+                let previous = self.previous.as_ref().ok_or(OpenError::NotAuthentic)?;
+                let clear = open_under(previous, sealed, bound_to)?;
+                Ok(Some(self.seal_bytes(&clear, bound_to)?))
+            }
+        }
     }
 
     /// Random bytes for a new master key.
@@ -52,10 +114,10 @@ impl MasterKey {
     /// [`SealFailed`] when the library fails.
     pub fn seal(&self, version: &str, key: &SoftwareKey) -> Result<Vec<u8>, SealFailed> {
         let document = key.to_pkcs8().map_err(|_| SealFailed)?;
-        self.seal_bytes(&document, associated_data(version, key.algorithm()))
+        self.seal_bytes(&document, &associated_data(version, key.algorithm()))
     }
 
-    fn seal_bytes(&self, clear: &[u8], bound_to: Vec<u8>) -> Result<Vec<u8>, SealFailed> {
+    fn seal_bytes(&self, clear: &[u8], bound_to: &[u8]) -> Result<Vec<u8>, SealFailed> {
         // The exact size up front: growing the buffer would leave copies of the secret behind.
         let mut in_out = Zeroizing::new(Vec::with_capacity(clear.len() + TAG_BYTES));
         in_out.extend_from_slice(clear);
@@ -88,7 +150,7 @@ impl MasterKey {
     /// # Errors
     /// [`SealFailed`] when the library fails.
     pub fn seal_secret(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, SealFailed> {
-        self.seal_bytes(secret, secret_data(name))
+        self.seal_bytes(secret, &secret_data(name))
     }
 
     /// Opens the secret that was sealed for `name`, and no private key.
@@ -96,7 +158,7 @@ impl MasterKey {
     /// # Errors
     /// [`OpenError`]: not what was sealed under this master key for this name as a secret.
     pub fn open_secret(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        self.open_bytes(sealed, secret_data(name))
+        self.open_bytes(sealed, &secret_data(name))
     }
 
     /// Opens what was sealed under a name: for keys that have no life cycle.
@@ -106,25 +168,35 @@ impl MasterKey {
         algorithm: KeyAlgorithm,
         sealed: &[u8],
     ) -> Result<SoftwareKey, OpenError> {
-        let document = self.open_bytes(sealed, associated_data(name, algorithm))?;
+        let document = self.open_bytes(sealed, &associated_data(name, algorithm))?;
         SoftwareKey::from_sealed_pkcs8(algorithm, &document).map_err(|_| OpenError::NotAuthentic)
     }
 
-    fn open_bytes(&self, sealed: &[u8], bound_to: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let (&format, rest) = sealed.split_first().ok_or(OpenError::Format)?;
-        if format != FORMAT {
-            return Err(OpenError::Format);
+    fn open_bytes(&self, sealed: &[u8], bound_to: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        match (open_under(&self.key, sealed, bound_to), &self.previous) {
+            (Err(OpenError::NotAuthentic), Some(previous)) => open_under(previous, sealed, bound_to),
+            (opened, _) => opened,
         }
-        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Format)?;
-        let mut in_out = Zeroizing::new(ciphertext.to_vec());
-        let length = self
-            .key
-            .open_in_place(Nonce::from(nonce), Aad::from(bound_to), &mut in_out)
-            .map_err(|Unspecified| OpenError::NotAuthentic)?
-            .len();
-        in_out.truncate(length);
-        Ok(in_out)
     }
+}
+
+fn open_under(
+    key: &RandomizedNonceKey,
+    sealed: &[u8],
+    bound_to: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let (&format, rest) = sealed.split_first().ok_or(OpenError::Format)?;
+    if format != FORMAT {
+        return Err(OpenError::Format);
+    }
+    let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(OpenError::Format)?;
+    let mut in_out = Zeroizing::new(ciphertext.to_vec());
+    let length = key
+        .open_in_place(Nonce::from(nonce), Aad::from(bound_to), &mut in_out)
+        .map_err(|Unspecified| OpenError::NotAuthentic)?
+        .len();
+    in_out.truncate(length);
+    Ok(in_out)
 }
 
 impl fmt::Debug for MasterKey {
@@ -160,6 +232,17 @@ pub enum OpenError {
         "the sealed key does not open: it was changed, belongs to another key version, or the master key is another one"
     )]
     NotAuthentic,
+}
+
+/// Why something was not sealed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResealError {
+    /// It opens under neither key.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It opened and could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealFailed),
 }
 
 #[cfg(test)]
@@ -300,6 +383,59 @@ mod tests {
                 .seal_secret(NAME, b"")
                 .is_ok_and(|empty| master.open_secret(NAME, &empty).unwrap().is_empty())
         );
+    }
+
+    #[test]
+    fn a_key_after_another_opens_what_that_one_sealed_and_seals_by_itself() {
+        let (old, key, sealed) = sealed_key();
+        let secret = old.seal_secret(NAME, b"hush").unwrap();
+        let new = MasterKey::new(&[8; 32]).unwrap();
+        let both = new.clone().after(&old);
+        assert!(both.has_previous() && !new.has_previous() && !both.alone().has_previous());
+        let opened = both.open(&permit(NAME), ALGORITHM, &sealed).unwrap();
+        assert_eq!(opened.public_key_der(), key.public_key_der());
+        assert_eq!(*both.open_secret(NAME, &secret).unwrap(), b"hush");
+        let by_new = both.seal(NAME, &key).unwrap();
+        assert!(new.open(&permit(NAME), ALGORITHM, &by_new).is_ok());
+        assert!(old.open(&permit(NAME), ALGORITHM, &by_new).is_err());
+        // The one before the previous is forgotten.
+        let third = MasterKey::new(&[9; 32]).unwrap().after(&both);
+        assert!(third.open(&permit(NAME), ALGORITHM, &sealed).is_err());
+        assert!(third.open(&permit(NAME), ALGORITHM, &by_new).is_ok());
+    }
+
+    #[test]
+    fn what_is_sealed_anew_opens_under_the_new_key_alone_and_for_its_name_alone() {
+        let (old, key, sealed) = sealed_key();
+        let secret = old.seal_secret(NAME, b"hush").unwrap();
+        let new = MasterKey::new(&[8; 32]).unwrap();
+        let both = new.clone().after(&old);
+        let again = both.reseal(NAME, ALGORITHM, &sealed).unwrap().unwrap();
+        let opened = new.open(&permit(NAME), ALGORITHM, &again).unwrap();
+        assert_eq!(opened.public_key_der(), key.public_key_der());
+        assert!(old.open(&permit(NAME), ALGORITHM, &again).is_err());
+        assert_eq!(both.reseal(NAME, ALGORITHM, &again), Ok(None), "once is enough");
+        let secret_again = both.reseal_secret(NAME, &secret).unwrap().unwrap();
+        assert_eq!(*new.open_secret(NAME, &secret_again).unwrap(), b"hush");
+        let refused = Err(ResealError::Open(OpenError::NotAuthentic));
+        assert_eq!(both.reseal("other", ALGORITHM, &sealed), refused, "another name");
+        assert_eq!(
+            both.reseal(NAME, KeyAlgorithm::EcSignP384Sha384, &sealed),
+            refused
+        );
+        assert_eq!(both.reseal_secret(NAME, &sealed), refused, "a key is no secret");
+        assert_eq!(
+            both.reseal(NAME, ALGORITHM, &secret),
+            refused,
+            "a secret is no key"
+        );
+        assert_eq!(
+            new.reseal(NAME, ALGORITHM, &sealed),
+            refused,
+            "nothing comes before it"
+        );
+        let none = Err(ResealError::Open(OpenError::Format));
+        assert_eq!(both.reseal(NAME, ALGORITHM, &sealed[1..]), none);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! A refusal by Kubernetes is a proof only when it names our webhook: a missing right or a quota refuses too.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ use super::{
     webhooks::{Configuration, Guard, PROBE, PROBE_WEBHOOK, WEBHOOK, is_managed},
 };
 
-/// Every cluster has it.
-const NAMESPACE: &str = "default";
+/// Where objects are tried if nothing else is said: every cluster has it.
+pub const CANARY_NAMESPACE: &str = "default";
 const NAME: &str = "binauthz-canary";
 const LABEL: (&str, &str) = ("binauthz-canary", "probe");
 /// No registry has this name (RFC 6761), and nothing has this digest.
@@ -22,6 +22,8 @@ const IMAGE: &str =
 /// A configuration takes effect within tens of milliseconds, on each of several API servers by itself: 5 s in all.
 const POLLS_MAX: u32 = 50;
 const POLL_PAUSE: Duration = Duration::from_millis(100);
+/// From one try to the next where an answer may take a minute to come.
+const PATIENT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What came of an object that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,23 +42,23 @@ pub enum Canary {
 ///
 /// # Errors
 /// [`ApiError`] when there is no answer of an API server.
-pub async fn known_bad_pod(api: &Api) -> Result<Canary, ApiError> {
-    let collection = format!("/api/v1/namespaces/{NAMESPACE}/pods");
-    tried(api.try_create(&collection, &pod()).await, WEBHOOK)
+pub async fn known_bad_pod(api: &Api, namespace: &str) -> Result<Canary, ApiError> {
+    let collection = format!("/api/v1/namespaces/{namespace}/pods");
+    tried(api.try_create(&collection, &pod(namespace)).await, WEBHOOK)
 }
 
 /// The same, when the configuration may not have taken effect everywhere: waits for a denial.
 ///
 /// # Errors
 /// [`ApiError`] when there is no answer of an API server.
-pub async fn known_bad_pod_denied(api: &Api) -> Result<Canary, ApiError> {
-    let mut found = known_bad_pod(api).await?;
+pub async fn known_bad_pod_denied(api: &Api, namespace: &str) -> Result<Canary, ApiError> {
+    let mut found = known_bad_pod(api, namespace).await?;
     for _ in 0..POLLS_MAX {
         if found != Canary::Admitted {
             break;
         }
         tokio::time::sleep(POLL_PAUSE).await;
-        found = known_bad_pod(api).await?;
+        found = known_bad_pod(api, namespace).await?;
     }
     Ok(found)
 }
@@ -91,18 +93,18 @@ pub enum Unreachable {
 
 /// Proves that the API server reaches the webhook, trusts its certificate and reads its answers, before anything
 /// depends on it. An object of a kind that carries no image is denied under every policy, so a denial is what an answer
-/// looks like.
+/// looks like. `patience` is how long no answer is waited for to become one.
 ///
 /// # Errors
 /// [`Unreachable`], with the probe removed if that can be done.
-pub async fn prove_reachable(api: &Api, guard: &Guard) -> Result<(), Unreachable> {
+pub async fn prove_reachable(api: &Api, guard: &Guard, patience: Duration) -> Result<(), Unreachable> {
     remove_probe(api).await?;
     api.create(
         Configuration::Validating.collection(),
-        &guard.probe(LABEL, NAMESPACE),
+        &guard.probe(LABEL, CANARY_NAMESPACE),
     )
     .await?;
-    let answered = answered(api).await;
+    let answered = answered(api, Instant::now() + patience).await;
     let removed = remove_probe(api).await;
     let endpoint = guard.endpoint.to_string();
     match answered? {
@@ -125,21 +127,25 @@ pub async fn remove_probe(api: &Api) -> Result<(), Unreachable> {
     }
 }
 
-async fn answered(api: &Api) -> Result<Canary, ApiError> {
-    let collection = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+async fn answered(api: &Api, patient_until: Instant) -> Result<Canary, ApiError> {
+    let collection = format!("/api/v1/namespaces/{CANARY_NAMESPACE}/configmaps");
     let (label, value) = LABEL;
     let object = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {label: value}},
+        "metadata": {"name": NAME, "namespace": CANARY_NAMESPACE, "labels": {label: value}},
     });
-    for _ in 0..POLLS_MAX {
-        match tried(api.try_create(&collection, &object).await, PROBE_WEBHOOK)? {
-            Canary::Admitted => tokio::time::sleep(POLL_PAUSE).await,
-            settled => return Ok(settled),
-        }
+    let mut polls = 0;
+    loop {
+        let found = tried(api.try_create(&collection, &object).await, PROBE_WEBHOOK)?;
+        let pause = match &found {
+            Canary::Admitted if polls < POLLS_MAX => POLL_PAUSE,
+            Canary::Unanswered(_) if Instant::now() < patient_until => PATIENT_PAUSE,
+            _ => return Ok(found),
+        };
+        polls += 1;
+        tokio::time::sleep(pause).await;
     }
-    Ok(Canary::Admitted)
 }
 
 /// What the API server's answer means for the webhook of this name.
@@ -159,13 +165,14 @@ fn tried(answer: Result<Value, ApiError>, webhook: &str) -> Result<Canary, ApiEr
     }
 }
 
-/// Restricted enough for every Pod Security Standard and small enough for every quota, so that its image is the only
+/// The known-bad Pod: restricted enough for every Pod Security Standard and small enough for every quota, so that its image is the only
 /// thing to object to.
-fn pod() -> Value {
+#[must_use]
+pub fn pod(namespace: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "metadata": {"name": NAME, "namespace": namespace},
         "spec": {
             "automountServiceAccountToken": false,
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},

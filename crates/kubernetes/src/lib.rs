@@ -11,15 +11,20 @@ mod api;
 mod canary;
 mod endpoint;
 mod inside;
+mod installed;
 mod kubeconfig;
 mod token;
 pub mod transport;
 mod webhooks;
 
 pub use api::{Api, ApiError};
-pub use canary::{Canary, Unreachable, known_bad_pod, known_bad_pod_denied, prove_reachable, remove_probe};
+pub use canary::{
+    CANARY_NAMESPACE, Canary, Unreachable, known_bad_pod, known_bad_pod_denied, pod, prove_reachable,
+    remove_probe,
+};
 pub use endpoint::{Endpoint, InvalidEndpoint, is_label};
 pub use inside::{Inside, NotInside};
+pub use installed::{Condition, Installed};
 pub use kubeconfig::InvalidKubeconfig;
 pub use token::{Secret, Token, UnusableToken, is_private, read_token};
 pub use webhooks::{

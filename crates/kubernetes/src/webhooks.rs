@@ -23,6 +23,10 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const CLUSTER_ANNOTATION: &str = "binauthz/cluster";
 const REGISTRATION_ANNOTATION: &str = "binauthz/registration";
+/// Where a configuration says whom it trusts.
+const CA_BUNDLE: &str = "/webhooks/0/clientConfig/caBundle";
+/// As cert-manager has it.
+const INJECTION_ANNOTATION: &str = "cert-manager.io/inject-ca-from";
 const REGISTERED_BY_INSTALL: &str = "made-by-install";
 const REGISTERED_BEFORE: &str = "was-there";
 
@@ -85,6 +89,8 @@ pub struct Guard {
     pub endpoint: Endpoint,
     /// Whom it trusts there: PEM certificates in base64.
     pub ca_bundle: String,
+    /// The `NAMESPACE/NAME` of the Certificate whose authority cert-manager keeps in there, if it does.
+    pub inject_ca_from: Option<String>,
     /// Namespaces that are not guarded, sorted; the server's own is one of them.
     pub exempt: Vec<String>,
     /// Custom resources that are reviewed beside what Kubernetes itself has.
@@ -132,6 +138,7 @@ impl Guard {
             cluster: cluster.clone(),
             endpoint: Endpoint::of_client_config(config, which.route())?,
             ca_bundle: config.get("caBundle")?.as_str()?.to_owned(),
+            inject_ca_from: label(found, "annotations", INJECTION_ANNOTATION).map(str::to_owned),
             exempt: exempt_namespaces(webhook.get("namespaceSelector")?)?,
             custom: custom_rules(webhook, which),
             registered_by_install: is_registered_by_install(found),
@@ -164,19 +171,34 @@ impl Guard {
             // A later webhook may be the one that writes the annotation.
             webhook["reinvocationPolicy"] = json!("IfNeeded");
         }
+        let mut annotations = json!({
+            CLUSTER_ANNOTATION: self.cluster.to_string(),
+            REGISTRATION_ANNOTATION: registration,
+        });
+        if let Some(certificate) = &self.inject_ca_from {
+            annotations[INJECTION_ANNOTATION] = json!(certificate);
+        }
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": which.kind(),
-            "metadata": {
-                "name": NAME,
-                "labels": {MANAGED_BY: NAME},
-                "annotations": {
-                    CLUSTER_ANNOTATION: self.cluster.to_string(),
-                    REGISTRATION_ANNOTATION: registration,
-                },
-            },
+            "metadata": {"name": NAME, "labels": {MANAGED_BY: NAME}, "annotations": annotations},
             "webhooks": [webhook],
         })
+    }
+
+    /// The same, in the place of one that is there: what cert-manager put into that one stays.
+    #[must_use]
+    pub fn configuration_beside(&self, which: Configuration, found: Option<&Value>) -> Value {
+        let mut shipped = self.configuration(which);
+        let injected = found.filter(|found| {
+            self.inject_ca_from.is_some()
+                && label(found, "annotations", INJECTION_ANNOTATION) == self.inject_ca_from.as_deref()
+        });
+        let bundle = injected.and_then(|found| found.pointer(CA_BUNDLE)).cloned();
+        if let (Some(bundle), Some(ours)) = (bundle, shipped.pointer_mut(CA_BUNDLE)) {
+            *ours = bundle;
+        }
+        shipped
     }
 
     /// A configuration that sends one labelled ConfigMap of one namespace to the webhook, and nothing else: it says
@@ -378,6 +400,7 @@ mod tests {
             cluster: "projects/p/locations/l/clusters/c".parse().expect("a name"),
             endpoint: Endpoint::url("https://b.example:8443").expect("a URL"),
             ca_bundle: "Q0E=".to_owned(),
+            inject_ca_from: None,
             exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
             custom: Vec::new(),
             registered_by_install: true,
@@ -398,7 +421,16 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_does_not_differ() {
-        for guard in [guard(&[]), guard(&["binauthz", "kube-system"]), with_custom()] {
+        let injected = Guard {
+            inject_ca_from: Some("binauthz/webhook".to_owned()),
+            ..guard(&[])
+        };
+        for guard in [
+            guard(&[]),
+            guard(&["binauthz", "kube-system"]),
+            with_custom(),
+            injected,
+        ] {
             for which in Configuration::ALL {
                 let written = guard.configuration(which);
                 assert_eq!(Guard::of(&guard.cluster, which, &written).as_ref(), Some(&guard));
@@ -406,6 +438,29 @@ mod tests {
                 assert!(is_managed(&written) && is_registered_by_install(&written));
                 assert_eq!(cluster_of(&written), Some("projects/p/locations/l/clusters/c"));
             }
+        }
+    }
+
+    #[test]
+    fn what_cert_manager_injected_stays_and_nothing_else_does() {
+        let plain = guard(&[]);
+        let injected = Guard {
+            inject_ca_from: Some("binauthz/webhook".to_owned()),
+            ..guard(&[])
+        };
+        for which in Configuration::ALL {
+            let mut found = injected.configuration(which);
+            found["webhooks"][0]["clientConfig"]["caBundle"] = json!("TkVX");
+            found["webhooks"][0]["failurePolicy"] = json!("Ignore");
+            let beside = injected.configuration_beside(which, Some(&found));
+            assert_eq!(beside.pointer(CA_BUNDLE), Some(&json!("TkVX")));
+            assert_eq!(beside["webhooks"][0]["failurePolicy"], "Fail");
+            let without = plain.configuration_beside(which, Some(&found));
+            assert_eq!(without.pointer(CA_BUNDLE), Some(&json!("Q0E=")));
+            assert_eq!(
+                injected.configuration_beside(which, None),
+                injected.configuration(which)
+            );
         }
     }
 

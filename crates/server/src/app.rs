@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
-use binauthz_keyring::MasterKey;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
@@ -16,9 +15,11 @@ use crate::audit::Journal;
 use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
-use crate::kubernetes::Clusters;
+use crate::guard::Guarded;
+use crate::kubernetes::Kubernetes;
 use crate::listen::Certificates;
 use crate::logs::Index;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::Tracer;
@@ -39,7 +40,7 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) admin_token: AdminToken,
-    pub(crate) master_key: MasterKey,
+    pub(crate) master: Master,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,
@@ -49,12 +50,14 @@ pub(crate) struct App {
     /// Over the journal of verdicts, and over that of written entries.
     pub(crate) indexes: [Arc<Index>; 2],
     /// The API servers of clusters, where they are asked.
-    pub(crate) kubernetes: Clusters,
+    pub(crate) kubernetes: Kubernetes,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
     pub(crate) control_counters: ControlCounters,
     pub(crate) log_metrics: LogMetrics,
+    /// How the clusters stand that are looked after.
+    pub(crate) guarded: Guarded,
     pub(crate) tag_moves: TagMoves,
     /// A call left an audit row, which is to be brought into the journal.
     pub(crate) calls: Notify,

@@ -1,5 +1,6 @@
 //! The health port: alive, ready, and the numbers. It answers anybody, so it tells numbers; of
-//! names only those of projects and of their log-based metrics, which were chosen to be counted.
+//! names only those of clusters that are guarded, and of projects and their log-based metrics, which were chosen to be
+//! counted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,22 +31,28 @@ pub(crate) async fn answer<B>(app: &Arc<App>, request: &Request<B>) -> Response<
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        // Reading anything proves that the database answers.
-        "/readyz" => match app.store.resource(Kind::Setting, "ready").await {
-            Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
-            Err(error) => {
-                tracing::error!(%error, "not ready");
-                text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the store does not answer\n".to_owned(),
-                )
-            }
-        },
+        "/readyz" => ready(app).await,
         "/metrics" => text(StatusCode::OK, metrics(app).await),
         _ => text(
             StatusCode::NOT_FOUND,
             "expected /livez, /readyz or /metrics\n".to_owned(),
         ),
+    }
+}
+
+/// Ready to be asked, and asked.
+async fn ready(app: &App) -> Response<Full<Bytes>> {
+    let not = |why: &str| text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    if app.guarded.holds_back() {
+        return not("the API server of every guarded cluster admits what is denied here");
+    }
+    // Reading anything proves that the database answers.
+    match app.store.resource(Kind::Setting, "ready").await {
+        Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => {
+            tracing::error!(%error, "not ready");
+            not("the store does not answer")
+        }
     }
 }
 
@@ -63,6 +70,7 @@ async fn metrics(app: &App) -> String {
     app.control_counters.write(&mut text);
     app.alerts.counters.write(&mut text, (app.clock)());
     app.log_metrics.write(&mut text);
+    app.guarded.write(&mut text);
     text.family(
         "binauthz_cached_evidence",
         "gauge",

@@ -14,15 +14,16 @@ mod documents;
 mod files;
 mod googleapis;
 mod grpc;
+mod guard;
 mod health;
 mod kubernetes;
 pub mod listen;
 mod logs;
+mod master;
 mod metrics;
 mod run;
 mod settings;
 mod trace;
 
-pub use kubernetes::NoAccess;
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, InvalidSettings, KubernetesAccess, Place, Retention, Security, Settings, Smtp};
+pub use settings::{Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp};

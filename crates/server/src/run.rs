@@ -24,14 +24,16 @@ use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
-use crate::audit::{Journal, JournalSettings, OpenJournalError};
+use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
-use crate::kubernetes::{self, Clusters, NoAccess};
+use crate::guard::{self, Guarded};
+use crate::kubernetes::{self, Kubernetes};
 use crate::listen::{
     self, Certificates, CertificatesError, Limits, Listener, Peer, Shutdown, TlsError, Trigger,
 };
 use crate::logs::Reached;
+use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
@@ -67,9 +69,6 @@ pub enum StartError {
     /// The mail server's settings.
     #[error("cannot send mail: {0}")]
     Mail(#[from] MailerError),
-    /// A cluster's API server.
-    #[error(transparent)]
-    Kubernetes(#[from] NoAccess),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -105,7 +104,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 10],
+    jobs: [JoinHandle<()>; 11],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -261,33 +260,37 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
     let master_key = files::master_key(&folder)?;
+    if master_key.has_previous() {
+        tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
+    }
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     let journal = Journal::open(
-        &folder.join("journal"),
+        &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
         &master_key,
     )?;
     let entries = Journal::open(
-        &folder.join("entries"),
+        &folder.join(audit::ENTRIES),
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
     Ok(App {
         store: Store::open(&folder.join("binauthz.db"))?,
         admin_token: files::admin_token(&folder)?,
-        master_key,
+        master: Master::new(folder, master_key),
         access_key: OnceCell::new(),
         registries,
         journal,
         entries,
         indexes: Default::default(),
-        kubernetes: Clusters::new(&settings.kubernetes)?,
+        kubernetes: Kubernetes::new(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
         control_counters: ControlCounters::default(),
         log_metrics: LogMetrics::default(),
+        guarded: Guarded::default(),
         tag_moves: control::TagMoves::default(),
         calls: Notify::new(),
         calls_recorded: AtomicI64::new(0),
@@ -307,7 +310,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 10] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
     [
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
@@ -319,6 +322,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
         tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
-mod kubernetes;
+mod guard;
 mod retention;
 mod smtp;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
-pub use kubernetes::{KubernetesAccess, Place};
+pub use guard::{GuardedCluster, Guarding};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -51,9 +51,9 @@ pub enum InvalidSettings {
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
-    /// The list `kubernetes` says something that cannot be done.
+    /// The block `guard` or `--guard` does.
     #[error("{0}")]
-    Kubernetes(String),
+    Guard(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -104,6 +104,8 @@ pub struct Flags {
     pub googleapis_listen: Option<SocketAddr>,
     /// The file of custom resources.
     pub custom_resources: Option<PathBuf>,
+    /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
+    pub guard: Vec<String>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -131,7 +133,7 @@ struct File {
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     custom_resources: Option<PathBuf>,
-    kubernetes: Vec<kubernetes::Block>,
+    guard: guard::Block,
 }
 
 /// Everything the operator chose.
@@ -177,8 +179,8 @@ pub struct Settings {
     pub custom_resources: CustomResources,
     /// That file.
     pub custom_resources_file: Option<PathBuf>,
-    /// The clusters whose API servers are asked.
-    pub kubernetes: Vec<KubernetesAccess>,
+    /// The clusters that are looked after.
+    pub guard: Guarding,
 }
 
 impl Settings {
@@ -251,7 +253,7 @@ impl Settings {
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
             custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
-            kubernetes: KubernetesAccess::list(file.kubernetes).map_err(InvalidSettings::Kubernetes)?,
+            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
         })
     }
 }
@@ -303,17 +305,18 @@ impl fmt::Display for Settings {
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
         }
-        let kubernetes: Vec<String> = self.kubernetes.iter().map(ToString::to_string).collect();
-        writeln!(formatter, "kubernetes: [{}]", kubernetes.join(", "))?;
         if let Some(path) = &self.custom_resources_file {
             writeln!(formatter, "customResources: {}", path.display())?;
         }
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
-        match &self.otlp_endpoint {
-            Some(endpoint) => writeln!(formatter, "otlpEndpoint: {endpoint}"),
-            None => Ok(()),
+        if let Some(endpoint) = &self.otlp_endpoint {
+            writeln!(formatter, "otlpEndpoint: {endpoint}")?;
+        }
+        match self.guard.clusters.is_empty() {
+            true => Ok(()),
+            false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
 }

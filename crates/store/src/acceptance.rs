@@ -398,6 +398,10 @@ async fn sealed_keys_come_and_go(store: &Store) {
     commit(store, put(b"two\0\xff")).await.unwrap();
     assert_eq!(store.sealed_key("k").await.unwrap().unwrap(), b"two\0\xff");
     assert_eq!(store.sealed_key("K").await.unwrap(), None);
+    assert_eq!(store.sealed_names("", 10).await.unwrap(), ["k"]);
+    assert_eq!(store.sealed_names("j", 10).await.unwrap(), ["k"]);
+    assert_eq!(store.sealed_names("k", 10).await.unwrap(), [""; 0]);
+    assert_eq!(store.sealed_names("", 0).await.unwrap(), [""; 0]);
     commit(store, delete()).await.unwrap();
     assert_eq!(store.sealed_key("k").await.unwrap(), None);
 }

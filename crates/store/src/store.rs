@@ -203,6 +203,13 @@ impl Store {
         .await
     }
 
+    /// The names under which something is kept sealed, in their order, from the one after `after` on.
+    pub async fn sealed_names(&self, after: &str, limit: u32) -> Result<Vec<String>, Unavailable> {
+        let after = after.to_owned();
+        self.ask(move |connection| read::sealed_names(connection, &after, limit))
+            .await
+    }
+
     /// The sealed private key of a key version.
     pub async fn sealed_key(&self, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         let name = name.to_owned();

@@ -4,6 +4,7 @@
 
 mod attestor;
 mod continuous_validation;
+mod key_validity;
 mod policy;
 
 pub use attestor::{

@@ -28,6 +28,7 @@ pub mod filter;
 pub mod iam;
 pub mod image_review;
 pub mod json;
+pub mod jwt;
 pub mod logging;
 pub mod manifest;
 pub mod monitoring;

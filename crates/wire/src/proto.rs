@@ -17,7 +17,7 @@ use crate::json::InvalidField;
 use crate::status::Status;
 
 /// Members of ours that Google's messages have no field for: they are seen over REST only.
-const OURS: [&str; 1] = ["matchIdentity"];
+const OURS: [&str; 2] = ["keyValidity", "matchIdentity"];
 
 /// The type of a message.
 #[derive(Debug, Clone)]

@@ -45,6 +45,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "binauthz-wire",
         ],
     ),
+    // Reads with every decoder of the pure crates.
+    (
+        "binauthz-fuzz",
+        &["binauthz-core", "binauthz-keyring", "binauthz-wire"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -9,6 +9,7 @@ const FOLDERS: &[&str] = &[
     "crates/",
     "conformance/",
     "benches/",
+    "fuzz/",
     "docs/",
     "xtask/",
     ".ci/",

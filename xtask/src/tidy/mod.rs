@@ -7,6 +7,7 @@ use std::path::Path;
 pub mod arrows;
 pub mod bans;
 pub mod budgets;
+pub mod bypasses;
 pub mod documents;
 pub mod files;
 pub mod metadata;
@@ -62,5 +63,6 @@ pub fn run(root: &Path) -> Result<Vec<Finding>, CannotLook> {
     findings.extend(words::check(&tree));
     findings.extend(walls::check(&tree));
     findings.extend(documents::check(&tree));
+    findings.extend(bypasses::check(&tree));
     Ok(findings)
 }

@@ -78,6 +78,9 @@ pub enum Command {
         --location=global --input-file=payload.json --signature-file=payload.sig"
     )]
     Sign(SignFlags),
+    /// Change the master key, and seal everything anew that the old one sealed, while the server runs
+    #[command(after_help = "Examples:\n  binauthz keys rewrap")]
+    Rewrap,
 }
 
 /// A key ring.
@@ -253,9 +256,31 @@ impl Command {
                 let signed = signing::with_key_service(&settings.client()?, &version, &message, hash).await?;
                 files::write(Some(&flags.signature_file), &signed.signature)?;
             }
+            Command::Rewrap => return rewrap(settings).await,
         }
         Ok(Exit::Done)
     }
+}
+
+async fn rewrap(settings: &Settings) -> Result<Exit, Failure> {
+    let answer = settings
+        .client()?
+        .post("/binauthz/v1/masterKey:rewrap", &[], &json!({}))
+        .await?;
+    let unreadable = answer.get("unreadable").and_then(Value::as_array);
+    for name in unreadable.into_iter().flatten().filter_map(Value::as_str) {
+        output::note(&format!("[{name}] opens under neither key."));
+    }
+    if answer.get("finished").and_then(Value::as_bool) != Some(true) {
+        return Err(Failure::usage(
+            "the change is not finished: the former master key stays, in `master.previous` of the data directory, until \
+             what does not open was restored or removed; then repeat the command",
+        ));
+    }
+    let count = answer.get("resealed").and_then(Value::as_u64).unwrap_or_default();
+    let done = format!("Changed the master key. Sealed anew: [{count}].");
+    output::show_done(settings.format.as_ref(), &answer, &done)?;
+    Ok(Exit::Done)
 }
 
 async fn create(flags: &CreateFlags, settings: &Settings) -> Result<Exit, Failure> {

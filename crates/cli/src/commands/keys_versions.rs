@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use binauthz_core::name::CryptoKeyName;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{files, keys::RingFlags};
 use crate::{
@@ -23,6 +24,12 @@ pub enum Command {
         after_help = "Examples:\n  binauthz keys versions create --key=image-signer --keyring=image-signing --location=global"
     )]
     Create(OfKeyFlags),
+    /// Make a private key of your own the next version: PEM, PKCS #8 or the older forms, without a pass phrase
+    #[command(
+        after_help = "Examples:\n  binauthz keys versions import --key=image-signer --keyring=image-signing --location=global \\\n      \
+        --pem-file=signer.key"
+    )]
+    Import(ImportFlags),
     /// List the versions of a key
     #[command(
         after_help = "Examples:\n  binauthz keys versions list --key=image-signer --keyring=image-signing --location=global"
@@ -69,6 +76,16 @@ pub struct OfKeyFlags {
     key: Option<String>,
     #[command(flatten)]
     ring: RingFlags,
+}
+
+/// A private key to be kept.
+#[derive(Debug, Args)]
+pub struct ImportFlags {
+    #[command(flatten)]
+    key: OfKeyFlags,
+    /// File with the private key; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pem_file: PathBuf,
 }
 
 /// The versions of a key.
@@ -127,6 +144,14 @@ impl Command {
             Command::Create(flags) => {
                 let path = format!("/v1/{}/cryptoKeyVersions", flags.name(settings)?);
                 output::show_one(format, &client.post(&path, &[], &json!({})).await?)?;
+            }
+            Command::Import(flags) => {
+                let path = format!(
+                    "/binauthz/v1/{}/cryptoKeyVersions:importPem",
+                    flags.key.name(settings)?
+                );
+                let pem = Zeroizing::new(files::read_text(&flags.pem_file)?);
+                output::show_one(format, &client.post(&path, &[], &json!({"pem": *pem})).await?)?;
             }
             Command::List(flags) => {
                 let path = format!("/v1/{}/cryptoKeyVersions", flags.key.name(settings)?);

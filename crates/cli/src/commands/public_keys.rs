@@ -26,9 +26,11 @@ pub enum Command {
         --pkix-public-key-file=qa.pem --pkix-public-key-algorithm=ecdsa-p256-sha256"
     )]
     Add(AddFlags),
-    /// Change the comment of a key, or replace a PGP key by a newer copy of itself
+    /// Change the comment of a key or when it counts, or replace a PGP key by a newer copy of itself
     #[command(
-        after_help = "Examples:\n  binauthz attestors public-keys update KEY_ID --attestor=qa --comment='QA, 2026'"
+        after_help = "Examples:\n  binauthz attestors public-keys update KEY_ID --attestor=qa --comment='QA, 2026'\n  \
+        binauthz attestors public-keys update KEY_ID --attestor=qa \\\n      \
+        --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations"
     )]
     Update(UpdateFlags),
     /// Remove a key: what it signed no longer counts
@@ -86,6 +88,54 @@ pub struct UpdateFlags {
     /// Free text
     #[arg(long)]
     comment: Option<String>,
+    #[command(flatten)]
+    validity: ValidityFlags,
+}
+
+/// When a key counts. What is not named stays as it is.
+#[derive(Debug, Args)]
+pub(crate) struct ValidityFlags {
+    /// The key counts from this time on, e.g. 2026-12-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// The key counts no more at this time
+    #[arg(long, value_name = "TIME")]
+    not_after: Option<String>,
+    /// Since this time somebody else may have the key: nothing by it that the server received since counts, nor before
+    #[arg(long, value_name = "TIME")]
+    compromised_since: Option<String>,
+    /// What the server received before the key was compromised stays good
+    #[arg(long)]
+    keep_earlier_attestations: bool,
+    /// The key counts at all times, and is not compromised
+    #[arg(long, conflicts_with_all = ["not_before", "not_after", "compromised_since", "keep_earlier_attestations"])]
+    always_valid: bool,
+}
+
+impl ValidityFlags {
+    /// Writes what was asked for into a key as the API has it. The server reads the times.
+    fn apply(&self, key: &mut Value) {
+        let mut validity = match key.get("keyValidity").and_then(Value::as_object) {
+            Some(present) if !self.always_valid => present.clone(),
+            _ => serde_json::Map::new(),
+        };
+        let times = [
+            ("notBefore", &self.not_before),
+            ("notAfter", &self.not_after),
+            ("compromisedSince", &self.compromised_since),
+        ];
+        let given = times
+            .iter()
+            .filter_map(|(field, time)| Some((*field, time.as_ref()?)));
+        let is_given = given.clone().next().is_some();
+        validity.extend(given.map(|(field, time)| (field.to_owned(), json!(time))));
+        if self.keep_earlier_attestations {
+            validity.insert("keepEarlierAttestations".to_owned(), json!(true));
+        }
+        if is_given || self.keep_earlier_attestations || self.always_valid {
+            key["keyValidity"] = validity.into();
+        }
+    }
 }
 
 /// Which key to remove.
@@ -205,6 +255,7 @@ fn update(keys: &mut [Value], flags: &UpdateFlags) -> Result<(), Failure> {
     if let Some(comment) = &flags.comment {
         key["comment"] = json!(comment);
     }
+    flags.validity.apply(key);
     if let Some(file) = &flags.pgp_public_key_file {
         if key.get("asciiArmoredPgpPublicKey").is_none() {
             return Err(Failure::usage(format_args!(
@@ -271,6 +322,40 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_not_named_of_a_validity_stays() {
+        let none = ValidityFlags {
+            not_before: None,
+            not_after: None,
+            compromised_since: None,
+            keep_earlier_attestations: false,
+            always_valid: false,
+        };
+        let before = json!({"id": "a", "keyValidity": {"notBefore": "x", "notAfter": "y"}});
+        let applied = |flags: &ValidityFlags, key: &Value| {
+            let mut key = key.clone();
+            flags.apply(&mut key);
+            key
+        };
+        assert_eq!(applied(&none, &before), before);
+        assert_eq!(applied(&none, &json!({"id": "a"})), json!({"id": "a"}));
+        let marked = ValidityFlags {
+            compromised_since: Some("z".to_owned()),
+            keep_earlier_attestations: true,
+            ..none
+        };
+        let expected = json!({"notBefore": "x", "notAfter": "y", "compromisedSince": "z", "keepEarlierAttestations": true});
+        assert_eq!(applied(&marked, &before)["keyValidity"], expected);
+        let always = ValidityFlags {
+            compromised_since: None,
+            keep_earlier_attestations: false,
+            always_valid: true,
+            ..marked
+        };
+        // Empty and not absent: that would leave it as it is.
+        assert_eq!(applied(&always, &before)["keyValidity"], json!({}));
     }
 
     #[test]

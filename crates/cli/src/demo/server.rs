@@ -121,6 +121,7 @@ fn webhook_manifest(address: &str, authority: &[u8]) -> Result<String, Failure> 
         cluster: CLUSTER.parse().map_err(Failure::usage)?,
         endpoint: Endpoint::url(address).map_err(Failure::usage)?,
         ca_bundle: STANDARD.encode(authority),
+        inject_ca_from: None,
         // The cluster's own parts must be able to start while this server is away.
         exempt: vec!["kube-system".to_owned()],
         custom: Vec::new(),

@@ -136,5 +136,6 @@ pub(super) fn claimed(row: &OccurrenceRow) -> Result<Attestation, String> {
         occurrence.note,
         occurrence.attestation.payload,
         occurrence.attestation.signatures,
-    ))
+    )
+    .received(UnixTime::from_micros(row.created)))
 }

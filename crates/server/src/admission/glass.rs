@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 use super::deadline::Deadlines;
 use super::judge::{Question, caught};
 use crate::app::App;
-use crate::kubernetes::Opening;
+use crate::kubernetes::{self, Opening};
 
 /// Why the door does not open that a question wants open: whoever asks may not open it, or nobody can say.
 ///
@@ -20,7 +20,7 @@ pub(super) async fn refusal(
     question: &Question,
     deadlines: &Deadlines,
 ) -> Option<Reason> {
-    if question.break_glass.is_none() || !app.kubernetes.reviews(cluster) {
+    if question.break_glass.is_none() || !kubernetes::reviews(app, cluster) {
         return None;
     }
     let until = deadlines.gather(true);
@@ -33,11 +33,7 @@ pub(super) async fn refusal(
         return None;
     }
     let asker = question.asker.as_ref();
-    match app
-        .kubernetes
-        .opening(cluster, asker, &question.namespace, until)
-        .await
-    {
+    match kubernetes::opening(app, cluster, asker, &question.namespace, until).await {
         Opening::Granted => None,
         Opening::Closed(why) => Some(Reason::BreakGlassClosed(why)),
     }

@@ -49,7 +49,7 @@ use self::judge::{caught, judge, objection_to_passing};
 use self::record::{Refused as RefusedOnRecord, record};
 use self::request::{Held, Refused, Target};
 use crate::app::App;
-use crate::kubernetes::Refusal;
+use crate::kubernetes::{self, Refusal};
 use crate::listen::Peer;
 use crate::trace::{Phase, Phases};
 
@@ -117,7 +117,10 @@ async fn read<'a>(
 ) -> Result<(Case, Option<Held<'a>>), Refused> {
     let body = request::body(request, &app.bodies, deadlines).await?;
     let case = Case::read(app, target, body.bytes())?;
-    Ok((case, app.kubernetes.wants_events(&target.cluster).then_some(body)))
+    Ok((
+        case,
+        kubernetes::wants_events(app, &target.cluster).then_some(body),
+    ))
 }
 
 fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {

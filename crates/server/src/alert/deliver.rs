@@ -228,7 +228,8 @@ async fn send(app: &App, row: &DeliveryRow) -> (&'static str, Result<(), SendErr
     let Ok(notice) = serde_json::from_str::<Notice>(&row.document) else {
         return (UNKNOWN, never("what was to be told cannot be read".to_owned()));
     };
-    let channel = match kept::channel(&app.store, &app.master_key, &row.channel).await {
+    let opened = kept::channel(&app.store, &*app.master.hold().await, &row.channel).await;
+    let channel = match opened {
         Ok(channel) => channel,
         Err(Unusable::Store(why)) => return (UNKNOWN, Err(SendError::Later(why.to_string()))),
         Err(why) => return (UNKNOWN, never(why.to_string())),

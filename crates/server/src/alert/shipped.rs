@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use binauthz_wire::monitoring::policy::{AlertPolicy, read_policy};
 use serde_json::{Value, json};
 
+use crate::guard::LOG;
 use crate::logs::project_of;
 
 /// Who made them.
@@ -23,6 +24,7 @@ static SHIPPED: LazyLock<Vec<(&'static str, AlertPolicy)>> = LazyLock::new(|| {
     [
         ("binauthz-break-glass", break_glass()),
         ("binauthz-blocked-deployments", blocked()),
+        ("binauthz-guard", guard()),
     ]
     .into_iter()
     .filter_map(read)
@@ -61,6 +63,23 @@ fn blocked() -> Value {
             "user": "EXTRACT(protoPayload.authenticationInfo.principalEmail)",
             "object": "EXTRACT(protoPayload.resourceName)",
             "reason": "EXTRACT(protoPayload.metadata.reason)",
+        }),
+    )
+}
+
+fn guard() -> Value {
+    on_logs(
+        ("Binary Authorization: unguarded cluster", "CRITICAL"),
+        (
+            "A cluster is not guarded as it should be",
+            &format!("resource.type=\"k8s_cluster\" logName:\"{LOG}\" severity>=ERROR"),
+        ),
+        "The API server of a cluster does not ask about everything, or gets no answer. `binauthz cluster status` says what \
+         is there; `binauthz cluster install` mends it.",
+        &json!({
+            "cluster": "EXTRACT(jsonPayload.cluster)",
+            "finding": "EXTRACT(jsonPayload.finding)",
+            "message": "EXTRACT(jsonPayload.message)",
         }),
     )
 }
@@ -113,7 +132,8 @@ mod tests {
             names,
             [
                 "projects/p/alertPolicies/binauthz-break-glass",
-                "projects/p/alertPolicies/binauthz-blocked-deployments"
+                "projects/p/alertPolicies/binauthz-blocked-deployments",
+                "projects/p/alertPolicies/binauthz-guard"
             ]
         );
         for name in &names {

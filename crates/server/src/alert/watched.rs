@@ -13,7 +13,7 @@ use super::kept::content;
 use super::shipped;
 use crate::logs::{Needle, project_of};
 
-/// Resources of a kind that are looked at. With the two of every project, 20 000 policies of some 4 KB are 80 MB.
+/// Resources of a kind that are looked at. With the three of every project, 20 000 policies of some 4 KB are 80 MB.
 const MOST: usize = 20_000;
 
 /// Policies, and the metrics that they speak of.

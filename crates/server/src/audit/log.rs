@@ -9,6 +9,7 @@ use binauthz_keyring::{LogSigner, MasterKey};
 use binauthz_wire::tlog::{Checkpoint, Fault, Header, Log, Verifier, VerifierKey, checkpoint_body};
 
 use super::segment::{self, path};
+use crate::files::write_whole;
 
 /// The log's name: whoever verifies the log must know it.
 const ORIGIN: &str = "origin";
@@ -95,6 +96,23 @@ impl SignedLog {
             key,
             signed: 0,
         })
+    }
+
+    /// Seals the log's key anew where the master key before this one sealed it; whether it did.
+    ///
+    /// # Errors
+    /// What could not be read, opened or written.
+    pub(super) fn reseal(folder: &Path, master: &MasterKey) -> Result<bool, String> {
+        let path = folder.join(SEALED);
+        let named = |error: &dyn std::fmt::Display| format!("`{}`: {error}", path.display());
+        let Some(origin) = read_text(&folder.join(ORIGIN)).map_err(|error| named(&error))? else {
+            return Ok(false);
+        };
+        let sealed = std::fs::read(&path).map_err(|error| named(&error))?;
+        let again = LogSigner::reseal(master, &origin, &sealed).map_err(|error| named(&error))?;
+        let Some(again) = again else { return Ok(false) };
+        write_whole(&path, &again, 0o600).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 
     /// The key that checkpoints verify under.

@@ -13,7 +13,28 @@ mod segment;
 mod walk;
 mod writer;
 
+use std::path::Path;
+
+use binauthz_keyring::MasterKey;
+
 pub(crate) use journal::{
     Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, acts_on_display, escape,
 };
 pub(crate) use walk::{Direction, Line, Position, Way};
+
+/// The journal of verdicts and that of written entries, by their folders in the data directory.
+pub(crate) const VERDICTS: &str = "journal";
+pub(crate) const ENTRIES: &str = "entries";
+
+/// Seals the keys of both journals anew where the master key before this one sealed them; how many that were. The journals
+/// need not be told: each has its key in memory.
+///
+/// # Errors
+/// What could not be read, opened or written.
+pub(crate) fn reseal_signers(data_dir: &Path, master: &MasterKey) -> Result<u64, String> {
+    let mut count = 0;
+    for name in [VERDICTS, ENTRIES] {
+        count += u64::from(log::SignedLog::reseal(&data_dir.join(name), master)?);
+    }
+    Ok(count)
+}

@@ -15,7 +15,7 @@ use crate::app::App;
 /// The beginning of every access token, so that secret scanners and people recognise one.
 const PREFIX: &str = "binauthz_at_";
 /// Under what name the key is sealed.
-const KEY_NAME: &str = "settings/accessTokenKey";
+pub(crate) const KEY_NAME: &str = "settings/accessTokenKey";
 
 /// What makes and checks access tokens.
 pub(crate) struct AccessKey(hmac::Key);
@@ -105,16 +105,18 @@ pub(super) async fn known_access_key(app: &App) -> Result<Option<&AccessKey>, Ac
 }
 
 async fn stored(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
+    let master = app.master.hold().await;
     let Some(sealed) = app.store.sealed_key(KEY_NAME).await? else {
         return Ok(None);
     };
-    let bytes = app.master_key.open_secret(KEY_NAME, &sealed)?;
+    let bytes = master.open_secret(KEY_NAME, &sealed)?;
     Ok(Some(AccessKey::new(&bytes)))
 }
 
 async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
     let bytes = MasterKey::random_bytes()?;
-    let sealed = app.master_key.seal_secret(KEY_NAME, bytes.as_slice())?;
+    let master = app.master.hold().await;
+    let sealed = master.seal_secret(KEY_NAME, bytes.as_slice())?;
     let audit = AuditRow {
         sequence: 0,
         time: (app.clock)().as_micros(),

@@ -7,11 +7,10 @@ use std::fmt;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use binauthz_core::key::SignatureAlgorithm;
 use binauthz_core::time::UnixTime;
 use binauthz_wire::json::{self, Limits, Object};
+use binauthz_wire::jwt::{self, InvalidJwt, Jwt};
 
 use super::credential::Credential;
 
@@ -70,6 +69,15 @@ pub(crate) enum InvalidAssertion {
     Expired,
 }
 
+impl From<InvalidJwt> for InvalidAssertion {
+    fn from(error: InvalidJwt) -> InvalidAssertion {
+        match error {
+            InvalidJwt::Form => InvalidAssertion::Form,
+            InvalidJwt::Part { part, why } => InvalidAssertion::Part { part, why },
+        }
+    }
+}
+
 /// What somebody says; nothing of it is checked yet.
 pub(crate) struct Claimed<'a> {
     signed: &'a str,
@@ -106,20 +114,17 @@ impl Assertion {
 impl<'a> Claimed<'a> {
     /// Reads a compact JWS.
     pub(crate) fn read(text: &'a str) -> Result<Claimed<'a>, InvalidAssertion> {
-        let parts = || {
-            let (signed, signature) = text.rsplit_once('.')?;
-            let (header, claims) = signed.split_once('.')?;
-            (text.len() <= MAX_ASSERTION && !claims.contains('.'))
-                .then_some((signed, header, claims, signature))
-        };
-        let (signed, header, claims, signature) = parts().ok_or(InvalidAssertion::Form)?;
-        let mut header = object("header", header)?;
+        let Jwt {
+            signed,
+            mut header,
+            mut claims,
+            signature,
+        } = jwt::read(text, LIMITS)?;
         let (algorithm, key_id) = read_header(&mut header)?;
-        let mut claims = object("claims", claims)?;
         let part = |error: json::InvalidField| unreadable("claims", &error);
         Ok(Claimed {
             signed,
-            signature: decode(signature)?,
+            signature,
             algorithm,
             key_id,
             issuer: claims.take_string("iss").map_err(part)?,
@@ -246,15 +251,6 @@ fn read_header(header: &mut Object) -> Result<(Algorithm, Option<String>), Inval
             other.chars().take(20).flat_map(char::escape_debug).collect(),
         )),
     }
-}
-
-fn decode(part: &str) -> Result<Vec<u8>, InvalidAssertion> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidAssertion::Form)
-}
-
-fn object(part: &'static str, text: &str) -> Result<Object, InvalidAssertion> {
-    let value = json::parse(&decode(text)?, LIMITS).map_err(|error| unreadable(part, &error))?;
-    Object::new(value, part).map_err(|error| unreadable(part, &error))
 }
 
 fn unreadable(part: &'static str, why: &impl fmt::Display) -> InvalidAssertion {

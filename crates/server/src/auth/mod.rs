@@ -9,7 +9,7 @@ mod caller;
 mod credential;
 mod token;
 
-pub(crate) use access::{AccessKey, access_key};
+pub(crate) use access::{AccessKey, KEY_NAME as ACCESS_KEY_NAME, access_key};
 pub(crate) use assertion::{Assertion, Claimed, InvalidAssertion, MAX_ASSERTION, Purpose, TOKEN_URI};
 pub(crate) use authenticate::authenticate;
 pub(crate) use caller::{Caller, Role};

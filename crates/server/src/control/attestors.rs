@@ -190,6 +190,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             before.note
         )));
     }
+    request.keys = shared_keys::with_what_is_known(request.keys, &before.keys);
     let _turn = app.attestor_writes.lock().await;
     shared_keys::check(app, &name, &before.keys, &request.keys).await?;
     // Without an etag the caller takes whatever is there, but what was taken over from it must still be there.
@@ -258,7 +259,8 @@ fn denial(
 ) -> Result<Option<String>, ApiError> {
     let name = attestor.name();
     let occurrence = OccurrenceName::new(name.project().clone(), "unstored".parse()?);
-    let attestation = Attestation::claimed(occurrence, request.note, request.payload, request.signatures);
+    let attestation =
+        Attestation::claimed(occurrence, request.note, request.payload, request.signatures).received(now);
     let rejected = match verify(&attestation, attestor, now) {
         Ok(proof) => proof.shortfall(attestor, image, now),
         Err(why) => Some(why),

@@ -11,6 +11,7 @@ pub(crate) use destruction::destroy_as_scheduled;
 
 use std::fmt::Display;
 
+use binauthz_keyring::KeyAlgorithm;
 use binauthz_store::{Kind, Resource};
 
 use super::call::Call;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
         key_rings::routes(),
         crypto_keys::routes(),
         key_versions::routes(),
+        vec![key_versions::import_route()],
         signing::routes(),
     ]
     .concat()
@@ -66,6 +68,11 @@ fn refuse_filters(call: &Call) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// The algorithm of a stored version.
+pub(super) fn algorithm_of(row: &Resource) -> Result<KeyAlgorithm, ApiError> {
+    Ok(version::Version::of(row.clone())?.algorithm)
 }
 
 /// A stored document that cannot be read was not written by this program.

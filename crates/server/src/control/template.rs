@@ -68,8 +68,7 @@ impl Table {
         }
     }
 
-    /// Every row, for the tests that walk the table.
-    #[cfg(test)]
+    /// Every row.
     pub(super) fn routes(&self) -> impl Iterator<Item = &Route> {
         self.rows.iter().map(|(_, route)| route)
     }

@@ -14,8 +14,9 @@ use binauthz_core::time::UnixTime;
 use binauthz_wire::event;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::Clusters;
+use super::{Kubernetes, guarded};
 use crate::app::App;
+use crate::guard::connect;
 use crate::listen::Shutdown;
 use crate::metrics::Text;
 
@@ -87,12 +88,7 @@ impl Events {
     }
 }
 
-impl Clusters {
-    /// Whether refusals of this cluster are told there.
-    pub(crate) fn wants_events(&self, cluster: &ClusterName) -> bool {
-        self.all.get(cluster).is_some_and(|access| access.events)
-    }
-
+impl Kubernetes {
     /// Takes a refusal over; never waits.
     pub(crate) fn tell(&self, refusal: Refusal) {
         if self.events.queue.try_send(refusal).is_err() {
@@ -103,14 +99,13 @@ impl Clusters {
 
 /// Writes Events until the shutdown.
 pub(crate) async fn emit(app: Arc<App>, mut shutdown: Shutdown) {
-    let clusters = &app.kubernetes;
-    let waiting = clusters
-        .events
+    let events = &app.kubernetes.events;
+    let waiting = events
         .waiting
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let Some(mut waiting) = waiting.filter(|_| clusters.tells()) else {
+    let Some(mut waiting) = waiting.filter(|_| app.settings.guard.events) else {
         return;
     };
     let mut pace = Pace::new(Instant::now());
@@ -121,15 +116,15 @@ pub(crate) async fn emit(app: Arc<App>, mut shutdown: Shutdown) {
         };
         let Some(refusal) = refusal else { return };
         match pace.allows(&refusal, Instant::now()) {
-            Turn::Go => send(clusters, &refusal).await,
-            Turn::Repeated => drop(clusters.events.repeated.fetch_add(1, Ordering::Relaxed)),
-            Turn::TooMany => drop(clusters.events.dropped.fetch_add(1, Ordering::Relaxed)),
+            Turn::Go => send(&app, &refusal).await,
+            Turn::Repeated => drop(events.repeated.fetch_add(1, Ordering::Relaxed)),
+            Turn::TooMany => drop(events.dropped.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
 
-async fn send(clusters: &Clusters, refusal: &Refusal) {
-    let Some(access) = clusters.all.get(&refusal.cluster) else {
+async fn send(app: &App, refusal: &Refusal) {
+    let Some(guarded) = guarded(app, &refusal.cluster) else {
         return;
     };
     let Refusal {
@@ -141,15 +136,21 @@ async fn send(clusters: &Clusters, refusal: &Refusal) {
     } = refusal;
     let event = event::write(about, *time, (message, decision));
     let collection = format!("/api/v1/namespaces/{}/events", about.namespace);
-    let why = match tokio::time::timeout(WAIT, access.api.create(&collection, &event)).await {
-        Ok(Ok(_)) => {
-            clusters.events.sent.fetch_add(1, Ordering::Relaxed);
+    let sent = async {
+        let api = connect(app, guarded)?;
+        let created = api.create(&collection, &event).await;
+        created.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let events = &app.kubernetes.events;
+    let why = match tokio::time::timeout(WAIT, sent).await {
+        Ok(Ok(())) => {
+            events.sent.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(why)) => why,
         Err(_) => "no answer in time".to_owned(),
     };
-    clusters.events.failed.fetch_add(1, Ordering::Relaxed);
+    events.failed.fetch_add(1, Ordering::Relaxed);
     tracing::warn!(cluster = %refusal.cluster, why, "an Event of a refusal was not taken");
 }
 

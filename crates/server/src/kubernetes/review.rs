@@ -9,7 +9,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::Clusters;
+use super::guarded;
+use crate::app::App;
+use crate::guard::connect;
 use crate::metrics::Text;
 
 const COLLECTION: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
@@ -68,65 +70,62 @@ impl Reviews {
     }
 }
 
-impl Clusters {
-    /// Whether this cluster says who may break the glass. Elsewhere whoever may write the object may.
-    pub(crate) fn reviews(&self, cluster: &ClusterName) -> bool {
-        self.all.get(cluster).is_some_and(|access| access.review)
-    }
-
-    /// Asks the cluster. Every failure leaves the door closed.
-    pub(crate) async fn opening(
-        &self,
-        cluster: &ClusterName,
-        asker: Option<&Asker>,
-        namespace: &str,
-        until: Instant,
-    ) -> Opening {
-        let Some(access) = self.all.get(cluster) else {
-            return self.failed(cluster, "the settings name no API server for it");
-        };
-        let Some(asker) = asker.filter(|asker| !asker.user.is_empty()) else {
-            self.reviews.failed.fetch_add(1, Ordering::Relaxed);
-            return Opening::Closed("the request does not say who asks".to_owned());
-        };
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": asker.user,
-                "groups": asker.groups,
-                "resourceAttributes": {
-                    "namespace": namespace, "verb": "use", "group": "binauthz", "resource": "breakglass",
-                },
+/// Asks the cluster whether whoever asks may open the door. Every failure leaves it closed.
+pub(crate) async fn opening(
+    app: &App,
+    cluster: &ClusterName,
+    asker: Option<&Asker>,
+    namespace: &str,
+    until: Instant,
+) -> Opening {
+    let reviews = &app.kubernetes.reviews;
+    let Some(asker) = asker.filter(|asker| !asker.user.is_empty()) else {
+        reviews.failed.fetch_add(1, Ordering::Relaxed);
+        return Opening::Closed("the request does not say who asks".to_owned());
+    };
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": asker.user,
+            "groups": asker.groups,
+            "resourceAttributes": {
+                "namespace": namespace, "verb": "use", "group": "binauthz", "resource": "breakglass",
             },
-        });
-        let asked = async {
-            // It is never closed.
-            let _place = self.reviews.places.acquire().await;
-            access.api.create(COLLECTION, &review).await
-        };
-        let answer = match timeout_at(until.min(Instant::now() + WAIT), asked).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return self.failed(cluster, &error.to_string()),
-            Err(_) => return self.failed(cluster, "the API server did not answer in time"),
-        };
-        let status = &answer["status"];
-        if status["allowed"] == true && status["denied"] != true {
-            self.reviews.granted.fetch_add(1, Ordering::Relaxed);
-            return Opening::Granted;
-        }
-        if status["allowed"] != false {
-            return self.failed(cluster, "the API server's answer is no SubjectAccessReview");
-        }
-        self.reviews.denied.fetch_add(1, Ordering::Relaxed);
-        Opening::Closed(format!(
-            "`{}` may not `use` `breakglass.binauthz` in namespace `{namespace}`",
-            asker.user
-        ))
+        },
+    });
+    let asked = async {
+        // It is never closed.
+        let _place = reviews.places.acquire().await;
+        let guarded = guarded(app, cluster).ok_or("the settings do not name the cluster")?;
+        let api = connect(app, guarded)?;
+        api.create(COLLECTION, &review)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let answer = match timeout_at(until.min(Instant::now() + WAIT), asked).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => return reviews.failed(cluster, &why),
+        Err(_) => return reviews.failed(cluster, "the API server did not answer in time"),
+    };
+    let status = &answer["status"];
+    if status["allowed"] == true && status["denied"] != true {
+        reviews.granted.fetch_add(1, Ordering::Relaxed);
+        return Opening::Granted;
     }
+    if status["allowed"] != false && status["denied"] != true {
+        return reviews.failed(cluster, "the API server's answer is no SubjectAccessReview");
+    }
+    reviews.denied.fetch_add(1, Ordering::Relaxed);
+    Opening::Closed(format!(
+        "`{}` may not `use` `breakglass.binauthz` in namespace `{namespace}`",
+        asker.user
+    ))
+}
 
+impl Reviews {
     fn failed(&self, cluster: &ClusterName, why: &str) -> Opening {
-        self.reviews.failed.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(1, Ordering::Relaxed);
         tracing::error!(%cluster, why, "who may break the glass could not be asked; it stays whole");
         Opening::Closed(format!("who may open it could not be asked: {why}"))
     }

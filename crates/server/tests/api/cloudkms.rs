@@ -490,3 +490,75 @@ async fn an_update_does_not_destroy() {
             .refused("INVALID_ARGUMENT", ":destroy");
     }
 }
+
+/// A private key that was made elsewhere becomes a version; what is none, or none of this algorithm, leaves nothing.
+#[tokio::test]
+async fn a_private_key_is_imported_and_signs() {
+    use binauthz_keyring::{KeyAlgorithm, SoftwareKey};
+
+    let (server, key) = with_key("EC_SIGN_P256_SHA256").await;
+    let path = format!("/binauthz{key}/cryptoKeyVersions:importPem");
+    let own = SoftwareKey::generate(KeyAlgorithm::EcSignP256Sha256).unwrap();
+    let pem = own.to_pem().unwrap().to_string();
+    let version = server.post(&path, json!({ "pem": pem })).await.ok();
+    assert_eq!(version["state"], "ENABLED");
+    assert!(
+        version["name"]
+            .as_str()
+            .unwrap()
+            .ends_with("/cryptoKeyVersions/2"),
+        "{version}"
+    );
+    assert!(!version.to_string().contains("PRIVATE"));
+    let public = server
+        .get(&format!("{key}/cryptoKeyVersions/2/publicKey"))
+        .await
+        .ok();
+    assert_eq!(public["pem"], own.public_key_pem().unwrap());
+    let digest = MessageDigest::of(HashAlgorithm::Sha256, MESSAGE);
+    let body = json!({ "digest": { "sha256": STANDARD.encode(digest.as_bytes()) } });
+    let signed = server
+        .post(&format!("{key}/cryptoKeyVersions/2:asymmetricSign"), body)
+        .await
+        .ok();
+    let signature = STANDARD.decode(signed["signature"].as_str().unwrap()).unwrap();
+    let own = UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, own.public_key_der().unwrap());
+    assert!(own.verify(MESSAGE, &signature).is_ok());
+
+    let other = SoftwareKey::generate(KeyAlgorithm::EcSignP384Sha384).unwrap();
+    let secret = "c2VjcmV0c2VjcmV0";
+    for (body, part) in [
+        (
+            json!({ "pem": other.to_pem().unwrap().to_string() }),
+            "not a usable private key for `EC_SIGN_P256_SHA256`",
+        ),
+        (
+            json!({ "pem": other.public_key_pem().unwrap() }),
+            "found `PUBLIC KEY`",
+        ),
+        (json!({ "pem": secret }), "expected one PEM block"),
+        (
+            json!({ "pem": format!("-----BEGIN PRIVATE KEY-----\n{secret}\n-----END PRIVATE KEY-----\n") }),
+            "`pem`",
+        ),
+        (json!({}), "pem"),
+        (json!({ "pem": "x", "password": secret }), "password"),
+    ] {
+        let answer = server.post(&path, body).await;
+        assert!(!answer.body.to_string().contains(secret), "{}", answer.body);
+        answer.refused("INVALID_ARGUMENT", part);
+    }
+    let nowhere = path.replace("/k/", "/none/");
+    server
+        .post(&nowhere, json!({ "pem": pem }))
+        .await
+        .refused("NOT_FOUND", "cryptoKeys/none");
+    let versions = server.get(&format!("{key}/cryptoKeyVersions")).await.ok();
+    assert_eq!(versions["cryptoKeyVersions"].as_array().unwrap().len(), 2);
+    let rows = server.audit(20).await;
+    assert!(
+        rows.iter()
+            .all(|row| !row.to_string().contains("PRIVATE") && !row.to_string().contains(secret)),
+        "{rows:?}"
+    );
+}

@@ -20,6 +20,7 @@ mod log_metrics;
 mod logging;
 mod logging_hostile;
 mod logs_follow;
+mod master_key;
 mod monitoring;
 mod notes;
 mod policies;

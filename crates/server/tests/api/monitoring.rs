@@ -31,7 +31,11 @@ fn webhook() -> Value {
 /// A desk without the policies that every project has from the start.
 async fn bare_desk() -> Desk {
     let desk = Desk::new().await;
-    for id in ["binauthz-break-glass", "binauthz-blocked-deployments"] {
+    for id in [
+        "binauthz-break-glass",
+        "binauthz-blocked-deployments",
+        "binauthz-guard",
+    ] {
         desk.delete(&format!("{POLICIES}/{id}")).await.ok();
     }
     desk

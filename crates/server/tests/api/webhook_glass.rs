@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::court::{CLUSTER, Court, created, pod, require_attestation};
-use crate::receiver::{Does, Receiver};
+use crate::receiver::{Does, Receiver, Request};
 use crate::support::{Desk, flags};
 
 const BREAK_GLASS: &str = "alpha.image-policy.k8s.io/break-glass";
@@ -28,14 +28,37 @@ async fn court_at(address: &str, asks: &str, extra: &str) -> Court {
     });
     std::fs::write(path("kubeconfig"), kubeconfig.to_string()).unwrap();
     let file = path("kubeconfig").display().to_string();
-    let config =
-        format!("kubernetes:\n- {{cluster: {CLUSTER}, kubeconfig: {file}, context: c, {asks}}}\n{extra}");
+    let config = format!(
+        "guard: {{clusters: ['{CLUSTER}=c'], kubeconfig: {file}, everySeconds: 3600, {asks}}}\n{extra}"
+    );
     std::fs::write(path("binauthz.yaml"), config).unwrap();
     let flags = binauthz_server::Flags {
         config: Some(path("binauthz.yaml")),
         ..flags(folder.path())
     };
     Court::on(Desk::with(folder, flags).await).await
+}
+
+/// The requests that are not those of the guard, which looks at the cluster by itself.
+fn asked(api: &Receiver) -> Vec<Request> {
+    let is_ours = |request: &Request| {
+        request.line().starts_with("POST /apis/authorization.k8s.io/") || request.line().ends_with("/events")
+    };
+    api.requests().into_iter().filter(is_ours).collect()
+}
+
+/// So many of them, once they have come.
+async fn wait_for(api: &Receiver, count: usize) -> Vec<Request> {
+    let begun = Instant::now();
+    while asked(api).len() < count {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{} of {count}",
+            asked(api).len()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    asked(api)
 }
 
 async fn court(receiver: &Receiver, asks: &str) -> Court {
@@ -56,7 +79,7 @@ async fn the_cluster_says_who_may_break_the_glass() {
     // Nobody is asked about what opens no door.
     court.pod(&[&image]).await.denial();
     court.pod(&[&court.signed().await]).await.admitted();
-    assert!(api.requests().is_empty());
+    assert!(asked(&api).is_empty());
 
     court.admit(&opened(&image)).await.admitted();
     let record = court.record().await;
@@ -64,15 +87,15 @@ async fn the_cluster_says_who_may_break_the_glass() {
         (&record["effect"], record.get("breakGlassClosed")),
         (&json!("BREAK_GLASS"), None)
     );
-    let asked = api.requests();
-    assert_eq!(asked.len(), 1);
+    let got = asked(&api);
+    assert_eq!(got.len(), 1);
     assert_eq!(
-        asked[0].line(),
+        got[0].line(),
         "POST /apis/authorization.k8s.io/v1/subjectaccessreviews"
     );
-    assert_eq!(asked[0].header("authorization"), Some("Bearer t"));
+    assert_eq!(got[0].header("authorization"), Some("Bearer t"));
     assert_eq!(
-        asked[0].body["spec"],
+        got[0].body["spec"],
         json!({"user": "alice@example.com", "groups": ["system:authenticated"],
             "resourceAttributes": {"namespace": "default", "verb": "use", "group": "binauthz", "resource": "breakglass"}})
     );
@@ -105,7 +128,7 @@ async fn the_cluster_says_who_may_break_the_glass() {
     court.admit(&opened(&signed)).await.denial();
     court.pod(&[&signed]).await.admitted();
     // Where nothing is judged, nobody is asked.
-    let asked = api.requests().len();
+    let before = asked(&api).len();
     let mode = |mode: &str| {
         let body = json!({"update": {"desiredBinaryAuthorization": {"evaluationMode": mode}}});
         let desk = &court.desk;
@@ -113,7 +136,7 @@ async fn the_cluster_says_who_may_break_the_glass() {
     };
     mode("DISABLED").await;
     court.admit(&opened(&image)).await.admitted();
-    assert_eq!(api.requests().len(), asked);
+    assert_eq!(asked(&api).len(), before);
     mode("PROJECT_SINGLETON_POLICY_ENFORCE").await;
     court.admit(&opened(&image)).await.denial();
     let metrics = court.desk.health("/metrics").await.1;
@@ -192,7 +215,7 @@ async fn who_is_not_named_opens_nothing() {
         "{}",
         verdict.denial()
     );
-    assert!(api.requests().is_empty());
+    assert!(asked(&api).is_empty());
 }
 
 #[tokio::test]
@@ -215,7 +238,7 @@ async fn a_refusal_is_told_once_to_the_controller_or_on_the_object() {
     let court = court(&api, EVENTS).await;
     let image = court.unsigned();
     let sentence = court.pod(&[&image]).await.denial().to_owned();
-    let got = api.wait_for(1, Duration::from_secs(10)).await;
+    let got = wait_for(&api, 1).await;
     assert_eq!(got[0].line(), "POST /api/v1/namespaces/default/events");
     let event = &got[0].body;
     assert_eq!(
@@ -252,7 +275,7 @@ async fn a_refusal_is_told_once_to_the_controller_or_on_the_object() {
     owned["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "x", "controller": true}]);
     court.admit(&created(owned)).await.denial();
-    let got = api.wait_for(2, Duration::from_secs(10)).await;
+    let got = wait_for(&api, 2).await;
     assert_eq!(got.len(), 2);
     assert_eq!(
         got[1].body["involvedObject"],
@@ -303,7 +326,7 @@ async fn an_api_server_that_takes_no_events_holds_nobody_up() {
     .await;
     let court = self::court(&api, EVENTS).await;
     court.pod(&["nginx"]).await.denial();
-    api.wait_for(1, Duration::from_secs(10)).await;
+    wait_for(&api, 1).await;
     let begun = Instant::now();
     while count(&court.desk.health("/metrics").await.1, "failed") == 0 {
         assert!(begun.elapsed() < Duration::from_secs(10));
@@ -312,32 +335,25 @@ async fn an_api_server_that_takes_no_events_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_asked_by_its_settings_starts_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("binauthz.yaml");
-    let settings = |list: &str| {
-        std::fs::write(&config, format!("kubernetes:\n{list}")).unwrap();
-        binauthz_server::Settings::new(binauthz_server::Flags {
-            config: Some(config.clone()),
-            ..flags(folder.path())
-        })
-    };
-    let error = settings("- {cluster: c, events: true}\n")
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("`kubernetes[0]`: `c`"), "{error}");
-    for (list, words) in [
-        (
-            format!("- {{cluster: {CLUSTER}, events: true}}\n"),
-            "this is no Pod",
-        ),
-        (
-            format!("- {{cluster: {CLUSTER}, events: true, kubeconfig: missing, context: c}}\n"),
-            "missing",
-        ),
-    ] {
-        let started = binauthz_server::Server::start(settings(&list).unwrap()).await;
-        let error = started.unwrap_err().to_string();
-        assert!(error.contains(CLUSTER) && error.contains(words), "{error}");
-    }
+async fn a_kubeconfig_that_cannot_be_used_keeps_the_glass_whole() {
+    let api = Receiver::new(Does::Answer(201, GRANTED)).await;
+    let court = court(&api, REVIEW).await;
+    court.admit(&opened(&court.unsigned())).await.admitted();
+    std::fs::remove_file(court.desk.folder().join("kubeconfig")).unwrap();
+    let verdict = court.admit(&opened(&court.unsigned())).await;
+    assert!(
+        verdict.denial().contains("who may open it could not be asked: "),
+        "{}",
+        verdict.denial()
+    );
+    // Another cluster of the same server is not asked at all.
+    let other = json!({"cluster": {"name": "other",
+        "binaryAuthorization": {"evaluationMode": "PROJECT_SINGLETON_POLICY_ENFORCE"}}});
+    let clusters = "/v1/projects/p/locations/us-central1-a/clusters";
+    court.desk.post(clusters, other).await.ok();
+    let path = format!("/admit/{}", CLUSTER.replace("clusters/c", "clusters/other"));
+    let body = opened(&court.unsigned()).to_string().into_bytes();
+    let (_, answer) = court.raw(&path, body).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["response"]["allowed"], true, "{answer}");
 }

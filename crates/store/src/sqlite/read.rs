@@ -111,6 +111,15 @@ pub(crate) fn newest_occurrences(
     rows.collect()
 }
 
+/// Names of sealed keys, in their order.
+pub(crate) fn sealed_names(connection: &Connection, after: &str, limit: u32) -> Answer<Vec<String>> {
+    let mut statement =
+        connection.prepare_cached("SELECT name FROM sealed_key WHERE name > ?1 ORDER BY name LIMIT ?2")?;
+    statement
+        .query_map(params![after, bounded(limit)], |row| row.get(0))?
+        .collect()
+}
+
 /// A sealed private key.
 pub(crate) fn sealed_key(connection: &Connection, name: &str) -> Answer<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT sealed FROM sealed_key WHERE name = ?1")?;

@@ -7,8 +7,8 @@ use binauthz_core::name::{InvalidName, NoteName};
 use binauthz_core::signature::pgp::Certificate;
 use serde_json::{Map, json};
 
-use super::Stamp;
 use super::policy::{read_description, write_stamp};
+use super::{Stamp, key_validity};
 use crate::containeranalysis::read_attestation;
 use crate::json::{EnumRow, InvalidField, Object, Value};
 
@@ -122,8 +122,10 @@ fn read_key(mut object: Object) -> Result<AttestorKey, InvalidField> {
             return Err(object.refused("pkixPublicKey", reason));
         }
     };
+    let validity = object.take_optional_object(key_validity::FIELD)?;
+    let validity = validity.map(key_validity::read).transpose()?;
     object.finish()?;
-    Ok(key)
+    Ok(key.with_validity(validity))
 }
 
 /// The id of a PKIX key is a URI (RFC 3986): gcloud writes network-path references, the default is a `ni:` URI.
@@ -221,6 +223,9 @@ fn write_key(key: &AttestorKey) -> serde_json::Value {
             });
             members.insert("pkixPublicKey".to_owned(), value);
         }
+    }
+    if let Some(validity) = key_validity::write(key.validity()) {
+        members.insert(key_validity::FIELD.to_owned(), validity);
     }
     serde_json::Value::Object(members)
 }

@@ -3,18 +3,18 @@
 //! First the API server must be seen to reach the webhook, which nothing depends on yet. Then the cluster is registered,
 //! the mutating configuration is written, and the validating one last: from there on Pods are refused.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use binauthz_core::name::ClusterName;
 use binauthz_kubernetes::{
-    Api, Canary, Configuration, Endpoint, Guard, differences, is_label, known_bad_pod_denied,
-    prove_reachable, remove_probe,
+    Api, CANARY_NAMESPACE, Canary, Configuration, Endpoint, Guard, Installed, differences, is_label,
+    known_bad_pod_denied, prove_reachable, remove_probe,
 };
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CustomFlag, Found, Place};
+use super::{CustomFlag, Place, must_be_ours};
 use crate::{
     client::Client,
     commands::{clusters, files},
@@ -27,6 +27,9 @@ use crate::{
 const MODE: &str = "PROJECT_SINGLETON_POLICY_ENFORCE";
 /// Namespaces that may be named; the selector is sent with every configuration, and each is a hole.
 const EXEMPT_MAX: usize = 64;
+/// A server in the cluster that was passed by is in no Service. It sees the probe within a second and is ready; the
+/// kubelet notices within ten seconds by default, and the proxies soon after.
+const MENDING_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to install.
 #[derive(Debug, Args)]
@@ -40,6 +43,9 @@ pub struct Flags {
     webhook_ca: Option<PathBuf>,
     #[command(flatten)]
     custom: CustomFlag,
+    /// Certificate of cert-manager whose authority is to be kept in the configurations from then on
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = certificate)]
+    inject_ca_from: Option<String>,
     /// Leave a namespace unguarded, such as kube-system (repeatable); the server's own always is
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     exempt_namespace: Vec<String>,
@@ -68,6 +74,8 @@ struct Hands {
     api: Api,
     client: Client,
     cluster: ClusterName,
+    /// How long the webhook may take to answer.
+    patience: Duration,
 }
 
 /// One thing to do.
@@ -87,13 +95,20 @@ enum Step {
 
 impl Flags {
     pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
+        let api = self.place.api()?;
+        let found = Installed::read(&api).await?;
+        let is_mending = found.all().next().is_some() && self.endpoint.service.is_some();
         let hands = Hands {
-            api: self.place.api()?,
+            api,
             client: settings.client()?,
             cluster: self.place.name(settings)?,
+            patience: if is_mending {
+                MENDING_PATIENCE
+            } else {
+                Duration::ZERO
+            },
         };
-        let found = Found::read(&hands.api).await?;
-        found.must_be_ours(&hands.cluster)?;
+        must_be_ours(&found, &hands.cluster)?;
         let registered = clusters::find(&hands.client, &hands.cluster).await?;
         let by_install = registered.is_none() || found.is_registered_by_install();
         let guard = self.guard(settings, &hands.cluster, by_install)?;
@@ -144,6 +159,7 @@ impl Flags {
             cluster: cluster.clone(),
             endpoint: endpoint.clone(),
             ca_bundle: self.ca_bundle(settings)?,
+            inject_ca_from: self.inject_ca_from.clone(),
             exempt,
             custom: self.custom.rules()?.unwrap_or_default(),
             registered_by_install,
@@ -166,7 +182,7 @@ impl Flags {
         }
     }
 
-    fn steps(&self, guard: &Guard, found: &Found, registered: Option<&Value>) -> Vec<Step> {
+    fn steps(&self, guard: &Guard, found: &Installed, registered: Option<&Value>) -> Vec<Step> {
         let mut steps = Vec::new();
         match (registered, self.binauthz_evaluation_mode) {
             (None, mode) => steps.push(Step::Register(mode.unwrap_or(MODE))),
@@ -177,8 +193,9 @@ impl Flags {
             (Some(_), _) => {}
         }
         for which in Configuration::ALL {
-            let shipped = guard.configuration(which);
-            match found.configuration(which) {
+            let found = found.configuration(which);
+            let shipped = guard.configuration_beside(which, found);
+            match found {
                 None => steps.push(Step::Create(which, shipped)),
                 Some(found) if differences(found, &shipped).is_empty() => {}
                 Some(found) => steps.push(Step::Replace {
@@ -237,7 +254,9 @@ impl Step {
     }
 
     async fn perform(&self, hands: &Hands) -> Result<(), Failure> {
-        let Hands { api, client, cluster } = hands;
+        let Hands {
+            api, client, cluster, ..
+        } = hands;
         match self {
             Step::Register(mode) => clusters::register(client, cluster, mode).await,
             Step::ChangeMode { to, .. } => {
@@ -256,7 +275,9 @@ impl Step {
 
     /// Also of a step of which nobody knows whether it took effect: what is as it was is left alone.
     async fn undo(&self, hands: &Hands) -> Result<(), Failure> {
-        let Hands { api, client, cluster } = hands;
+        let Hands {
+            api, client, cluster, ..
+        } = hands;
         match self {
             Step::Register(_) => {
                 if clusters::find(client, cluster).await?.is_some() {
@@ -291,12 +312,12 @@ impl Step {
 }
 
 async fn perform(hands: &Hands, guard: &Guard, steps: &[Step], begun: &mut usize) -> Result<Canary, Failure> {
-    prove_reachable(&hands.api, guard).await?;
+    prove_reachable(&hands.api, guard, hands.patience).await?;
     for step in steps {
         *begun += 1;
         step.perform(hands).await?;
     }
-    match known_bad_pod_denied(&hands.api).await? {
+    match known_bad_pod_denied(&hands.api, CANARY_NAMESPACE).await? {
         Canary::Unanswered(why) => Err(Failure::refused(format_args!(
             "the API server gets no answer of the webhook: {why}"
         ))),
@@ -369,6 +390,15 @@ fn mode_of(cluster: &Value) -> &str {
         .unwrap_or("DISABLED")
 }
 
+/// Of both a name; a Certificate's is a DNS name, of which a label is the usual form.
+fn certificate(text: &str) -> Result<String, String> {
+    let is_name = |name: &str| name.len() <= 253 && name.split('.').all(is_label);
+    match text.split_once('/') {
+        Some((namespace, name)) if is_label(namespace) && is_name(name) => Ok(text.to_owned()),
+        _ => Err("expected NAMESPACE/NAME of a Certificate, such as binauthz/webhook".to_owned()),
+    }
+}
+
 fn namespace(text: &str) -> Result<String, String> {
     match is_label(text) {
         true => Ok(text.to_owned()),
@@ -379,6 +409,16 @@ fn namespace(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_has_a_namespace_and_a_name() {
+        for good in ["binauthz/webhook", "b/webhook.example"] {
+            assert_eq!(certificate(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "webhook", "/webhook", "b/", "b/a/c", "B/webhook", "b/a..c"] {
+            assert!(certificate(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_replacement_keeps_what_others_noted_and_carries_the_version_that_was_read() {

@@ -13,7 +13,7 @@ use binauthz_kubernetes::{Api, CustomRule};
 use binauthz_wire::custom_resources;
 use clap::{Args, Subcommand};
 
-use self::found::Found;
+use self::found::must_be_ours;
 use super::{clusters::ClusterFlags, files};
 use crate::{
     failure::{Exit, Failure},

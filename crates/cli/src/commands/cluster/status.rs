@@ -1,11 +1,10 @@
 //! `cluster status`: what is there, how it differs from what is shipped, and whether it works.
 
-use binauthz_core::name::ClusterName;
-use binauthz_kubernetes::{Canary, Configuration, Guard, differences, known_bad_pod};
+use binauthz_kubernetes::{CANARY_NAMESPACE, Canary, Condition, Configuration, Installed, known_bad_pod};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CustomFlag, Found, Place};
+use super::{CustomFlag, Place};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -22,18 +21,11 @@ pub struct Flags {
     custom: CustomFlag,
 }
 
-/// One configuration, looked at.
-enum Condition {
-    Missing,
-    AsShipped,
-    Differs(Vec<String>),
-}
-
 impl Flags {
     pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
         let api = self.place.api()?;
         let name = self.place.name(settings)?;
-        let found = Found::read(&api).await?;
+        let found = Installed::read(&api).await?;
         // What Kubernetes has is worth knowing while the server is away, too.
         let (registration, mode) = match clusters::find(&settings.client()?, &name).await {
             Ok(None) => ("no; everything it asks is denied".to_owned(), None),
@@ -44,12 +36,12 @@ impl Flags {
             }
             Err(failure) => (format!("not known: {}", failure.sentence()), None),
         };
-        let mut guard = guard(&name, &found);
+        let mut guard = found.guard(&name);
         if let (Some(guard), Some(custom)) = (&mut guard, self.custom.rules()?) {
             guard.custom = custom;
         }
-        let conditions = Configuration::ALL.map(|which| (which, condition(guard.as_ref(), &found, which)));
-        let canary = known_bad_pod(&api).await?;
+        let conditions = Configuration::ALL.map(|which| (which, found.condition(guard.as_ref(), which)));
+        let canary = known_bad_pod(&api, CANARY_NAMESPACE).await?;
         let is_whole = conditions
             .iter()
             .all(|(_, condition)| matches!(condition, Condition::AsShipped))
@@ -66,7 +58,7 @@ impl Flags {
             "evaluationMode": mode,
             "exemptNamespaces": exempt,
             "customResources": custom,
-            "configurations": conditions.iter().map(|(which, condition)| condition.shown(*which)).collect::<Vec<_>>(),
+            "configurations": conditions.iter().map(|(which, condition)| described(*which, condition)).collect::<Vec<_>>(),
             "canary": shown(&canary),
             "guarded": is_whole,
         });
@@ -78,37 +70,13 @@ impl Flags {
     }
 }
 
-/// What the configurations are meant to be, as the first of them that can be read says: they must agree.
-fn guard(name: &ClusterName, found: &Found) -> Option<Guard> {
-    let mut order = Configuration::ALL.into_iter().rev();
-    order.find_map(|which| Guard::of(name, which, found.configuration(which)?))
-}
-
-fn condition(guard: Option<&Guard>, found: &Found, which: Configuration) -> Condition {
-    let Some(found) = found.configuration(which) else {
-        return Condition::Missing;
+fn described(which: Configuration, condition: &Condition) -> Value {
+    let (condition, differences) = match condition {
+        Condition::Missing => ("missing", Vec::new()),
+        Condition::AsShipped => ("as shipped", Vec::new()),
+        Condition::Differs(differences) => ("differs from what is shipped", differences.clone()),
     };
-    let Some(guard) = guard else {
-        let why =
-            "where it asks, whom it trusts or which namespaces it leaves out is not as `install` writes it";
-        return Condition::Differs(vec![why.to_owned()]);
-    };
-    let differences = differences(found, &guard.configuration(which));
-    match differences.is_empty() {
-        true => Condition::AsShipped,
-        false => Condition::Differs(differences),
-    }
-}
-
-impl Condition {
-    fn shown(&self, which: Configuration) -> Value {
-        let (condition, differences) = match self {
-            Self::Missing => ("missing", Vec::new()),
-            Self::AsShipped => ("as shipped", Vec::new()),
-            Self::Differs(differences) => ("differs from what is shipped", differences.clone()),
-        };
-        json!({"kind": which.kind(), "condition": condition, "differences": differences})
-    }
+    json!({"kind": which.kind(), "condition": condition, "differences": differences})
 }
 
 fn shown(canary: &Canary) -> Value {

@@ -1,10 +1,10 @@
 //! `cluster uninstall`: the configurations first, because they are what stops a cluster whose server is away.
 
 use binauthz_core::name::ClusterName;
-use binauthz_kubernetes::{Api, Configuration, remove_probe};
+use binauthz_kubernetes::{Api, Configuration, Installed, remove_probe};
 use clap::Args;
 
-use super::{Found, Place};
+use super::{Place, must_be_ours};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -26,8 +26,8 @@ impl Flags {
     pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
         let api = self.place.api()?;
         let name = self.place.name(settings)?;
-        let found = Found::read(&api).await?;
-        found.must_be_ours(&name)?;
+        let found = Installed::read(&api).await?;
+        must_be_ours(&found, &name)?;
         let is_registered_by_install = found.is_registered_by_install();
         self.show_plan(&api, &name, &found);
         if self.dry_run {
@@ -47,7 +47,7 @@ impl Flags {
         Ok(Exit::Done)
     }
 
-    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Found) {
+    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Installed) {
         output::note(&format!(
             "{name} at {} (context `{}`)",
             api.server(),

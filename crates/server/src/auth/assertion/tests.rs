@@ -1,5 +1,7 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MessageDigest, SoftwareKey};
 use proptest::prelude::*;
 use serde_json::{Value, json};

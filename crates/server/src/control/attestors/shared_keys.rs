@@ -22,6 +22,17 @@ fn identity(key: &AttestorKey) -> String {
     }
 }
 
+/// The keys with the validity that they had, where nothing is said about it: a client that does not know the member must
+/// not make a compromised key good again, under no other id either.
+pub(super) fn with_what_is_known(keys: Vec<AttestorKey>, before: &[AttestorKey]) -> Vec<AttestorKey> {
+    let known: BTreeMap<String, &AttestorKey> = before.iter().map(|key| (identity(key), key)).collect();
+    let with = |key: AttestorKey| match (key.validity(), known.get(&identity(&key))) {
+        (None, Some(before)) => key.with_validity(before.validity().copied()),
+        _ => key,
+    };
+    keys.into_iter().map(with).collect()
+}
+
 /// Looks for the keys that an attestor is about to get at the other attestors. A find is told to the log, or refused
 /// where `uniqueAttestorKeys` says so; where nothing could be found out, it is refused as well.
 pub(super) async fn check(

@@ -164,9 +164,13 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         expect: None,
     };
     let mut changes = vec![Change::Insert(key), require];
-    if !skip_version {
-        let generated = key_versions::generate(app, &call, algorithm).await?;
-        changes.extend(generated.changes(app, &call, &name, 1)?);
+    let generated = match skip_version {
+        true => None,
+        false => Some(key_versions::generate(app, &call, algorithm).await?),
+    };
+    let master = app.master.hold().await;
+    if let Some(generated) = generated {
+        changes.extend(generated.changes(&master, &call, &name, 1)?);
     }
     call.commit(app, changes).await?;
     Ok(document.shown(&name, call.now))

@@ -1,6 +1,6 @@
 //! The one use of a private key, and the public half of it.
 
-use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MessageDigest, NotEnabled, SignError};
+use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MasterKey, MessageDigest, NotEnabled, SignError};
 use binauthz_store::{Change, Kind};
 use binauthz_wire::cloudkms::{self, DigestKind, PublicKeyFormat, SignInput, SignRequest};
 use binauthz_wire::status::precondition_failure;
@@ -109,11 +109,11 @@ async fn asymmetric_sign(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         .lifecycle(call.now)
         .permit_signing(&name)
         .map_err(|why| not_enabled(&why))?;
-    let sealed = app
-        .store
-        .sealed_key(&name)
-        .await?
-        .ok_or_else(|| damaged(&name, &"no sealed key"))?;
+    let (master_key, sealed) = {
+        let held = app.master.hold().await;
+        (held.clone(), app.store.sealed_key(&name).await?)
+    };
+    let sealed = sealed.ok_or_else(|| damaged(&name, &"no sealed key"))?;
     let mut facts = serde_json::Map::new();
     facts.insert("algorithm".to_owned(), json!(version.document.algorithm));
     match &input {
@@ -131,7 +131,7 @@ async fn asymmetric_sign(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         name: name.clone(),
         expect,
     };
-    let signature = sign(app, &call, version, sealed, input).await?;
+    let signature = sign(&call, version, (master_key, sealed), input).await?;
     call.commit_with(app, vec![unchanged], facts).await?;
     Ok(Reply::json(cloudkms::write_signature(
         &name,
@@ -184,13 +184,12 @@ fn check_crc32c(request: &SignRequest) -> Result<(), ApiError> {
 
 /// Unseals and signs away from the threads that serve requests: RSA-4096 takes 6 ms.
 async fn sign(
-    app: &App,
     call: &Call,
     version: Version,
-    sealed: Vec<u8>,
+    (master_key, sealed): (MasterKey, Vec<u8>),
     input: Input,
 ) -> Result<Vec<u8>, ApiError> {
-    let (master_key, now) = (app.master_key.clone(), call.now);
+    let now = call.now;
     let work = tokio::task::spawn_blocking(move || {
         let name = &version.row.name;
         let permit = version

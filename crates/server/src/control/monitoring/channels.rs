@@ -53,7 +53,8 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
         parent,
         document: document(&write_stored_channel(&channel), &caller.by, &caller.by),
     })];
-    changes.extend(sealed(&app.master_key, &name, &secrets, &call)?);
+    let master = app.master.hold().await;
+    changes.extend(sealed(&master, &name, &secrets, &call)?);
     call.commit(app, changes).await?;
     let mut reply = write_channel(&name, &channel, &caller, &[]);
     if let Some(secret) = made {
@@ -114,7 +115,7 @@ fn sealed(
 
 /// The secrets that are kept for a channel; none if there are none.
 async fn opened(app: &App, name: &str) -> Result<Secrets, ApiError> {
-    kept::secrets(&app.store, &app.master_key, name)
+    kept::secrets(&app.store, &*app.master.hold().await, name)
         .await
         .map_err(|why| match why {
             Unusable::Store(why) => why.into(),
@@ -169,7 +170,8 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
         document: document(&write_stored_channel(&channel), &record.created_by, &caller.by),
         expect: Some(record.row.revision),
     }];
-    match sealed(&app.master_key, &name, &secrets, &call)? {
+    let master = app.master.hold().await;
+    match sealed(&master, &name, &secrets, &call)? {
         Some(change) => changes.push(change),
         None => changes.extend(forgotten(app, &name).await?),
     }

@@ -138,7 +138,8 @@ fn outcome(
         occurrence.note.clone(),
         signed.payload.clone(),
         signed.signatures.clone(),
-    );
+    )
+    .received(now);
     let proof = verify(&attestation, attestor, now).map_err(|why| why.to_string())?;
     match proof.shortfall(attestor, &image, now) {
         None => Ok(proof.key_id().to_string()),
