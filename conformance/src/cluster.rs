@@ -80,11 +80,6 @@ impl Cluster {
         namespace
     }
 
-    /// The kubeconfig with the cluster's contexts, for programs that outlive no test.
-    pub fn kubeconfig(&self) -> &Path {
-        &self.shared.kubeconfig
-    }
-
     /// Starts something of Kubernetes in the background of no test: what the controllers did about it is asked for
     /// again and again until `script` ends well.
     #[track_caller]

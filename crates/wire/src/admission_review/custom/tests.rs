@@ -4,7 +4,7 @@ use super::*;
 use crate::{custom_resources, workload};
 
 fn shipped() -> CustomResources {
-    custom_resources::read(include_bytes!("../../../../deploy/custom-resources.yaml")).unwrap()
+    custom_resources::read(include_bytes!("../../../../../deploy/custom-resources.yaml")).unwrap()
 }
 
 fn review(resource: (&str, &str, &str), kind: &str, object: &Value) -> Value {
