@@ -164,6 +164,7 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         endpoint: Endpoint::url(&server.url("webhook")?)?,
         ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
         exempt: Vec::new(),
+        custom: Vec::new(),
         registered_by_install: false,
     })
 }
