@@ -229,7 +229,7 @@ fn coverage_lists_what_can_start_an_image_and_whether_it_is_guarded() {
     let uncovered = Cluster::eventually(
         &desk,
         &format!(
-            "({coverage} --format=json || true) >rows.json; jq -e '[.[] | select(.coverage != \"covered\")] | if length == 7 then . else false end' rows.json"
+            "({coverage} --format=json || true) >rows.json; [ -s rows.json ] && jq -e '[.[] | select(.coverage != \"covered\")] | if length == 7 then . else false end' rows.json"
         ),
     );
     let uncovered = uncovered.json();

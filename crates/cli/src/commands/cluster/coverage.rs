@@ -7,7 +7,7 @@ mod schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use binauthz_kubernetes::{Api, Configuration};
+use binauthz_kubernetes::{Api, ApiError, Configuration};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -191,11 +191,15 @@ async fn looked_at(
 }
 
 async fn asked(api: &Api, path: &str) -> Result<Value, Failure> {
-    let found = api.read(path).await?;
-    found.ok_or_else(|| {
-        Failure::refused(format_args!("the API server has no `{path}`"))
-            .advise("OpenAPI v3 is there since Kubernetes 1.24")
-    })
+    match api.read(path).await {
+        Ok(Some(found)) => Ok(found),
+        // A path of OpenAPI that is not there is answered with a text.
+        Ok(None) | Err(ApiError::NotKubernetes { code: 404, .. }) => Err(Failure::refused(format_args!(
+            "the API server has no `{path}`"
+        ))
+        .advise("OpenAPI v3 is there since Kubernetes 1.24, and some seconds after a definition was added: try again")),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn array<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
