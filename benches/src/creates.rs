@@ -163,9 +163,9 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         cluster: "projects/bench/locations/us-central1-a/clusters/bench".parse()?,
         endpoint: Endpoint::url(&server.url("webhook")?)?,
         ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
-        inject_ca_from: None,
         exempt: Vec::new(),
         custom: Vec::new(),
+        inject_ca_from: None,
         registered_by_install: false,
     })
 }

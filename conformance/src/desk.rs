@@ -122,6 +122,25 @@ impl Desk {
         Some(desk)
     }
 
+    /// A second server on the store of the first one, with the same secrets and the same options.
+    pub fn beside(&self, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).expect("a folder can be made");
+        for secret in ["master.key", "admin.token"] {
+            std::fs::copy(self.server.data.join(secret), data.join(secret)).expect("a file can be copied");
+        }
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let server = Server::start(&data, &options);
+        let shell = shell(folder.path(), &server);
+        Self {
+            server,
+            registry: None,
+            shell,
+            folder,
+        }
+    }
+
     /// The folder commands run in.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -154,6 +173,11 @@ impl Desk {
 
     /// Cuts the server's power and starts it again on the same data, at other ports.
     pub fn restarted_after_kill(self) -> Self {
+        self.restarted_with(&[])
+    }
+
+    /// The same, with these options.
+    pub fn restarted_with(self, options: &[&str]) -> Self {
         let Self {
             server,
             registry,
@@ -162,7 +186,8 @@ impl Desk {
         } = self;
         let data = server.data.clone();
         server.kill();
-        let server = Server::start(&data, &[]);
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let server = Server::start(&data, &options);
         let shell = shell(folder.path(), &server);
         Self {
             server,

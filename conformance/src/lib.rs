@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cluster;
+pub mod database;
 pub mod desk;
 pub mod flood;
 pub mod guide;
@@ -20,5 +21,6 @@ pub mod shell;
 pub mod tools;
 
 pub use cluster::Cluster;
+pub use database::Database;
 pub use desk::Desk;
 pub use shell::Ran;

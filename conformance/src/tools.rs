@@ -30,6 +30,7 @@ fn find(name: &str) -> Option<PathBuf> {
     match name {
         "python-clients" => return python(),
         "schemathesis" => return schemathesis(),
+        "PostgreSQL" => return postgresql(),
         "kube-apiserver" => {
             let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
             return other.or_else(kubernetes);
@@ -71,6 +72,19 @@ pub fn kubernetes() -> Option<PathBuf> {
         .collect();
     folders.sort();
     folders.pop()
+}
+
+/// The folder of `initdb`, `postgres` and `psql`: where Debian keeps those of the newest release, or where the search path
+/// has them.
+pub fn postgresql() -> Option<PathBuf> {
+    let releases = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut folders: Vec<PathBuf> = releases
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+        .filter(|folder| folder.join("initdb").is_file())
+        .collect();
+    folders.sort();
+    let searched = || find("initdb")?.parent().map(Path::to_owned);
+    folders.pop().or_else(searched)
 }
 
 fn cache() -> Option<PathBuf> {

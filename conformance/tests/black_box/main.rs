@@ -25,6 +25,7 @@ mod own_commands;
 mod prometheus;
 mod python;
 mod readme;
+mod replicas;
 mod secrets;
 mod signatures;
 mod story;

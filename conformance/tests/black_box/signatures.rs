@@ -50,7 +50,7 @@ pub(crate) fn policy(enforcement: &str) -> Value {
 }
 
 /// Creates the attestor, or replaces its keys.
-fn put_keys(desk: &Desk, keys: &Value) {
+pub(crate) fn put_keys(desk: &Desk, keys: &Value) {
     let attestor = json!({"userOwnedGrafeasNote": {"noteReference": NOTE, "publicKeys": keys}});
     let path = "/v1/projects/demo/attestors";
     if desk
@@ -70,12 +70,12 @@ fn put_keys(desk: &Desk, keys: &Value) {
     }
 }
 
-fn image(digit: &str) -> String {
+pub(crate) fn image(digit: &str) -> String {
     format!("{IMAGES}/myservice@sha256:{}", digit.repeat(64))
 }
 
 /// Writes the statement about an image to `payload.json`.
-fn payload(desk: &Desk, image: &str) {
+pub(crate) fn payload(desk: &Desk, image: &str) {
     let (repository, digest) = image.split_once('@').expect("the image is pinned");
     desk.write(
         "payload.json",
@@ -88,7 +88,7 @@ fn payload(desk: &Desk, image: &str) {
 }
 
 /// Stores `payload.json` with the signature in `signature`; returns the occurrence's name.
-fn store(desk: &Desk, image: &str, key: &str) -> String {
+pub(crate) fn store(desk: &Desk, image: &str, key: &str) -> String {
     let base64 = |file: &str| desk.ok(&format!("base64 -w0 {file}")).text().to_owned();
     let occurrence = json!({
         "kind": "ATTESTATION", "noteName": NOTE, "resourceUri": image,

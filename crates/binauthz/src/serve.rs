@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use binauthz_cli::{Exit, Failure, ServeFlags, report};
 use binauthz_server::{Flags, Settings};
@@ -33,6 +33,7 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         googleapis_listen: flags.googleapis_listen,
         custom_resources: flags.custom_resources,
         guard: flags.guard,
+        store: flags.store,
         config: flags.config,
     })
     .map_err(failed)?;
@@ -43,6 +44,23 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
     }
     let runtime = crate::runtime().map_err(failed)?;
     runtime.block_on(binauthz_server::run(settings)).map_err(failed)
+}
+
+/// Copies the store of a data folder into a database, and says what was copied, a line for each table.
+pub(crate) fn migrate_data(folder: &Path, store: &str) -> Exit {
+    start_log();
+    let migrated = crate::runtime()
+        .map_err(failed)
+        .and_then(|runtime| {
+            runtime
+                .block_on(binauthz_server::migrate_data(folder, store))
+                .map_err(failed)
+        })
+        .and_then(|report| std::io::stdout().write_all(report.as_bytes()).map_err(failed));
+    match migrated {
+        Ok(()) => Exit::Done,
+        Err(failure) => report(&failure),
+    }
 }
 
 fn failed(error: impl Display) -> Failure {

@@ -116,6 +116,12 @@ pub enum Command {
     Demo(DemoFlags),
     /// Run the server: API, admission webhook, health
     Serve(ServeFlags),
+    /// Where the server keeps what the API makes
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz store migrate-data --data-dir /var/lib/binauthz --store postgres://binauthz@db.example/binauthz"
+    )]
+    Store(StoreCommand),
     /// Attestors: who may say that an image is good
     #[command(
         subcommand,
@@ -244,6 +250,32 @@ pub enum Command {
     Completion(completion::Flags),
 }
 
+/// What can be done with a store while no server uses it.
+#[derive(Debug, Clone, Subcommand)]
+pub enum StoreCommand {
+    /// Copy everything from the file of a data folder to an empty database, and prove that both hold the same
+    #[command(
+        after_help = "Examples:\n  binauthz store migrate-data --data-dir /var/lib/binauthz \\\n      \
+        --store 'postgres://binauthz@db.example/binauthz?passwordfile=/run/secrets/database'\n\n\
+        No server may run on the data folder (--data-dir, required). The file is left as it is; afterwards the server\n\
+        of this folder is started with the same --store. All is copied, or nothing."
+    )]
+    MigrateData(MigrateDataFlags),
+}
+
+/// Whereto.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateDataFlags {
+    /// The database
+    #[arg(
+        long,
+        value_name = "postgres://USER@HOST/DATABASE",
+        env = "BINAUTHZ_STORE",
+        hide_env_values = true
+    )]
+    pub store: String,
+}
+
 /// How `serve` listens and what it answers for.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  binauthz serve --dev --data-dir data\n  \
@@ -285,6 +317,14 @@ pub struct ServeFlags {
     /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
     #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
     pub guard: Vec<String>,
+    /// What the API makes is kept here: sqlite (a file of the data folder), or a database that several servers share
+    #[arg(
+        long,
+        value_name = "postgres://USER@HOST/DATABASE",
+        env = "BINAUTHZ_STORE",
+        hide_env_values = true
+    )]
+    pub store: Option<String>,
     /// Read the configuration, print it as it is in effect, and start nothing
     #[arg(long)]
     pub check: bool,

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 
-pub use args::{Arguments, Command, GlobalFlags, ServeFlags};
+pub use args::{Arguments, Command, GlobalFlags, ServeFlags, StoreCommand};
 pub use failure::{Exit, Failure};
 use settings::Settings;
 
@@ -36,6 +36,8 @@ use settings::Settings;
 pub enum Invocation {
     /// The server, with its data folder.
     Serve(PathBuf, Box<ServeFlags>),
+    /// The copying of a data folder's store into the database of this address.
+    MigrateData(PathBuf, String),
     /// A command of this crate.
     Command(Box<Arguments>),
 }
@@ -56,6 +58,10 @@ pub fn parse() -> Result<Invocation, Failure> {
         Command::Serve(flags) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
             Ok(Invocation::Serve(folder, Box::new(flags)))
+        }
+        Command::Store(StoreCommand::MigrateData(flags)) => {
+            let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
+            Ok(Invocation::MigrateData(folder, flags.store))
         }
         _ => Ok(Invocation::Command(Box::new(arguments))),
     }
@@ -81,7 +87,9 @@ pub fn report(failure: &Failure) -> Exit {
 async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failure> {
     match command {
         Command::Demo(flags) => demo::run(flags).await,
-        Command::Serve(_) => Err(Failure::usage("`serve` is run by the program itself")),
+        Command::Serve(_) | Command::Store(_) => {
+            Err(Failure::usage("this is run by the program itself, not over HTTP"))
+        }
         Command::Attestors(command) => command.run(settings).await,
         Command::Policy(command) => command.run(settings).await,
         Command::Attestations(command) => command.run(settings).await,

@@ -21,6 +21,7 @@ use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
 
@@ -39,6 +40,8 @@ pub(crate) const TAILS: usize = 20;
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    /// What is known of the other servers on it.
+    pub(crate) servers: Servers,
     pub(crate) admin_token: AdminToken,
     pub(crate) master: Master,
     /// What access tokens are made with, once one is wanted.

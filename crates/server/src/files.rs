@@ -127,6 +127,24 @@ fn new_master_key(path: &Path) -> Result<MasterKeyBytes, FileError> {
     Ok(bytes)
 }
 
+/// What this server is known by among those on one store: what is in `server.id`, or a new name written there.
+pub(crate) fn server_id(folder: &Path) -> Result<String, FileError> {
+    let path = folder.join("server.id");
+    if let Some(text) = existing(&path)? {
+        let id = String::from_utf8_lossy(&text).trim().to_owned();
+        return match uuid::Uuid::try_parse(&id) {
+            Ok(id) => Ok(id.to_string()),
+            Err(_) => Err(FileError::new(
+                &path,
+                "expected a UUID; remove the file to have one made",
+            )),
+        };
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    write_whole(&path, format!("{id}\n").as_bytes(), 0o600)?;
+    Ok(id)
+}
+
 /// Takes the data directory for this process alone; the lock ends with the file.
 pub(crate) fn lock(folder: &Path) -> Result<File, FileError> {
     let path = folder.join("lock");

@@ -16,6 +16,7 @@ use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
 use crate::logs::Journals;
 use crate::metrics::Text;
+use crate::servers::Freshness;
 
 /// How long `/metrics` waits for the store. Prometheus gives up after 10 s, and the other numbers need no store.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,6 +47,9 @@ async fn ready(app: &App) -> Response<Full<Bytes>> {
     if app.guarded.holds_back() {
         return not("the API server of every guarded cluster admits what is denied here");
     }
+    if app.store.is_shared() {
+        return ready_by_memory(app);
+    }
     // Reading anything proves that the database answers.
     match app.store.resource(Kind::Setting, "ready").await {
         Ok(_) => text(StatusCode::OK, "ok\n".to_owned()),
@@ -53,6 +57,21 @@ async fn ready(app: &App) -> Response<Full<Bytes>> {
             tracing::error!(%error, "not ready");
             not("the store does not answer")
         }
+    }
+}
+
+/// A server that decides from memory is ready: without it, nobody would decide. One that has to deny everything is not.
+fn ready_by_memory(app: &App) -> Response<Full<Bytes>> {
+    match app.servers.freshness((app.clock)()) {
+        Freshness::Current => text(StatusCode::OK, "ok\n".to_owned()),
+        Freshness::Aging(seconds) => {
+            let said = format!("ok, from memory: the store has not answered for {seconds} s\n");
+            text(StatusCode::OK, said)
+        }
+        Freshness::Stale(seconds) => text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("everything is denied: the store has not answered for {seconds} s\n"),
+        ),
     }
 }
 
@@ -100,6 +119,7 @@ async fn metrics(app: &App) -> String {
     );
     app.kubernetes.write(&mut text);
     traces(app, &mut text);
+    servers(app, &mut text);
     let journals = Journals::of(app);
     let missing = tokio::task::spawn_blocking(move || journals.missing()).await;
     // Else no sample: 0 would say that everything has its place in the index.
@@ -123,6 +143,28 @@ async fn metrics(app: &App) -> String {
         Err(_) => tracing::error!("the store takes too long to tell whether anything is enforced"),
     }
     text.finish()
+}
+
+fn servers(app: &App, text: &mut Text) {
+    if !app.store.is_shared() {
+        return;
+    }
+    let seconds = match app.servers.freshness((app.clock)()) {
+        Freshness::Current => 0,
+        Freshness::Aging(seconds) | Freshness::Stale(seconds) => seconds,
+    };
+    text.single(
+        "binauthz_store_staleness_seconds",
+        "gauge",
+        "For how long decisions were made without knowing what other servers changed; 0 while that is known",
+        seconds,
+    );
+    text.single(
+        "binauthz_store_leads",
+        "gauge",
+        "1 on the server that sends notices and does what one server does for all on its store",
+        u8::from(app.store.lead().is_some()),
+    );
 }
 
 fn traces(app: &App, text: &mut Text) {

@@ -21,9 +21,16 @@ pub mod listen;
 mod logs;
 mod master;
 mod metrics;
+mod migrate;
 mod run;
+mod servers;
 mod settings;
 mod trace;
 
+pub use migrate::{MigrateError, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
-pub use settings::{Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp};
+pub use servers::JoinError;
+pub use settings::{
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp,
+    Staleness,
+};

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use binauthz_registry::Registries;
-use binauthz_store::{OpenError, Store};
+use binauthz_store::OpenError;
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -35,6 +35,7 @@ use crate::listen::{
 use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::servers::{self, JoinError, Servers};
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
 use crate::{control, googleapis, health, logs};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The database.
     #[error("cannot open the store: {0}")]
     Store(#[from] OpenError),
+    /// The store is of servers with another key.
+    #[error(transparent)]
+    Joining(#[from] JoinError),
     /// The verdict journal.
     #[error(transparent)]
     Journal(#[from] OpenJournalError),
@@ -144,7 +148,7 @@ impl Server {
             &settings.certificate_names(),
             SystemTime::now(),
         )?);
-        let app = Arc::new(build(settings)?);
+        let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
@@ -255,7 +259,7 @@ impl Listeners {
 }
 
 /// The collaborators, from what is in the data directory.
-pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
+pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
@@ -275,8 +279,12 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
+    let store = servers::open(&settings).await?;
+    let staleness = settings.staleness.limit();
+    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     Ok(App {
-        store: Store::open(&folder.join("binauthz.db"))?,
+        store,
+        servers,
         admin_token: files::admin_token(&folder)?,
         master: Master::new(folder, master_key),
         access_key: OnceCell::new(),
@@ -312,6 +320,7 @@ pub(crate) fn build(settings: Settings) -> Result<App, StartError> {
 /// What happens though nobody asks for it, until the shutdown.
 fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
     [
+        tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::record_calls(Arc::clone(app), shutdown.clone())),
         tokio::spawn(alert::watch(Arc::clone(app), ends, shutdown.clone())),

@@ -1,5 +1,6 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod database;
 mod guard;
 mod retention;
 mod smtp;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use crate::googleapis;
 
+pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
@@ -67,6 +69,9 @@ pub enum InvalidSettings {
         /// What is wrong.
         why: String,
     },
+    /// The address of the database.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] binauthz_store::InvalidAddress),
     /// A number that makes no sense.
     #[error("`{key}` is {value}, expected {least} to {most}")]
     OutOfRange {
@@ -106,6 +111,8 @@ pub struct Flags {
     pub custom_resources: Option<PathBuf>,
     /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
     pub guard: Vec<String>,
+    /// `sqlite`, or the address of a database.
+    pub store: Option<String>,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
@@ -134,6 +141,8 @@ struct File {
     otlp_endpoint: Option<String>,
     custom_resources: Option<PathBuf>,
     guard: guard::Block,
+    store: Option<String>,
+    store_max_staleness_seconds: Option<u32>,
 }
 
 /// Everything the operator chose.
@@ -181,6 +190,10 @@ pub struct Settings {
     pub custom_resources_file: Option<PathBuf>,
     /// The clusters that are looked after.
     pub guard: Guarding,
+    /// Where everything that the API made is kept.
+    pub store: Database,
+    /// How long decisions are made from memory when a shared store does not answer.
+    pub staleness: Staleness,
 }
 
 impl Settings {
@@ -254,6 +267,8 @@ impl Settings {
             custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
             guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
+            store: Database::new(flags.store.or(file.store).as_deref())?,
+            staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
     }
 }
@@ -301,6 +316,8 @@ impl fmt::Display for Settings {
             writeln!(formatter, "{journal}KeepMebibytes: {}", kept.mebibytes)?;
             writeln!(formatter, "{journal}KeepDays: {}", kept.days)?;
         }
+        writeln!(formatter, "store: {}", self.store)?;
+        writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod metrics;
+mod news;
 mod occurrences;
 
 use crate::{
@@ -16,33 +17,36 @@ const NOTE: &str = "projects/security/notes/signed";
 const OTHER_NOTE: &str = "projects/security/notes/scanned";
 
 /// Runs every behaviour against a store of its own; panics at the first that is missing.
-pub async fn suite(open: impl Fn() -> Store) {
-    a_resource_is_read_as_it_was_written(&open()).await;
-    a_name_is_unique_within_its_kind(&open()).await;
-    a_revision_counts_commits_and_guards_changes(&open()).await;
-    put_inserts_then_replaces(&open()).await;
-    delete_clear_and_require(&open()).await;
-    a_commit_is_whole_or_nothing(&open()).await;
-    a_failed_commit_spoils_no_other_of_its_group(&open()).await;
-    documents_have_a_limit(&open()).await;
-    lists_are_pages_in_order(&open()).await;
-    occurrences::occurrences_are_unique_by_name_and_fingerprint(&open()).await;
-    occurrences::occurrences_are_found_by_note_digest_and_project(&open()).await;
-    occurrences::the_newest_occurrences_come_first_page_by_page(&open()).await;
-    occurrences::an_occurrence_is_replaced_and_deleted(&open()).await;
-    sealed_keys_come_and_go(&open()).await;
-    tokens_are_found_by_hash_and_end(&open()).await;
-    the_audit_log_reads_both_ways(&open()).await;
-    hostile_text_is_only_text(&open()).await;
-    alerts::a_settlement_is_whole_or_nothing_and_leaves_no_audit_row(&open()).await;
-    alerts::incidents_are_listed_the_newest_first(&open()).await;
-    alerts::closed_incidents_are_forgotten_in_the_end(&open()).await;
-    alerts::a_delivery_waits_until_it_is_taken_or_given_up(&open()).await;
-    alerts::dead_letters_are_retried_deleted_and_forgotten(&open()).await;
-    alerts::of_too_many_deliveries_the_oldest_are_given_up(&open()).await;
-    metrics::points_and_the_cursor_move_together(&open()).await;
-    metrics::points_are_merged_and_read_in_order(&open()).await;
-    metrics::what_is_old_too_much_or_gone_is_forgotten(&open()).await;
+pub async fn suite(open: impl AsyncFn() -> Store) {
+    a_resource_is_read_as_it_was_written(&open().await).await;
+    a_name_is_unique_within_its_kind(&open().await).await;
+    a_revision_counts_commits_and_guards_changes(&open().await).await;
+    put_inserts_then_replaces(&open().await).await;
+    delete_clear_and_require(&open().await).await;
+    a_commit_is_whole_or_nothing(&open().await).await;
+    a_failed_commit_spoils_no_other_of_its_group(&open().await).await;
+    documents_have_a_limit(&open().await).await;
+    lists_are_pages_in_order(&open().await).await;
+    occurrences::occurrences_are_unique_by_name_and_fingerprint(&open().await).await;
+    occurrences::occurrences_are_found_by_note_digest_and_project(&open().await).await;
+    occurrences::the_newest_occurrences_come_first_page_by_page(&open().await).await;
+    occurrences::an_occurrence_is_replaced_and_deleted(&open().await).await;
+    sealed_keys_come_and_go(&open().await).await;
+    tokens_are_found_by_hash_and_end(&open().await).await;
+    the_audit_log_reads_both_ways(&open().await).await;
+    hostile_text_is_only_text(&open().await).await;
+    alerts::a_settlement_is_whole_or_nothing_and_leaves_no_audit_row(&open().await).await;
+    alerts::incidents_are_listed_the_newest_first(&open().await).await;
+    alerts::closed_incidents_are_forgotten_in_the_end(&open().await).await;
+    alerts::a_delivery_waits_until_it_is_taken_or_given_up(&open().await).await;
+    alerts::dead_letters_are_retried_deleted_and_forgotten(&open().await).await;
+    alerts::of_too_many_deliveries_the_oldest_are_given_up(&open().await).await;
+    metrics::points_and_the_cursor_move_together(&open().await).await;
+    metrics::points_are_merged_and_read_in_order(&open().await).await;
+    metrics::what_is_old_too_much_or_gone_is_forgotten(&open().await).await;
+    news::what_was_committed_is_told_once(&open().await).await;
+    news::what_a_server_answered_it_finds_in_the_audit_log(&open().await).await;
+    news::one_leads_and_nobody_writes_by_an_earlier_lead(&open().await).await;
 }
 
 /// An audit row of this time and method.

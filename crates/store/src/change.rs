@@ -1,5 +1,6 @@
 //! What a caller asks the store to do, all of it or nothing.
 
+use crate::error::CommitError;
 use crate::rows::{AuditRow, Kind, NewResource, OccurrenceRow, TokenRow};
 
 /// As an expected revision: the resource must not exist. Revisions start at 1.
@@ -127,5 +128,29 @@ impl Change {
             }
             _ => None,
         }
+    }
+}
+
+/// Refuses a document above the limit.
+pub(crate) fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
+    let length = document.len();
+    if length <= limit {
+        return Ok(());
+    }
+    Err(CommitError::TooLarge {
+        name: name.to_owned(),
+        length,
+        limit,
+    })
+}
+
+/// Refuses to have changed nothing.
+pub(crate) fn exactly_one<N: PartialEq + From<u8>>(name: &str, rows: N) -> Result<(), CommitError> {
+    if rows == N::from(1) {
+        Ok(())
+    } else {
+        Err(CommitError::NotFound {
+            name: name.to_owned(),
+        })
     }
 }

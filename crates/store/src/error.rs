@@ -18,7 +18,44 @@ pub enum Unavailable {
     /// SQLite failed.
     #[error("the database failed: {0}")]
     Database(#[source] Arc<rusqlite::Error>),
+    /// PostgreSQL refused, or could not be reached.
+    #[error("the database failed: {0}")]
+    Postgres(#[source] Arc<PostgresError>),
+    /// PostgreSQL is there and says nothing.
+    #[error("the database did not answer within {seconds} s")]
+    Slow {
+        /// How long it was waited.
+        seconds: u64,
+    },
+    /// The connection was cut when the commit was on its way.
+    #[error("the database was lost during the commit: whether it happened is not known")]
+    Unsettled,
+    /// A row holds what was never written.
+    #[error("a row of the database is damaged: `{column}` cannot be read")]
+    Damaged {
+        /// Where.
+        column: String,
+    },
 }
+
+/// An error of the PostgreSQL client, with what caused it.
+#[derive(Debug)]
+pub struct PostgresError(pub(crate) tokio_postgres::Error);
+
+impl std::fmt::Display for PostgresError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(error) = self.0.as_db_error() {
+            return write!(formatter, "{} ({})", error.message(), error.code().code());
+        }
+        write!(formatter, "{}", self.0)?;
+        match std::error::Error::source(&self.0) {
+            Some(cause) => write!(formatter, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PostgresError {}
 
 impl From<rusqlite::Error> for Unavailable {
     fn from(error: rusqlite::Error) -> Self {
@@ -57,7 +94,8 @@ pub enum CommitError {
         /// How long it may be.
         limit: usize,
     },
-    /// The store could not answer. Only [`Unavailable::Closed`] leaves it open whether the commit happened.
+    /// The store could not answer. Only [`Unavailable::Closed`] and [`Unavailable::Unsettled`] leave it open whether the
+    /// commit happened.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -109,6 +147,14 @@ pub enum OpenError {
         /// The migration's number.
         number: i64,
     },
+    /// PostgreSQL could not be reached, or refused.
+    #[error("cannot open the database: {0}")]
+    Postgres(#[from] Unavailable),
+    /// The schema has tables of another program.
+    #[error(
+        "the schema `binauthz` of the database has tables that are not of binauthz: expected an empty one, or none"
+    )]
+    ForeignSchema,
     /// The threads could not be started.
     #[error("cannot start the store's thread: {0}")]
     Thread(#[source] std::io::Error),

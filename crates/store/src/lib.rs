@@ -7,6 +7,9 @@
 //! notices on their way, what metrics counted) is settled with [`Store::settle`]. A commit that was answered is on disk; a
 //! commit that failed left nothing behind.
 //!
+//! Two engines do this: a SQLite file of one process, and a PostgreSQL database that several servers share. Both pass the
+//! whole acceptance suite.
+//!
 //! The store knows nothing of the APIs whose documents it keeps, of cryptography or of policy.
 #![forbid(unsafe_code)]
 
@@ -14,10 +17,14 @@ mod alert;
 mod change;
 mod error;
 mod metric;
+mod news;
+mod postgres;
+mod queue;
 mod rows;
 mod settlement;
 mod sqlite;
 mod store;
+mod transfer;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod acceptance;
@@ -27,11 +34,14 @@ pub use alert::{
     KEEP_CLOSED_INCIDENTS, KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING,
 };
 pub use change::{ABSENT, Change, Commit, Committed};
-pub use error::{CommitError, OpenError, Unavailable};
+pub use error::{CommitError, OpenError, PostgresError, Unavailable};
 pub use metric::{Counted, FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow};
+pub use news::{Changed, News, Touched};
+pub use postgres::{Address, InvalidAddress};
 pub use rows::{
     Age, AuditOrder, AuditQuery, AuditRow, Kind, ListQuery, MAX_AUDIT_DETAIL, MAX_DOCUMENT, MAX_ROWS,
     NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
 };
-pub use settlement::{CursorMove, Found, Reader, Settlement};
+pub use settlement::{CursorMove, Found, Lead, Reader, Settlement};
 pub use store::Store;
+pub use transfer::{TransferError, Transferred, transfer};

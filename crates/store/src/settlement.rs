@@ -32,9 +32,22 @@ pub struct CursorMove {
     pub to: String,
 }
 
+/// The right to do what only one of the servers on a store does. It ends when another one takes it over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead {
+    pub(crate) epoch: i64,
+}
+
+impl Lead {
+    /// Of a store that nobody shares.
+    pub(crate) const ALONE: Lead = Lead { epoch: 0 };
+}
+
 /// What a reader found, and how far it has come: all of it or nothing.
 #[derive(Debug, Clone)]
 pub struct Settlement {
+    /// Written only if this has not ended; whoever does what every server does for itself needs none.
+    pub lead: Option<Lead>,
     /// Where its reader goes on; nothing if that stays.
     pub cursor: Option<CursorMove>,
     /// What is written.

@@ -6,7 +6,7 @@ use binauthz_store::{Store, acceptance};
 async fn a_file_passes_the_suite() {
     let folder = tempfile::tempdir().unwrap();
     let number = std::cell::Cell::new(0);
-    acceptance::suite(|| {
+    acceptance::suite(async || {
         number.set(number.get() + 1);
         Store::open(&folder.path().join(format!("{}.db", number.get()))).unwrap()
     })
@@ -15,5 +15,5 @@ async fn a_file_passes_the_suite() {
 
 #[tokio::test]
 async fn memory_passes_the_suite() {
-    acceptance::suite(|| Store::open_in_memory().unwrap()).await;
+    acceptance::suite(async || Store::open_in_memory().unwrap()).await;
 }

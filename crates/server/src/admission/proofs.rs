@@ -124,6 +124,17 @@ impl Proofs {
         shard.flights.retain(|key, _| other(key));
     }
 
+    /// Forgets everything: nobody says which occurrences changed.
+    pub(crate) fn forget(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.epoch += 1;
+            shard.proven.retain(|_| false);
+            shard.unproven.retain(|_| false);
+            shard.flights.clear();
+        }
+    }
+
     /// Entries held, proven and unproven.
     pub(crate) fn len(&self) -> (usize, usize) {
         self.shards.iter().fold((0, 0), |(proven, unproven), shard| {

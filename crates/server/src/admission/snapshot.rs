@@ -64,6 +64,8 @@ struct Inner {
     known: HashMap<ClusterName, Arc<Known>>,
     /// Looking it up reads every policy, and `/metrics` asks every few seconds.
     enforced: Option<bool>,
+    /// Why nothing is known, whatever could be read.
+    sealed: Option<String>,
 }
 
 impl Snapshots {
@@ -80,6 +82,17 @@ impl Snapshots {
         inner.epoch += 1;
         inner.known.clear();
         inner.enforced = None;
+    }
+
+    /// Forgets everything and says so until it is unsealed: nobody knows whether what was known still holds.
+    pub(crate) fn seal(&self, why: String) {
+        self.invalidate();
+        self.lock().sealed = Some(why);
+    }
+
+    /// What can be read may be known again.
+    pub(crate) fn unseal(&self) {
+        self.lock().sealed = None;
     }
 
     /// What is known of a cluster. What could not be read is not kept.
@@ -101,6 +114,9 @@ impl Snapshots {
                 let inner = self.lock();
                 if let Some(known) = inner.known.get(cluster) {
                     return Arc::clone(known);
+                }
+                if let Some(why) = &inner.sealed {
+                    return Arc::new(Known::without_cluster(Standing::Unavailable(why.clone())));
                 }
                 inner.epoch
             };
@@ -314,6 +330,40 @@ mod tests {
             1,
             "it was not remembered"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_is_not_known_and_not_read() {
+        let snapshots = Snapshots::new();
+        readings(&snapshots, (0, true)).await;
+        snapshots.seal("for the test".to_owned());
+        for _ in 0..2 {
+            let (standing, _, count) = readings(&snapshots, (0, true)).await;
+            assert!(
+                matches!(&standing, Standing::Unavailable(why) if why == "for the test"),
+                "{standing:?}"
+            );
+            assert_eq!(count, 0);
+        }
+        snapshots.unseal();
+        assert!(matches!(
+            readings(&snapshots, (0, true)).await,
+            (Standing::NoPolicy, _, 1)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_meets_a_seal_is_not_kept() {
+        let snapshots = Snapshots::new();
+        let read = || async {
+            snapshots.seal("for the test".to_owned());
+            Reading {
+                known: Known::without_cluster(Standing::NoPolicy),
+                revisions: Vec::new(),
+            }
+        };
+        let known = snapshots.settled(&cluster(), read).await;
+        assert!(matches!(known.standing, Standing::Unavailable(_)), "{known:?}");
     }
 
     #[tokio::test]

@@ -38,7 +38,7 @@ async fn start(break_it: impl FnOnce(&mut App)) -> Running {
         dev: true,
         ..Flags::default()
     };
-    let mut app = crate::run::build(Settings::new(flags).unwrap()).unwrap();
+    let mut app = crate::run::build(Settings::new(flags).unwrap()).await.unwrap();
     break_it(&mut app);
     let app = Arc::new(app);
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None, Limits::default())

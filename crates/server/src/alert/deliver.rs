@@ -2,14 +2,17 @@
 //! delays no other.
 //!
 //! What follows from an attempt is written down before the next one, so a process that dies makes one attempt more at most.
-//! Everything happens in this one task, so that a lock around it is all that several servers on one store will need.
+//! Everything happens in this one task. Of several servers on one store it is the one that leads that sends; it asks again
+//! before each attempt.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Alerted, Attempt, DeliveryRow, Found, MAX_ROWS, MAX_WAITING, Settlement};
+use binauthz_store::{
+    Alerted, Attempt, CommitError, DeliveryRow, Found, Lead, MAX_ROWS, MAX_WAITING, Settlement,
+};
 use tokio::task::JoinSet;
 
 use super::channel::{self, Message, SendError};
@@ -35,6 +38,7 @@ const UNKNOWN: &str = "unknown";
 /// Sends until the server stops.
 pub(crate) async fn deliver(app: Arc<App>, mut shutdown: Shutdown) {
     let mut queue = Queue::default();
+    let mut led = None;
     let mut attempts: JoinSet<(String, Option<Delivery>)> = JoinSet::new();
     let mut round = tokio::time::interval(ROUND);
     round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -53,13 +57,21 @@ pub(crate) async fn deliver(app: Arc<App>, mut shutdown: Shutdown) {
                 false
             }
         };
-        if is_new && let Err(why) = queue.read(&app).await {
+        let lead = app.store.lead();
+        let is_other = std::mem::replace(&mut led, lead) != lead;
+        let Some(lead) = lead else {
+            app.alerts.counters.waiting(0);
+            continue;
+        };
+        if (is_new || is_other)
+            && let Err(why) = queue.read(&app).await
+        {
             tracing::error!(why, "what is to be delivered cannot be read");
         }
         while attempts.len() < AT_ONCE
             && let Some(delivery) = queue.start((app.clock)())
         {
-            attempts.spawn(outlived(Arc::clone(&app), delivery));
+            attempts.spawn(outlived(Arc::clone(&app), delivery, lead));
         }
         app.alerts.counters.waiting(queue.waiting.len());
     }
@@ -154,13 +166,13 @@ impl Queue {
 }
 
 /// An attempt whose defects end it and nothing else: its notice is tried again, much later.
-async fn outlived(app: Arc<App>, delivery: Delivery) -> (String, Option<Delivery>) {
+async fn outlived(app: Arc<App>, delivery: Delivery, lead: Lead) -> (String, Option<Delivery>) {
     let (id, mut later) = (delivery.id.clone(), delivery.clone());
     // A set, so that it ends with whoever waits for it.
     let mut made = JoinSet::new();
     made.spawn({
         let app = Arc::clone(&app);
-        async move { attempt(&app, delivery).await }
+        async move { attempt(&app, delivery, lead).await }
     });
     if let Some(Ok(next)) = made.join_next().await {
         return (id, next);
@@ -172,7 +184,7 @@ async fn outlived(app: Arc<App>, delivery: Delivery) -> (String, Option<Delivery
 }
 
 /// Makes one attempt and writes down what follows; the delivery as it goes on, if it does.
-async fn attempt(app: &App, delivery: Delivery) -> Option<Delivery> {
+async fn attempt(app: &App, delivery: Delivery, lead: Lead) -> Option<Delivery> {
     let row = loop {
         match app.store.waiting_delivery(&delivery.id).await {
             // Given up meanwhile.
@@ -182,6 +194,10 @@ async fn attempt(app: &App, delivery: Delivery) -> Option<Delivery> {
         }
         tokio::time::sleep(RETRY).await;
     };
+    if app.store.lead() != Some(lead) {
+        // Another one sends it.
+        return Some(delivery);
+    }
     let (kind, sent) = send(app, &row).await;
     let (id, name) = (delivery.id.clone(), delivery.channel.clone());
     let failures = delivery.failures.saturating_add(1);
@@ -218,7 +234,7 @@ async fn attempt(app: &App, delivery: Delivery) -> Option<Delivery> {
         }
     };
     app.alerts.counters.delivery(kind, outcome);
-    settle(app, attempt).await;
+    settle(app, attempt, lead).await;
     next
 }
 
@@ -250,10 +266,12 @@ async fn send(app: &App, row: &DeliveryRow) -> (&'static str, Result<(), SendErr
 }
 
 /// Writes down what came of an attempt. While the store cannot, its channel waits: otherwise it would be told again and
-/// again.
-async fn settle(app: &App, attempt: Attempt) {
+/// again. That a notice was taken is a fact, whoever leads by now; what else came of it is for whoever leads to say.
+async fn settle(app: &App, attempt: Attempt, lead: Lead) {
+    let is_fact = matches!(attempt, Attempt::Delivered { .. });
     loop {
         let settlement = Settlement {
+            lead: (!is_fact).then_some(lead),
             cursor: None,
             found: Found::Alerts(Alerted {
                 now: (app.clock)().as_micros(),
@@ -263,6 +281,9 @@ async fn settle(app: &App, attempt: Attempt) {
         };
         match app.store.settle(settlement).await {
             Ok(()) => return,
+            Err(why @ CommitError::Stale { .. }) => {
+                return tracing::warn!(%why, "another server sends notices now");
+            }
             Err(why) => {
                 tracing::error!(%why, "what came of a notice cannot be written: another attempt follows")
             }

@@ -384,6 +384,7 @@ impl Watcher {
         loop {
             found.now = (self.app.clock)().as_micros();
             let settlement = Settlement {
+                lead: None,
                 cursor: Some(CursorMove {
                     expect: self.settled.clone(),
                     to: to.clone(),

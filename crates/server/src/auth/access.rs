@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::MasterKey;
-use binauthz_store::{AuditRow, Change, Commit, CommitError};
+use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, NewResource};
 
 use super::{Credential, Token};
 use crate::app::App;
@@ -37,6 +37,8 @@ pub(crate) enum AccessKeyError {
     Commit(#[from] CommitError),
     #[error("the key of access tokens: {0}")]
     Sealed(#[from] binauthz_keyring::OpenError),
+    #[error("the key of access tokens was made once and is not in the store any more")]
+    Missing,
     #[error("the key of access tokens: {0}")]
     Seal(#[from] binauthz_keyring::SealFailed),
 }
@@ -87,7 +89,7 @@ pub(crate) async fn access_key(app: &App) -> Result<&AccessKey, AccessKeyError> 
         .get_or_try_init(|| async {
             match stored(app).await? {
                 Some(key) => Ok(key),
-                None => make(app).await,
+                None => make(app).await?.ok_or(AccessKeyError::Missing),
             }
         })
         .await
@@ -113,7 +115,8 @@ async fn stored(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
     Ok(Some(AccessKey::new(&bytes)))
 }
 
-async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
+/// Makes it, or takes the one that another server made meanwhile.
+async fn make(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
     let bytes = MasterKey::random_bytes()?;
     let master = app.master.hold().await;
     let sealed = master.seal_secret(KEY_NAME, bytes.as_slice())?;
@@ -127,12 +130,24 @@ async fn make(app: &App) -> Result<AccessKey, AccessKeyError> {
         request_id: String::new(),
         detail: "{}".to_owned(),
     };
-    let changes = vec![Change::PutSealedKey {
-        name: KEY_NAME.to_owned(),
-        sealed,
-    }];
-    app.store.commit(Commit { audit, changes }).await?;
-    Ok(AccessKey::new(bytes.as_slice()))
+    let changes = vec![
+        // Of two servers that make one at once the second finds this taken, and takes the first one's.
+        Change::Insert(NewResource {
+            kind: Kind::Setting,
+            name: KEY_NAME.to_owned(),
+            parent: String::new(),
+            document: "{}".to_owned(),
+        }),
+        Change::PutSealedKey {
+            name: KEY_NAME.to_owned(),
+            sealed,
+        },
+    ];
+    match app.store.commit(Commit { audit, changes }).await {
+        Ok(_) => Ok(Some(AccessKey::new(bytes.as_slice()))),
+        Err(CommitError::AlreadyExists { .. }) => stored(app).await,
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl Call {
 }
 
 /// Whether alerts are told apart by resources of this kind.
-fn is_watched(kind: Kind) -> bool {
+pub(crate) fn is_watched(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::AlertPolicy | Kind::LogMetric | Kind::Project | Kind::Cluster

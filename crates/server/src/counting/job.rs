@@ -196,6 +196,7 @@ impl Meter {
         let to = serde_json::to_string(&cursor).map_err(|why| why.to_string())?;
         let minute = (app.clock)().as_micros().div_euclid(60_000_000);
         let settlement = Settlement {
+            lead: None,
             cursor: Some(CursorMove {
                 expect: self.settled.take(),
                 to: to.clone(),

@@ -1,7 +1,8 @@
 //! Brings the audit rows of the API into the signed log.
 //!
 //! A row is written in the transaction of its change, so neither is there without the other. From there a job copies it
-//! into the log, once: the newest copy in the log says how far the job has come.
+//! into the log, once: the newest copy in the log says how far the job has come. Of servers on one store each copies the
+//! calls that it answered itself, so all logs together have every call once.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -10,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::{AuditOrder, AuditQuery, AuditRow};
+use binauthz_store::AuditRow;
 use binauthz_wire::json::timestamp_out;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -71,14 +72,9 @@ async fn copy(app: &App, place: &mut Option<Reached>) -> Result<(), String> {
         }
     };
     loop {
-        let query = AuditQuery {
-            order: AuditOrder::OldestFirst,
-            beyond: reached.sequence,
-            limit: ROWS,
-        };
         let rows = app
             .store
-            .audit_rows(&query)
+            .own_audit_rows(reached.sequence, ROWS)
             .await
             .map_err(|why| why.to_string())?;
         for row in &rows {

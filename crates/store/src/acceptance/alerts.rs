@@ -36,6 +36,7 @@ fn delivery(id: &str, project: &str) -> DeliveryRow {
 
 fn settlement(found: Alerted, cursor: Option<(Option<&str>, &str)>) -> Settlement {
     Settlement {
+        lead: None,
         cursor: cursor.map(|(expect, to)| CursorMove {
             expect: expect.map(str::to_owned),
             to: to.to_owned(),

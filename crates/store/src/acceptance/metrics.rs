@@ -33,6 +33,7 @@ fn forgetting(
         most => most,
     };
     Settlement {
+        lead: None,
         cursor: Some(CursorMove {
             expect: expect.map(str::to_owned),
             to: cursor.into(),

@@ -6,9 +6,9 @@ use crate::alert::{
     Alerted, Attempt, DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow, IncidentState,
     KEEP_CLOSED_INCIDENTS, KEEP_DEAD_LETTERS, MAX_CLOSED_INCIDENTS, MAX_DEAD_LETTERS, MAX_WAITING,
 };
+use crate::change::{check_length, exactly_one};
 use crate::error::CommitError;
 use crate::rows::{MAX_DOCUMENT, MAX_ROWS};
-use crate::sqlite::apply::{check_length, exactly_one};
 
 type Answer<T> = Result<T, rusqlite::Error>;
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::change::{ABSENT, Change, Commit, Committed};
+use crate::change::{ABSENT, Change, Commit, Committed, check_length, exactly_one};
 use crate::error::CommitError;
 use crate::rows::{AuditRow, Kind, MAX_AUDIT_DETAIL, MAX_DOCUMENT, NewResource, OccurrenceRow, TokenRow};
 use crate::sqlite::alerts;
@@ -80,29 +80,6 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
                 .prepare_cached("UPDATE token SET revoked = coalesce(revoked, ?2) WHERE id = ?1")?;
             exactly_one(id, statement.execute(params![id, stamp.time])?)
         }
-    }
-}
-
-/// Refuses a document above the limit.
-pub(crate) fn check_length(name: &str, document: &str, limit: usize) -> Result<(), CommitError> {
-    let length = document.len();
-    if length <= limit {
-        return Ok(());
-    }
-    Err(CommitError::TooLarge {
-        name: name.to_owned(),
-        length,
-        limit,
-    })
-}
-
-pub(crate) fn exactly_one(name: &str, rows: usize) -> Result<(), CommitError> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(CommitError::NotFound {
-            name: name.to_owned(),
-        })
     }
 }
 

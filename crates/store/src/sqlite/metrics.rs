@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::change::check_length;
 use crate::error::CommitError;
 use crate::metric::{Counted, FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow};
 use crate::rows::{MAX_DOCUMENT, MAX_ROWS};
-use crate::sqlite::apply::check_length;
 
 type Answer<T> = Result<T, rusqlite::Error>;
 

@@ -162,6 +162,13 @@ pub(crate) fn audit_rows(connection: &Connection, query: &AuditQuery) -> Answer<
     rows.collect()
 }
 
+/// The revision of the last commit.
+pub(crate) fn revision(connection: &Connection) -> Answer<i64> {
+    connection
+        .prepare_cached("SELECT revision FROM sequence WHERE id = 1")?
+        .query_row([], |row| row.get(0))
+}
+
 fn bounded(limit: u32) -> i64 {
     limit.min(MAX_ROWS).into()
 }
@@ -254,7 +261,7 @@ mod tests {
             })
         };
         let statements: Vec<&str> = cut(source).chain(others.into_iter().flat_map(cut)).collect();
-        assert_eq!(statements.len(), 40);
+        assert_eq!(statements.len(), 41);
         for sql in statements {
             let plan = plan(sql);
             assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}\n{plan}");

@@ -2,14 +2,20 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::change::check_length;
 use crate::error::CommitError;
 use crate::rows::MAX_DOCUMENT;
-use crate::settlement::{CursorMove, Found, Reader, Settlement};
-use crate::sqlite::apply::check_length;
+use crate::settlement::{CursorMove, Found, Lead, Reader, Settlement};
+
 use crate::sqlite::{alerts, metrics};
 
 /// Settles. On an error the caller rolls the savepoint back.
 pub(crate) fn settle(connection: &Connection, settlement: &Settlement) -> Result<(), CommitError> {
+    if settlement.lead.is_some_and(|lead| lead != Lead::ALONE) {
+        return Err(CommitError::Stale {
+            name: "the lead of the servers".to_owned(),
+        });
+    }
     if let Some(cursor) = &settlement.cursor {
         move_cursor(connection, settlement.found.reader(), cursor)?;
     }

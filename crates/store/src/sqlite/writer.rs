@@ -4,29 +4,11 @@
 use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::oneshot;
 
-use crate::change::{Commit, Committed};
+use crate::change::Committed;
 use crate::error::{CommitError, Unavailable};
-use crate::settlement::Settlement;
+use crate::queue::{NOTHING, Waiting, Work};
 use crate::sqlite::{apply, settle};
-
-/// What is to be written.
-pub(crate) enum Work {
-    Commit(Commit),
-    /// Gets no revision and no place in the log.
-    Settlement(Settlement),
-}
-
-/// Work and where its answer goes.
-pub(crate) struct Waiting {
-    pub(crate) work: Work,
-    pub(crate) answer: oneshot::Sender<Result<Committed, CommitError>>,
-}
-
-/// Commits per fsync. At 0.25 ms for a fsync and 60 µs for a row, 64 rows wait 4 ms: more would only make the
-/// first wait for the last.
-pub(crate) const GROUP: usize = 64;
 
 /// Writes a group and answers everyone in it. No answer leaves before the group is on disk: a refusal may
 /// rest on a row of the same group.
@@ -47,12 +29,6 @@ pub(crate) fn write(connection: &mut Connection, group: Vec<Waiting>) {
         }
     }
 }
-
-/// What a settlement is given.
-const NOTHING: Committed = Committed {
-    revision: 0,
-    sequence: 0,
-};
 
 type Results = Vec<Result<Committed, CommitError>>;
 

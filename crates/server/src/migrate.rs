@@ -1,0 +1,60 @@
+//! From a file to a shared database, for a data directory that no server uses.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use binauthz_store::{Address, InvalidAddress, OpenError, Store, TransferError, Transferred, transfer};
+
+use crate::app::system_clock;
+use crate::files::{self, FileError};
+use crate::servers::{self, JoinError};
+
+/// Why nothing was migrated, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A file of the data directory.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The address of the database.
+    #[error("the store cannot be used: {0}")]
+    Address(#[from] InvalidAddress),
+    /// The copying.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// What comes after it.
+    #[error("everything was copied, and the database cannot be opened: {0}")]
+    Open(#[from] OpenError),
+    /// What comes after it.
+    #[error("everything was copied, and {0}")]
+    Joining(#[from] JoinError),
+}
+
+/// Copies the store of a data directory into a database; what was copied, a line for each table.
+///
+/// # Errors
+/// [`MigrateError`].
+pub async fn migrate_data(folder: &Path, store: &str) -> Result<String, MigrateError> {
+    let address = Address::new(store)?;
+    let _lock = files::lock(folder)?;
+    let server = files::server_id(folder)?;
+    let copied = transfer(&folder.join("binauthz.db"), &address, &server).await?;
+    // From now on only servers with this key may join.
+    let master = files::master_key(folder)?;
+    let shared = Store::connect(&address, &server).await?;
+    servers::prove(&shared, &master, system_clock()).await?;
+    Ok(told(&copied))
+}
+
+fn told(copied: &[Transferred]) -> String {
+    let mut text = String::new();
+    for one in copied {
+        let sum = hex::encode(one.sha256);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<16} {:>10} rows  sha256:{sum}  equal",
+            one.table, one.rows
+        );
+    }
+    text
+}
