@@ -17,9 +17,9 @@ const GUIDE: &str = include_str!("../../../docs/guide/6-break-glass.md");
 fn guarded(cluster: &Cluster, context: &str, asks: &str) -> Option<(Desk, NamedTempFile)> {
     let mut config = NamedTempFile::new().expect("a file can be made");
     let kubeconfig = cluster.kubeconfig().display();
-    write!(
+    writeln!(
         config,
-        "guard: {{clusters: ['{CLUSTER}={context}'], kubeconfig: {kubeconfig}, {asks}\n"
+        "guard: {{clusters: ['{CLUSTER}={context}'], kubeconfig: {kubeconfig}, {asks}"
     )
     .expect("it can be written");
     let desk = desk(cluster, &["--config", &config.path().display().to_string()])?;

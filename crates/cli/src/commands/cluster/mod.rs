@@ -32,7 +32,7 @@ pub enum Command {
         The plan is printed first; --dry-run ends there, and with --format=yaml prints the webhook configurations.\n\
         What is there already and as it should be is left alone. Where a step fails, the ones before it are undone."
     )]
-    Install(install::Flags),
+    Install(Box<install::Flags>),
     /// Say what guards a cluster, how it differs from what is shipped, and whether a known-bad Pod is denied
     #[command(
         after_help = "Examples:\n  binauthz cluster status my-cluster --location=us-central1-a --context=my-cluster\n\n\
