@@ -63,6 +63,14 @@ pub(crate) fn migrate_data(folder: &Path, store: &str) -> Exit {
     }
 }
 
+/// Copies the store of a data folder into a file.
+pub(crate) fn backup(folder: &Path, to: &Path) -> Exit {
+    match binauthz_server::backup(folder, to).map_err(failed) {
+        Ok(()) => Exit::Done,
+        Err(failure) => report(&failure),
+    }
+}
+
 fn failed(error: impl Display) -> Failure {
     Failure::usage(error)
 }

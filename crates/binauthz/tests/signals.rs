@@ -56,6 +56,14 @@ fn start_by(folder: &Path, command: &mut Command) -> (Server, String) {
 impl Server {
     /// The status line and the rest of an answer.
     fn call(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = self.ask(method, path, body);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    /// A request that is on its way; nobody waits for the answer yet.
+    fn ask(&self, method: &str, path: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.api).expect("the API's port");
         let token = &self.token;
         let length = body.len();
@@ -65,9 +73,7 @@ impl Server {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         )
         .expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
+        stream
     }
 
     fn signal(&self, name: &str) {
@@ -153,6 +159,47 @@ fn what_was_answered_is_there_after_it_was_killed() {
         server.signal("-KILL");
         assert_eq!(server.wait().status.code(), None);
     }
+}
+
+/// Wherever in the change of the master key the process dies: the next one opens every key and finishes the change.
+#[test]
+fn a_master_key_is_changed_through_kill_9() {
+    const RING: &str = "/v1/projects/demo/locations/global/keyRings";
+    const KEYS: usize = 30;
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = |answer: String| assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let server = start(folder.path());
+    good(server.call("POST", &format!("{RING}?keyRingId=r"), "{}"));
+    let key = r#"{"purpose":"ASYMMETRIC_SIGN","versionTemplate":{"algorithm":"EC_SIGN_P256_SHA256"}}"#;
+    for number in 0..KEYS {
+        good(server.call("POST", &format!("{RING}/r/cryptoKeys?cryptoKeyId=k{number}"), key));
+    }
+    let digest = r#"{"digest":{"sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}"#;
+    let sign_all = |server: &Server| {
+        for number in 0..KEYS {
+            let path = format!("{RING}/r/cryptoKeys/k{number}/cryptoKeyVersions/1:asymmetricSign");
+            good(server.call("POST", &path, digest));
+        }
+    };
+    let mut server = server;
+    let mut unfinished = 0;
+    for round in 0..8_u64 {
+        let asked = server.ask("POST", "/binauthz/v1/masterKey:rewrap", "{}");
+        // From before anything to after everything, whatever this machine takes for it.
+        let _ = asked.set_read_timeout(Some(std::time::Duration::from_millis(1 + round * round * 4)));
+        let _ = (&asked).read(&mut [0; 1]);
+        server.signal("-KILL");
+        server.wait();
+        unfinished += usize::from(folder.path().join("master.previous").exists());
+        server = start(folder.path());
+        sign_all(&server);
+    }
+    assert!(unfinished > 0, "no change was cut off");
+    good(server.call("POST", "/binauthz/v1/masterKey:rewrap", "{}"));
+    assert!(!folder.path().join("master.previous").exists());
+    sign_all(&server);
+    server.signal("-TERM");
+    assert_eq!(server.wait().status.code(), Some(0));
 }
 
 #[test]

@@ -261,6 +261,22 @@ pub enum StoreCommand {
         of this folder is started with the same --store. All is copied, or nothing."
     )]
     MigrateData(MigrateDataFlags),
+    /// Copy the file of a data folder, also while a server uses it
+    #[command(
+        after_help = "Examples:\n  binauthz store backup copy.db --data-dir /var/lib/binauthz\n\n\
+        To go back to it: stop the server, put the copy in the place of binauthz.db, and remove binauthz.db-wal and\n\
+        binauthz.db-shm. The private keys in it need the master.key of the folder, which is not in it. A database that\n\
+        servers share is copied by pg_dump."
+    )]
+    Backup(BackupFlags),
+}
+
+/// Whereto.
+#[derive(Debug, Clone, Args)]
+pub struct BackupFlags {
+    /// The copy, a file that is not there yet
+    #[arg(value_name = "FILE")]
+    pub to: PathBuf,
 }
 
 /// Whereto.

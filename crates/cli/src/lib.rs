@@ -38,6 +38,8 @@ pub enum Invocation {
     Serve(PathBuf, Box<ServeFlags>),
     /// The copying of a data folder's store into the database of this address.
     MigrateData(PathBuf, String),
+    /// The copying of a data folder's store into this file.
+    Backup(PathBuf, PathBuf),
     /// A command of this crate.
     Command(Box<Arguments>),
 }
@@ -62,6 +64,10 @@ pub fn parse() -> Result<Invocation, Failure> {
         Command::Store(StoreCommand::MigrateData(flags)) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
             Ok(Invocation::MigrateData(folder, flags.store))
+        }
+        Command::Store(StoreCommand::Backup(flags)) => {
+            let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
+            Ok(Invocation::Backup(folder, flags.to))
         }
         _ => Ok(Invocation::Command(Box::new(arguments))),
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use binauthz_core::time::UnixTime;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::Alerts;
@@ -24,6 +24,7 @@ use crate::metrics::ControlCounters;
 use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
+use crate::turns::Turns;
 
 /// RSA keys generated at once: one core stays for everything else.
 pub(crate) const GENERATIONS: usize = 1;
@@ -69,14 +70,14 @@ pub(crate) struct App {
     /// What is served with, once something is.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
-    pub(crate) attestor_writes: Mutex<()>,
+    pub(crate) attestor_writes: Turns,
     /// Sends notices.
     pub(crate) poster: Poster,
     /// Where traces go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
-    pub(crate) alert_writes: Mutex<()>,
+    pub(crate) alert_writes: Turns,
     /// Places for those who follow log entries; closed when the server is to stop.
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) generations: Semaphore,

@@ -26,8 +26,9 @@ mod run;
 mod servers;
 mod settings;
 mod trace;
+mod turns;
 
-pub use migrate::{MigrateError, migrate_data};
+pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{

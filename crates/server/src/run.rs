@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -38,6 +38,7 @@ use crate::metrics::ControlCounters;
 use crate::servers::{self, JoinError, Servers};
 use crate::settings::Settings;
 use crate::trace::{self, Tracer};
+use crate::turns::Turns;
 use crate::{control, googleapis, health, logs};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
@@ -303,11 +304,11 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         calls: Notify::new(),
         calls_recorded: AtomicI64::new(0),
         certificates: OnceLock::new(),
-        attestor_writes: Mutex::new(()),
+        attestor_writes: Turns::of("attestors"),
         poster: poster.with_mailer(mailer),
         tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alerts: Alerts::default(),
-        alert_writes: Mutex::new(()),
+        alert_writes: Turns::of("alertPolicies"),
         tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),

@@ -11,7 +11,7 @@ use super::kms;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 use crate::files::FileError;
-use crate::{audit, auth};
+use crate::{audit, auth, servers};
 
 /// Names read at once: 1 000 of 150 bytes.
 const PAGE: u32 = 1_000;
@@ -51,6 +51,12 @@ enum Outcome {
 
 async fn rewrap(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     call.body_object()?.finish()?;
+    if app.store.is_shared() {
+        // The others would open nothing any more, and what they seal would open nowhere else.
+        return Err(ApiError::failed_precondition(
+            "the servers on this store have a `master.key` each, and only this server's would be changed: nothing was changed",
+        ));
+    }
     let _turn = app.master.turn().ok_or_else(|| {
         ApiError::aborted("the master key is being changed by another call; this one changed nothing")
     })?;
@@ -169,15 +175,15 @@ enum Thing {
     Version(binauthz_keyring::KeyAlgorithm, i64),
     ChannelSecrets(i64),
     /// Made once and never changed.
-    AccessTokenKey,
+    Lasting,
 }
 
 impl Thing {
     /// What is sealed under this name; none if its resource is gone, and an error if nobody knows: the key that opens it
     /// must not be forgotten then.
     async fn of(app: &App, name: &str) -> Result<Option<Thing>, ApiError> {
-        if name == auth::ACCESS_KEY_NAME {
-            return Ok(Some(Thing::AccessTokenKey));
+        if name == auth::ACCESS_KEY_NAME || name == servers::PROOF {
+            return Ok(Some(Thing::Lasting));
         }
         if name.parse::<KeyVersionName>().is_ok() {
             let row = app.store.resource(Kind::CryptoKeyVersion, name).await?;
@@ -198,7 +204,7 @@ impl Thing {
     fn reseal(&self, master: &MasterKey, name: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
         match self {
             Thing::Version(algorithm, _) => master.reseal(name, *algorithm, sealed),
-            Thing::ChannelSecrets(_) | Thing::AccessTokenKey => master.reseal_secret(name, sealed),
+            Thing::ChannelSecrets(_) | Thing::Lasting => master.reseal_secret(name, sealed),
         }
     }
 
@@ -206,7 +212,7 @@ impl Thing {
         let (kind, revision) = match self {
             Thing::Version(_, revision) => (Kind::CryptoKeyVersion, *revision),
             Thing::ChannelSecrets(revision) => (Kind::NotificationChannel, *revision),
-            Thing::AccessTokenKey => return None,
+            Thing::Lasting => return None,
         };
         Some(Change::Require {
             kind,

@@ -64,7 +64,11 @@ async fn everything_that_was_sealed_opens_afterwards_and_not_under_the_old_key()
     for number in 0..3 {
         sign(&desk, number).await;
     }
-    desk.post(&format!("/v3/{channel}:verify"), json!({})).await.ok();
+    let verified = desk
+        .post(&format!("/binauthz/v1/{channel}:verify"), json!({}))
+        .await
+        .ok();
+    assert_eq!(verified["delivered"], true, "{verified}");
     // The same again: another key, and as many things.
     assert_eq!(desk.post(REWRAP, json!({})).await.ok()["resealed"], 6);
     let current = master(desk.folder());
