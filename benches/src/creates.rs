@@ -175,6 +175,7 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         endpoint: Endpoint::url(&server.url("webhook")?)?,
         ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
         exempt: Vec::new(),
+        custom: Vec::new(),
         inject_ca_from: None,
         registered_by_install: false,
     })

@@ -271,6 +271,7 @@ pub(crate) async fn measure(seconds: u64) -> Outcome<bool> {
         ca_bundle: STANDARD.encode(std::fs::read(first.folder.path().join("webhook-ca.pem"))?),
         inject_ca_from: None,
         exempt: Vec::new(),
+        custom: Vec::new(),
         registered_by_install: false,
     };
     tokio::spawn(Arc::clone(&balancer).serve(listener));

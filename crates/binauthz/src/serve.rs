@@ -31,6 +31,7 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         require_policy: flags.require_policy,
         googleapis: flags.googleapis,
         googleapis_listen: flags.googleapis_listen,
+        custom_resources: flags.custom_resources,
         guard: flags.guard,
         store: flags.store,
         config: flags.config,

@@ -17,6 +17,7 @@ use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
 use crate::guard::Guarded;
+use crate::kubernetes::Kubernetes;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
@@ -55,6 +56,8 @@ pub(crate) struct App {
     pub(crate) entries: Journal,
     /// Over the journal of verdicts, and over that of written entries.
     pub(crate) indexes: [Arc<Index>; 2],
+    /// The API servers of clusters, where they are asked.
+    pub(crate) kubernetes: Kubernetes,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,

@@ -17,6 +17,7 @@ mod grpc;
 mod guard;
 mod handed_in;
 mod health;
+mod kubernetes;
 pub mod listen;
 mod logs;
 mod master;

@@ -32,6 +32,7 @@ use crate::control::DeclareError;
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
+use crate::kubernetes::{self, Kubernetes};
 use crate::listen::{
     self, Certificates, CertificatesError, Given, Limits, Listener, Peer, Plan, Shutdown, TlsError, Trigger,
 };
@@ -121,7 +122,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 11],
+    jobs: [JoinHandle<()>; 12],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -328,6 +329,7 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         journal,
         entries,
         indexes: Default::default(),
+        kubernetes: Kubernetes::new(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -359,7 +361,7 @@ fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 12] {
     [
         tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
@@ -371,6 +373,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
         tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
     ]
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use binauthz_core::name::ClusterName;
 use binauthz_registry::Endpoint;
+use binauthz_wire::custom_resources::{self, CustomResources};
 use serde::Deserialize;
 
 use crate::googleapis;
@@ -42,6 +43,14 @@ pub enum InvalidSettings {
     /// The configuration file has an unknown key or a wrong value.
     #[error("the configuration file `{}` is not valid: {message}", path.display())]
     File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
+    /// The file of custom resources is not there, or says something that cannot be done.
+    #[error("the file of custom resources `{}` cannot be used: {message}", path.display())]
+    CustomResources {
         /// The file.
         path: PathBuf,
         /// What is wrong and where.
@@ -127,6 +136,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// The file of custom resources.
+    pub custom_resources: Option<PathBuf>,
     /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
     pub guard: Vec<String>,
     /// `sqlite`, or the address of a database.
@@ -164,6 +175,7 @@ struct File {
     certificate_lifetime_seconds: Option<u32>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    custom_resources: Option<PathBuf>,
     guard: guard::Block,
     store: Option<String>,
     store_max_staleness_seconds: Option<u32>,
@@ -218,6 +230,10 @@ pub struct Settings {
     pub pkcs11: Option<Pkcs11>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// Where the images of custom resources stand, and the file that says so.
+    pub custom_resources: CustomResources,
+    /// That file.
+    pub custom_resources_file: Option<PathBuf>,
     /// The clusters that are looked after.
     pub guard: Guarding,
     /// Where everything that the API made is kept.
@@ -254,6 +270,7 @@ impl Settings {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let custom_resources_file = flags.custom_resources.or(file.custom_resources);
         Ok(Self {
             data_dir: flags.data_dir,
             dev: flags.dev,
@@ -305,6 +322,8 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
+            custom_resources_file,
             guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
             store: Database::new(flags.store.or(file.store).as_deref())?,
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
@@ -380,6 +399,9 @@ impl fmt::Display for Settings {
             "certificateLifetimeSeconds: {}",
             self.lifetimes.serving.as_secs()
         )?;
+        if let Some(path) = &self.custom_resources_file {
+            writeln!(formatter, "customResources: {}", path.display())?;
+        }
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
@@ -416,6 +438,18 @@ fn endpoint(text: String) -> Result<String, InvalidSettings> {
     } else {
         Err(InvalidSettings::Endpoint)
     }
+}
+
+fn custom_resources_of(path: Option<&PathBuf>) -> Result<CustomResources, InvalidSettings> {
+    let Some(path) = path else {
+        return Ok(CustomResources::default());
+    };
+    let unusable = |message: String| InvalidSettings::CustomResources {
+        path: path.clone(),
+        message,
+    };
+    let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    custom_resources::read(&file).map_err(|error| unusable(error.to_string()))
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -569,7 +603,7 @@ mod tests {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
         let shown = settings.to_string()
-            + "webhookClientAuthorities: none\npkcs11: none\nsmtp: none\notlpEndpoint: none\n";
+            + "webhookClientAuthorities: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

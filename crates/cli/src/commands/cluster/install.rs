@@ -15,7 +15,7 @@ use binauthz_kubernetes::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Place, must_be_ours, server};
+use super::{CustomFlag, Place, must_be_ours, server};
 use crate::{
     client::Client,
     commands::{clusters, files},
@@ -48,6 +48,8 @@ pub struct Flags {
     /// PEM certificates that the webhook's certificate is of (else webhook-ca.pem of the data folder)
     #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
     webhook_ca: Option<PathBuf>,
+    #[command(flatten)]
+    custom: CustomFlag,
     /// Certificate of cert-manager whose authority is to be kept in the configurations from then on
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = certificate, conflicts_with = "in_cluster")]
     inject_ca_from: Option<String>,
@@ -184,6 +186,7 @@ impl Flags {
             },
             inject_ca_from: self.inject_ca_from.clone(),
             exempt: self.exempt()?,
+            custom: self.custom.rules()?.unwrap_or_default(),
             registered_by_install,
         })
     }
@@ -246,6 +249,10 @@ impl Flags {
         ));
         if !guard.exempt.is_empty() {
             output::note(&format!("not guarded: namespace {}", guard.exempt.join(", ")));
+        }
+        if !guard.custom.is_empty() {
+            let custom: Vec<String> = guard.custom.iter().map(ToString::to_string).collect();
+            output::note(&format!("custom resources: {}", custom.join(", ")));
         }
         let lines: Vec<String> = steps.iter().flat_map(Step::lines).collect();
         if lines.is_empty() {
