@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use binauthz_server::listen::{self, Certificates, Limits, Listener, read_body, server_config};
+use binauthz_server::listen::{
+    self, Certificates, Lifetimes, Limits, Listener, Plan, read_body, server_config,
+};
 use binauthz_wire::admission_review;
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -18,7 +20,13 @@ use crate::Outcome;
 const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"UID","allowed":true}}"#;
 
 pub(crate) async fn serve(folder: PathBuf) -> Outcome<bool> {
-    let certificates = Arc::new(Certificates::open(&folder, &[], SystemTime::now())?);
+    let plan = Plan {
+        data_directory: &folder,
+        secret: None,
+        names: &[],
+        lifetimes: Lifetimes::USUAL,
+    };
+    let certificates = Arc::new(Certificates::open(plan, SystemTime::now()).await?);
     let listener = Listener::bind(
         "127.0.0.1:0".parse()?,
         Some(server_config(certificates)?),

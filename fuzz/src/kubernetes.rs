@@ -23,7 +23,7 @@ pub(crate) fn admission_review(bytes: &[u8]) -> Outcome {
             let _ = old.map(|old| workload.adds_nothing_to(&old));
             Outcome::Read
         }
-        Ok(Matter::Deletion) => Outcome::Read,
+        Ok(Matter::Deletion | Matter::NoImage) => Outcome::Read,
         Err(_) => Outcome::Refused,
     }
 }

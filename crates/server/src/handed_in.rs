@@ -68,10 +68,13 @@ fn put_authority(tls: &Path, key: &[u8], certificate: &[u8]) -> Result<(), FileE
         return Ok(());
     }
     files::prepare(tls)?;
-    // First, so that a certificate of the former authority is never served under the new one.
-    let serving = tls.join("serving.json");
-    match fs::remove_file(&serving) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(FileError::new(&serving, error)),
+    // First, so that a certificate of the former authority is never served under the new one. What is served is made from
+    // the two files at the start.
+    let material = tls.join("material.json");
+    match fs::remove_file(&material) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FileError::new(&material, error));
+        }
         _ => {}
     }
     put(&key_path, key, 0o600)?;
@@ -111,14 +114,17 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::listen::Certificates;
+    use crate::listen::{Certificates, Lifetimes, Plan};
 
     /// A folder of secrets and a data directory, both empty.
     fn folders() -> (tempfile::TempDir, tempfile::TempDir) {
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
     }
 
-    fn hand_in(folder: &Path, files: &[(&str, &[u8])]) {
+    /// A file and what is in it.
+    type Handed<'f> = (&'f str, &'f [u8]);
+
+    fn hand_in(folder: &Path, files: &[Handed<'_>]) {
         for (name, bytes) in files {
             fs::write(folder.join(name), bytes).unwrap();
         }
@@ -162,39 +168,57 @@ mod tests {
         assert!(!data.path().join("admin.token").exists());
     }
 
-    #[test]
-    fn replicas_with_one_authority_are_trusted_alike_and_another_one_takes_its_place() {
+    /// As a server does it at its start.
+    async fn start(data: &Path) {
+        let plan = Plan {
+            data_directory: data,
+            secret: None,
+            names: &[],
+            lifetimes: Lifetimes::USUAL,
+        };
+        Certificates::open(plan, SystemTime::now()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn replicas_with_one_authority_are_trusted_alike_and_another_one_takes_its_place() {
         let (secrets, data) = folders();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let authority = |folder: &Path| fs::read(folder.join("webhook-ca.pem")).unwrap();
-        Certificates::open(elsewhere.path(), &[], SystemTime::now()).unwrap();
-        for name in ["authority.key", "authority.pem"] {
-            fs::copy(elsewhere.path().join("tls").join(name), secrets.path().join(name)).unwrap();
-        }
-        Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-        let serving = || fs::read(data.path().join("tls/serving.pem")).unwrap();
-        let before = serving();
-        assert_ne!(authority(data.path()), authority(elsewhere.path()));
+        let authority = |folder: &Path| fs::read_to_string(folder.join("webhook-ca.pem")).unwrap();
+        let elsewhere = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        let handed_in = params.self_signed(&elsewhere).unwrap().pem();
+        let key = elsewhere.serialize_pem();
+        hand_in(
+            secrets.path(),
+            &[
+                ("authority.key", key.as_bytes()),
+                ("authority.pem", handed_in.as_bytes()),
+            ],
+        );
+        start(data.path()).await;
+        let served = || fs::read(data.path().join("tls/material.json")).unwrap();
+        let before = served();
+        assert_ne!(authority(data.path()).trim(), handed_in.trim());
         for _ in 0..2 {
             take(secrets.path(), data.path()).unwrap();
-            Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-            assert_eq!(authority(data.path()), authority(elsewhere.path()));
+            start(data.path()).await;
+            assert_eq!(authority(data.path()).trim(), handed_in.trim());
         }
         assert_ne!(
-            serving(),
+            served(),
             before,
             "the former authority's certificate is not served"
         );
-        let after = serving();
+        let after = served();
         take(secrets.path(), data.path()).unwrap();
-        Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-        assert_eq!(serving(), after, "what is there already is left as it is");
+        start(data.path()).await;
+        assert_eq!(served(), after, "what is there already is left as it is");
     }
 
     #[test]
     fn folders_that_hold_too_little_or_too_much_are_refused() {
         let long = vec![b'x'; MAX_BYTES as usize + 1];
-        let table: [(&[(&str, &[u8])], &str); 4] = [
+        let table: [(&[Handed<'_>], &str); 4] = [
             (&[], "expected admin.token"),
             (&[("other", b"x")], "expected admin.token"),
             (&[("authority.key", b"x")], "authority.pem"),

@@ -259,17 +259,8 @@ impl Settings {
         if flags.dev && !api_listen.ip().is_loopback() {
             return Err(InvalidSettings::NotLoopback(api_listen));
         }
-        let registries = file
-            .registries
-            .iter()
-            .chain(&flags.registries)
-            .map(|text| {
-                text.parse::<Endpoint>().map_err(|why| InvalidSettings::Registry {
-                    text: text.split('@').next_back().unwrap_or_default().to_owned(),
-                    why: why.to_string(),
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let registries = file.registries.iter().chain(&flags.registries);
+        let registries = registries.map(|text| registry(text)).collect::<Result<_, _>>()?;
         let custom_resources_file = flags.custom_resources.or(file.custom_resources);
         Ok(Self {
             data_dir: flags.data_dir,
@@ -307,11 +298,7 @@ impl Settings {
             secrets_dir: file.secrets_dir,
             clusters: clusters(&file.clusters)?,
             webhook_client_authorities: file.webhook_client_authorities,
-            pkcs11: file
-                .pkcs11
-                .map(Pkcs11::checked)
-                .transpose()
-                .map_err(InvalidSettings::Pkcs11)?,
+            pkcs11: pkcs11_of(file.pkcs11)?,
             webhook_certificate: WebhookCertificate::chosen(file.webhook_secret, file.webhook_certificates)?,
             lifetimes: certificate::lifetimes(
                 file.authority_lifetime_seconds,
@@ -329,6 +316,18 @@ impl Settings {
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
     }
+}
+
+fn registry(text: &str) -> Result<Endpoint, InvalidSettings> {
+    text.parse::<Endpoint>().map_err(|why| InvalidSettings::Registry {
+        text: text.split('@').next_back().unwrap_or_default().to_owned(),
+        why: why.to_string(),
+    })
+}
+
+fn pkcs11_of(block: Option<Pkcs11>) -> Result<Option<Pkcs11>, InvalidSettings> {
+    let checked = block.map(Pkcs11::checked).transpose();
+    checked.map_err(InvalidSettings::Pkcs11)
 }
 
 impl Settings {

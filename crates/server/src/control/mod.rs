@@ -36,8 +36,7 @@ mod template;
 mod tokens;
 mod verb_override;
 
-pub use declared::DeclareError;
-pub(crate) use declared::register_declared;
+pub(crate) use declared::{DeclareError, register_declared};
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
 pub(crate) use logging::tailed;

@@ -154,6 +154,7 @@ mod tests {
             ca_bundle: ca_bundle.to_owned(),
             inject_ca_from: None,
             exempt: Vec::new(),
+            custom: Vec::new(),
             registered_by_install: true,
         };
         let (mut found, shipped) = (
