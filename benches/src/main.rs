@@ -96,9 +96,10 @@ fn run(measure: impl Future<Output = Outcome<bool>>) -> Outcome<bool> {
         .block_on(measure)
 }
 
-/// The product, on free ports.
+/// The product, on free ports, with the configuration file of its folder if there is one.
 async fn serve(data_dir: PathBuf, store: Option<String>) -> Outcome<bool> {
     let free = Some("127.0.0.1:0".parse()?);
+    let config = Some(data_dir.join("binauthz.yaml")).filter(|path| path.exists());
     let flags = Flags {
         data_dir,
         dev: true,
@@ -106,6 +107,7 @@ async fn serve(data_dir: PathBuf, store: Option<String>) -> Outcome<bool> {
         webhook_listen: free,
         health_listen: free,
         store,
+        config,
         ..Flags::default()
     };
     binauthz_server::run(Settings::new(flags)?).await?;

@@ -1,5 +1,5 @@
 //! A cluster that is guarded by two servers on one database, for minutes: Pods are created at a steady rate while the
-//! servers are stopped and started in turn and the policy changes. Each verdict is compared with the one that is right.
+//! servers are stopped and started in turn, their certificates are renewed, and the policy changes. Each verdict is compared with the one that is right.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,6 +32,9 @@ const RESTART: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What differs in a Pod's answer, as it is counted.
 type Counts = BTreeMap<String, u64>;
+
+/// Each server has a new serving certificate before two thirds of this are over.
+const CERTIFICATE_SECONDS: u32 = 45;
 
 /// A replica: its folder outlives its processes.
 struct Replica {
@@ -250,10 +253,11 @@ pub(crate) async fn measure(seconds: u64) -> Outcome<bool> {
     let database = Database::start().ok_or("this needs PostgreSQL")?;
     let store = database.url();
     let replica = || {
-        Ok::<_, std::io::Error>(Replica {
-            folder: tempfile::tempdir()?,
-            server: None,
-        })
+        let folder = tempfile::tempdir()?;
+        let config = format!("certificateLifetimeSeconds: {CERTIFICATE_SECONDS}\n");
+        std::fs::write(folder.path().join("binauthz.yaml"), config)?;
+        let server = None;
+        Ok::<_, std::io::Error>(Replica { folder, server })
     };
     let (mut replicas, balancer) = ([replica()?, replica()?], Arc::new(Balancer::default()));
     let [first, second] = &mut replicas;
