@@ -24,7 +24,7 @@ const CREATES: usize = 400;
 const CROWD: usize = 8;
 /// The issue's: binauthz adds no more than this many times what a bare webhook adds.
 const PROMISED_RATIO: f64 = 1.2;
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 const SCRIPT: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../conformance/kubernetes/cluster.sh"
@@ -33,13 +33,13 @@ const SCRIPT: &str = concat!(
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// A control plane that ends with this value.
-struct Cluster {
+pub(crate) struct Cluster {
     script: Child,
     api: Arc<Api>,
 }
 
 impl Cluster {
-    async fn start(folder: &Path) -> Outcome<Cluster> {
+    pub(crate) async fn start(folder: &Path) -> Outcome<Cluster> {
         let assets = std::env::var("KUBEBUILDER_ASSETS")
             .map_err(|_| "KUBEBUILDER_ASSETS must name a folder of kube-apiserver, etcd and kubectl")?;
         let ports = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0"));
@@ -62,7 +62,7 @@ impl Cluster {
     }
 
     /// Has these webhooks asked, or none.
-    async fn ask(&self, guard: Option<&Guard>) -> Outcome<()> {
+    pub(crate) async fn ask(&self, guard: Option<&Guard>) -> Outcome<()> {
         for which in [Configuration::Validating, Configuration::Mutating] {
             self.api.delete(&which.path()).await?;
             if let Some(guard) = guard {
@@ -72,6 +72,10 @@ impl Cluster {
         }
         tokio::time::sleep(SETTLE).await;
         Ok(())
+    }
+
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api)
     }
 
     /// Creates Pods, some at a time; how long each took, sorted, and how long it took in all.
@@ -141,10 +145,17 @@ impl Drop for Cluster {
 
 /// A Pod of three attested images.
 fn pod() -> Value {
-    let containers: Vec<Value> = (0..3)
-        .map(|number| {
+    pod_of(&[0, 1, 2].map(inputs::image))
+}
+
+/// A Pod with one container for each image.
+pub(crate) fn pod_of(images: &[String]) -> Value {
+    let containers: Vec<Value> = images
+        .iter()
+        .enumerate()
+        .map(|(number, image)| {
             json!({
-                "name": format!("container-{number}"), "image": inputs::image(number),
+                "name": format!("container-{number}"), "image": image,
                 "env": [{"name": "GREETING", "value": "hello"}, {"name": "LEVEL", "value": "info"}],
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "128Mi"}},
             })
@@ -164,6 +175,7 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         endpoint: Endpoint::url(&server.url("webhook")?)?,
         ca_bundle: STANDARD.encode(std::fs::read(folder.join("webhook-ca.pem"))?),
         exempt: Vec::new(),
+        custom: Vec::new(),
         inject_ca_from: None,
         registered_by_install: false,
     })

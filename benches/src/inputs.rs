@@ -13,6 +13,7 @@ use crate::Outcome;
 use crate::process::Server;
 
 pub(crate) const NOTE: &str = "projects/bench/notes/signed";
+const ATTESTOR: &str = "projects/bench/attestors/signer";
 const KEY_ID: &str = "//binauthz/bench/key";
 const REPOSITORY: &str = "us-central1-docker.pkg.dev/bench/app/service";
 pub(crate) const WEBHOOK_PATH: &str =
@@ -126,19 +127,32 @@ pub(crate) async fn prepare(server: &Server, signer: &Signer) -> Outcome<()> {
     let note = json!({ "attestation": { "hint": { "humanReadableName": "bench" } } });
     api.send("POST", "/v1/projects/bench/notes?noteId=signed", &note)
         .await?;
-    let attestor = "projects/bench/attestors/signer";
     let key = json!({ "id": KEY_ID, "pkixPublicKey": {
         "publicKeyPem": signer.public_pem(), "signatureAlgorithm": "ECDSA_P256_SHA256",
     } });
     let body =
-        json!({ "name": attestor, "userOwnedGrafeasNote": { "noteReference": NOTE, "publicKeys": [key] } });
+        json!({ "name": ATTESTOR, "userOwnedGrafeasNote": { "noteReference": NOTE, "publicKeys": [key] } });
     api.send("POST", "/v1/projects/bench/attestors?attestorId=signer", &body)
         .await?;
-    let policy = json!({ "defaultAdmissionRule": {
-        "evaluationMode": "REQUIRE_ATTESTATION", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
-        "requireAttestationsBy": [attestor],
-    } });
-    api.send("PUT", "/v1/projects/bench/policy", &policy).await
+    put_policy(server, &[]).await
+}
+
+/// The policy that requires the attestor, except for these patterns.
+pub(crate) async fn put_policy(server: &Server, patterns: &[&str]) -> Outcome<()> {
+    let patterns: Vec<Value> = patterns
+        .iter()
+        .map(|pattern| json!({ "namePattern": pattern }))
+        .collect();
+    let policy = json!({
+        "admissionWhitelistPatterns": patterns,
+        "defaultAdmissionRule": {
+            "evaluationMode": "REQUIRE_ATTESTATION", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
+            "requireAttestationsBy": [ATTESTOR],
+        },
+    });
+    Api::of(server)?
+        .send("PUT", "/v1/projects/bench/policy", &policy)
+        .await
 }
 
 /// Attests the images through the API.

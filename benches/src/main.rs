@@ -8,6 +8,7 @@
 //! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
+//! cargo run --release -p binauthz-benches -- soak [SECONDS]  ten minutes of creates while servers and policy change
 //! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
@@ -32,6 +33,7 @@ mod instructions;
 mod load;
 mod process;
 mod query;
+mod soak;
 mod start;
 
 use std::path::PathBuf;
@@ -62,12 +64,18 @@ fn main() -> ExitCode {
             Ok(entries) => run(query::measure(entries)),
             Err(_) => Err("expected a number of verdicts after `query`".into()),
         },
+        ["soak"] => run(soak::measure(600)),
+        ["soak", seconds] => match seconds.parse() {
+            Ok(seconds) => run(soak::measure(seconds)),
+            Err(_) => Err("expected a number of seconds after `soak`".into()),
+        },
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
-        [process::SERVE, folder] => run(serve(PathBuf::from(folder))),
+        [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),
+        [process::SERVE, folder, store] => run(serve(PathBuf::from(folder), Some((*store).to_owned()))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
         _ => Err(
-            "expected one of: admission, alert-delay, cold, creates, durability, start, query, instructions"
+            "expected one of: admission, alert-delay, cold, creates, durability, start, query, soak, instructions"
                 .into(),
         ),
     };
@@ -89,7 +97,7 @@ fn run(measure: impl Future<Output = Outcome<bool>>) -> Outcome<bool> {
 }
 
 /// The product, on free ports.
-async fn serve(data_dir: PathBuf) -> Outcome<bool> {
+async fn serve(data_dir: PathBuf, store: Option<String>) -> Outcome<bool> {
     let free = Some("127.0.0.1:0".parse()?);
     let flags = Flags {
         data_dir,
@@ -97,6 +105,7 @@ async fn serve(data_dir: PathBuf) -> Outcome<bool> {
         api_listen: free,
         webhook_listen: free,
         health_listen: free,
+        store,
         ..Flags::default()
     };
     binauthz_server::run(Settings::new(flags)?).await?;

@@ -21,11 +21,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(word: &str, folder: &Path) -> Outcome<Self> {
-        Self::start_under(None, word, folder).await
+        Self::launch(None, word, (folder, &[])).await
+    }
+
+    /// Starts it with further words behind the folder.
+    pub(crate) async fn start_with(word: &str, folder: &Path, rest: &[&str]) -> Outcome<Self> {
+        Self::launch(None, word, (folder, rest)).await
     }
 
     /// Starts it under another program, whose first words these are.
     pub(crate) async fn start_under(above: Option<&[&str]>, word: &str, folder: &Path) -> Outcome<Self> {
+        Self::launch(above, word, (folder, &[])).await
+    }
+
+    async fn launch(above: Option<&[&str]>, word: &str, (folder, rest): (&Path, &[&str])) -> Outcome<Self> {
         let addresses = folder.join("addresses.json");
         let _ = std::fs::remove_file(&addresses);
         let log = std::fs::File::create(folder.join("log"))?;
@@ -41,6 +50,7 @@ impl Server {
         };
         let child = command
             .args([word.as_ref(), folder.as_os_str()])
+            .args(rest)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
@@ -112,6 +122,20 @@ impl Server {
     /// The process's number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(mut self) -> Outcome<()> {
+        let id = self.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status()?;
+        let asked = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if asked.elapsed() > Duration::from_secs(60) {
+                return Err(format!("the server did not end: {}", self.log()).into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     fn log(&self) -> String {

@@ -2,7 +2,7 @@
 # A Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager of the folder $KUBEBUILDER_ASSETS,
 # with certificates and tokens of its own. There are no nodes: what is admitted stays pending.
 #
-# usage: cluster.sh FOLDER ETCD_PORT PEER_PORT API_PORT
+# usage: cluster.sh FOLDER ETCD_PORT PEER_PORT API_PORT [FLAG_OF_KUBE_APISERVER...]
 #
 # Writes FOLDER/kubeconfig (contexts `my-cluster`, an administrator, and `alice`, who may deploy), then FOLDER/ready. It
 # runs as long as its standard input is open, so that it ends with whoever started it, in whatever way that ends; then
@@ -10,6 +10,7 @@
 set -euo pipefail
 
 folder="$1" etcd=http://127.0.0.1:"$2" peer=http://127.0.0.1:"$3" port="$4"
+shift 4
 assets="$KUBEBUILDER_ASSETS"
 cd "$folder"
 exec 3<&0 4>&2 </dev/null >log 2>&1
@@ -127,7 +128,7 @@ run kube-apiserver --etcd-servers="$etcd" --bind-address=127.0.0.1 --advertise-a
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
   --service-account-signing-key-file=accounts.key --allow-privileged=true \
   --admission-control-config-file=admission.yaml \
-  --audit-policy-file=audit.yaml --audit-log-path=audit.log
+  --audit-policy-file=audit.yaml --audit-log-path=audit.log "$@"
 until_ok 900 kubectl get --raw=/readyz
 run kube-controller-manager --kubeconfig=kubeconfig --authentication-kubeconfig=kubeconfig \
   --authorization-kubeconfig=kubeconfig --secure-port=0 --leader-elect=false --use-service-account-credentials=true \

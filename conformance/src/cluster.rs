@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::Desk;
@@ -29,7 +29,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes/cluster.sh
 
 /// The cluster for one test. Dropping it removes the webhooks and lets the next test have it.
 pub struct Cluster {
-    shared: &'static Shared,
+    shared: Arc<Shared>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -43,15 +43,23 @@ struct Shared {
 impl Cluster {
     /// Waits for the cluster; none, with a line that says so, if it cannot be had on this machine.
     pub fn take() -> Option<Self> {
-        static SHARED: OnceLock<Shared> = OnceLock::new();
-        static TURN: Mutex<()> = Mutex::new(());
-        if !tools::needs(&["kube-apiserver", "openssl"]) {
+        static SHARED: OnceLock<Arc<Shared>> = OnceLock::new();
+        let turn = turn()?;
+        Some(Self {
+            shared: Arc::clone(SHARED.get_or_init(|| Arc::new(Shared::start(&[])))),
+            _turn: turn,
+        })
+    }
+
+    /// A cluster for one test alone, whose API server gets further flags; its files must be there by now. There is none
+    /// where the tests use the cluster of somebody else.
+    pub fn with_flags(flags: &[String]) -> Option<Self> {
+        if std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").is_some() {
             return None;
         }
-        // A test that failed has cleaned up, too.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn()?;
         Some(Self {
-            shared: SHARED.get_or_init(Shared::start),
+            shared: Arc::new(Shared::start(flags)),
             _turn: turn,
         })
     }
@@ -114,6 +122,14 @@ impl Cluster {
     }
 }
 
+/// One test at a time has a cluster.
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed has cleaned up, too.
+    let turn = || TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    tools::needs(&["kube-apiserver", "openssl"]).then(turn)
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         let mut shell = Shell::new(Path::new("/"));
@@ -130,7 +146,7 @@ impl Drop for Cluster {
 }
 
 impl Shared {
-    fn start() -> Self {
+    fn start(flags: &[String]) -> Self {
         if let Some(kubeconfig) = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG") {
             return Self {
                 kubeconfig: PathBuf::from(kubeconfig),
@@ -147,6 +163,7 @@ impl Shared {
             .arg(SCRIPT)
             .arg(&folder)
             .args(free_ports().map(|port| port.to_string()))
+            .args(flags)
             .env("KUBEBUILDER_ASSETS", &assets)
             .stdin(Stdio::piped())
             .spawn()
@@ -172,7 +189,7 @@ impl Shared {
         // What it learned about this cluster is of no use to another at the same port.
         let cache = kubeconfig.with_file_name("kubectl-cache");
         shell.set("KUBECACHEDIR", cache.display().to_string());
-        if let Some(folder) = &self.kubectl_folder {
+        for folder in self.kubectl_folder.iter().chain(&tools::helm()) {
             let path = shell.variable("PATH").map(str::to_owned);
             let path = path.or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
             shell.set("PATH", format!("{}:{path}", folder.display()));

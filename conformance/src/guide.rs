@@ -87,6 +87,13 @@ pub fn needs_cluster(steps: &[Step]) -> bool {
     steps.iter().any(Step::is_in_cluster)
 }
 
+/// The steps before the first that needs a cluster, and those from there on.
+pub fn split_where_the_cluster_begins(mut steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
+    let first = steps.iter().position(Step::is_in_cluster);
+    let rest = steps.split_off(first.unwrap_or(steps.len()));
+    (steps, rest)
+}
+
 impl Step {
     fn is_in_cluster(&self) -> bool {
         matches!(self, Self::Run { in_cluster: true, .. })

@@ -35,8 +35,16 @@ fn find(name: &str) -> Option<PathBuf> {
             let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
             return other.or_else(kubernetes);
         }
+        "helm" => {
+            let built = helm().map(|folder| folder.join(name));
+            return built.or_else(|| on_path(name));
+        }
         _ => {}
     }
+    on_path(name)
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|folder| folder.join(name))
@@ -64,11 +72,21 @@ pub fn kubernetes() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("KUBEBUILDER_ASSETS") {
         return Some(PathBuf::from(named));
     }
+    built("kubernetes-", &["kube-apiserver", "etcd"])
+}
+
+/// The folder of helm that `conformance/helm/build` made in the cache.
+pub fn helm() -> Option<PathBuf> {
+    built("helm-", &["helm"])
+}
+
+/// The newest folder in the cache whose name begins like this and that has these programs.
+fn built(prefix: &str, programs: &[&str]) -> Option<PathBuf> {
     let folders = std::fs::read_dir(cache()?).ok()?.filter_map(Result::ok);
     let mut folders: Vec<PathBuf> = folders
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("kubernetes-"))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
         .map(|entry| entry.path())
-        .filter(|folder| folder.join("kube-apiserver").is_file() && folder.join("etcd").is_file())
+        .filter(|folder| programs.iter().all(|program| folder.join(program).is_file()))
         .collect();
     folders.sort();
     folders.pop()

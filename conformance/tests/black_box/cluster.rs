@@ -9,11 +9,11 @@ use crate::cluster_install::{desk, install, typed};
 use crate::own_commands::SIGN;
 use crate::story;
 
-const REFUSED: &str =
+pub(crate) const REFUSED: &str =
     "admission webhook \"imagepolicywebhook.image-policy.k8s.io\" denied the request: Image ";
 const UNATTESTED: &str =
     "denied by attestor projects/demo/attestors/image-signing-attestor: No attestations found";
-const BREAK_GLASS: &str = "alpha.image-policy.k8s.io/break-glass";
+pub(crate) const BREAK_GLASS: &str = "alpha.image-policy.k8s.io/break-glass";
 /// The tutorial's `emergency-deployment.yaml`, with the project filled in.
 const EMERGENCY: &str = r#"# emergency-deployment.yaml
 apiVersion: apps/v1
@@ -42,16 +42,16 @@ fn image(digit: &str) -> String {
     format!("{IMAGES}/myservice@sha256:{}", digit.repeat(64))
 }
 
-fn signed() -> String {
+pub(crate) fn signed() -> String {
     image("a")
 }
 
-fn unsigned() -> String {
+pub(crate) fn unsigned() -> String {
     image("b")
 }
 
 /// A guarded cluster in which [`signed`] is attested, and `kubectl` is Alice's.
-fn guarded(cluster: &Cluster) -> Option<Desk> {
+pub(crate) fn guarded(cluster: &Cluster) -> Option<Desk> {
     let desk = desk(cluster, &[])?;
     install(&desk, "").ok();
     sign(&desk, &signed());
@@ -63,18 +63,18 @@ fn sign(desk: &Desk, image: &str) {
     desk.ok(&format!("{SIGN} --artifact-url={image} {}", story::KEY_VERSION));
 }
 
-fn create(desk: &Desk, object: &Value) -> Ran {
+pub(crate) fn create(desk: &Desk, object: &Value) -> Ran {
     desk.write("object.json", &object.to_string());
     desk.sh("kubectl create -f object.json")
 }
 
-fn pod(name: &str, image: &str) -> Value {
+pub(crate) fn pod(name: &str, image: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"containers": [{"name": "app", "image": image}]}})
 }
 
 /// Every kind with a pod template, and the way to its containers.
-fn workloads(image: &str) -> Vec<(Value, &'static str)> {
+pub(crate) fn workloads(image: &str) -> Vec<(Value, &'static str)> {
     let template = json!({"metadata": {"labels": {"app": "a"}},
         "spec": {"containers": [{"name": "app", "image": image}]}});
     let mut once = template.clone();

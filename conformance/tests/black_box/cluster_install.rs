@@ -247,6 +247,9 @@ fn half_way(desk: &Desk) {
     assert_eq!(desk.ok(seconds).text(), "3");
     install(desk, "").ok();
     assert_eq!(desk.ok(seconds).text(), "10");
+    // The way out takes no more than that.
+    desk.ok(&typed("uninstall").replace("--context=my-cluster", "--context=half"))
+        .says(&["may not be seen", "Uninstalled"]);
     desk.ok("kubectl delete clusterrole,clusterrolebinding half half-more half-tries");
 }
 

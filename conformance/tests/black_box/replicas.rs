@@ -39,6 +39,14 @@ fn until(desk: &Desk, pod: &Value, allowed: bool) -> Duration {
     begun.elapsed()
 }
 
+/// Makes a key, `key.pem`, and says how an attestor has it.
+fn key(desk: &Desk) -> Value {
+    let make =
+        "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl pkey -in key.pem -pubout";
+    let pem = desk.ok(make).stdout;
+    json!([{"id": "urn:test:key", "pkixPublicKey": {"publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256"}}])
+}
+
 fn health(desk: &Desk, path: &str) -> (u16, String) {
     let ran = desk.ok(&format!(
         "curl -s -w '\n%{{http_code}}' '{}{path}'",
@@ -60,9 +68,7 @@ fn a_change_on_one_server_counts_on_the_other_within_a_second() {
         return;
     };
     prepare(&one);
-    one.ok("openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl pkey -in key.pem -pubout -out public.pem");
-    let pem = one.ok("cat public.pem").stdout;
-    let key = json!([{"id": "urn:test:key", "pkixPublicKey": {"publicKeyPem": pem, "signatureAlgorithm": "ECDSA_P256_SHA256"}}]);
+    let key = key(&one);
     put_keys(&one, &key);
     payload(&one, &image("a"));
     one.ok("openssl dgst -sha256 -sign key.pem -out signature payload.json");
@@ -163,6 +169,7 @@ fn without_the_database_decisions_go_on_from_memory_until_the_limit() {
         return;
     };
     prepare(&one);
+    put_keys(&one, &key(&one));
     let mut open = policy("ENFORCED_BLOCK_AND_AUDIT_LOG");
     open["admissionWhitelistPatterns"] = json!([{"namePattern": "registry.k8s.io/*"}]);
     one.api("PUT", POLICY, Some(&open)).ok();
@@ -286,6 +293,9 @@ fn a_server_with_another_master_key_is_turned_away() {
         "binauthz serve --dev --data-dir other --store '{url}' {listen}"
     ))
     .refused(&["master.key"]);
+    // Nor does one of them take another key by itself.
+    one.api("POST", "/binauthz/v1/masterKey:rewrap", Some(&json!({})))
+        .refused(400, "FAILED_PRECONDITION", &["master.key"]);
     one.sh(&format!(
         "binauthz serve --dev --data-dir other --store 'postgres://u:geheim@127.0.0.1:1/x?sslmode=require' {listen}"
     ))
@@ -314,6 +324,10 @@ fn what_a_file_had_the_database_has_and_the_log_goes_on() {
     let migrate = format!("binauthz store migrate-data --data-dir \"$DATA\" --store '{url}'");
     desk.sh(&migrate)
         .refused(&["another server uses this data directory"]);
+    // While it runs the file can be copied, and by that alone.
+    desk.ok("binauthz store backup copy.db --data-dir \"$DATA\"");
+    desk.sh("binauthz store backup copy.db --data-dir \"$DATA\"")
+        .refused(&["copy.db", "exists"]);
     let mut desk = desk;
     desk.server.end();
     let told = desk.ok(&migrate).stdout;
@@ -352,4 +366,38 @@ fn what_a_file_had_the_database_has_and_the_log_goes_on() {
                  --health-listen 127.0.0.1:0";
     desk.sh(&format!("{other} --store '{url}'"))
         .refused(&["master.key"]);
+}
+
+#[test]
+fn a_public_key_belongs_to_one_attestor_whichever_servers_are_asked() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("binauthz.yaml");
+    std::fs::write(&file, "uniqueAttestorKeys: true\n").expect("a file can be written");
+    let Some((_database, one, two)) = pair(&["--config", &file.display().to_string()]) else {
+        return;
+    };
+    prepare(&one);
+    let (mut made, mut refused) = (0, 0);
+    for round in 0..20 {
+        let attestor = json!({"userOwnedGrafeasNote": {
+            "noteReference": "projects/demo/notes/image-signing-note", "publicKeys": key(&one)
+        }});
+        let create = |desk: &Desk, name: &str| {
+            let path = format!("/v1/projects/demo/attestors?attestorId={name}-{round}");
+            desk.api("POST", &path, Some(&attestor))
+        };
+        let answers = std::thread::scope(|scope| {
+            let other = scope.spawn(|| create(&two, "two"));
+            [create(&one, "one"), other.join().expect("it is asked")]
+        });
+        let good = answers.iter().filter(|answer| answer.status == 200).count();
+        assert!(good <= 1, "both have it: {answers:#?}");
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            let status = answer.json["error"]["status"].as_str().unwrap_or_default();
+            assert!(["ABORTED", "ALREADY_EXISTS"].contains(&status), "{answer:#?}");
+            refused += 1;
+        }
+        made += good;
+    }
+    assert!(made > 0 && made + refused == 40, "{made} made, {refused} refused");
 }

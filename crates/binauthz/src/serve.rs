@@ -31,6 +31,7 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
         require_policy: flags.require_policy,
         googleapis: flags.googleapis,
         googleapis_listen: flags.googleapis_listen,
+        custom_resources: flags.custom_resources,
         guard: flags.guard,
         store: flags.store,
         config: flags.config,
@@ -57,6 +58,14 @@ pub(crate) fn migrate_data(folder: &Path, store: &str) -> Exit {
         })
         .and_then(|report| std::io::stdout().write_all(report.as_bytes()).map_err(failed));
     match migrated {
+        Ok(()) => Exit::Done,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Copies the store of a data folder into a file.
+pub(crate) fn backup(folder: &Path, to: &Path) -> Exit {
+    match binauthz_server::backup(folder, to).map_err(failed) {
         Ok(()) => Exit::Done,
         Err(failure) => report(&failure),
     }

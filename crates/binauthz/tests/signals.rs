@@ -1,87 +1,12 @@
 //! How `serve` ends: asked to, and not asked at all.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod serving;
+
+use std::io::Read as _;
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 
-struct Server {
-    process: Child,
-    api: String,
-    token: String,
-}
-
-fn serve(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_binauthz"));
-    command.args(["serve", "--dev", "--data-dir"]).arg(folder);
-    for port in ["--api-listen", "--webhook-listen", "--health-listen"] {
-        command.args([port, "127.0.0.1:0"]);
-    }
-    command
-}
-
-/// Starts a server and waits until it says that it is ready.
-fn start(folder: &Path) -> Server {
-    start_by(folder, &mut serve(folder)).0
-}
-
-/// The same with flags of one's own; also what was logged until then.
-fn start_by(folder: &Path, command: &mut Command) -> (Server, String) {
-    let mut process = command
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut log = BufReader::new(process.stderr.take().expect("its log"));
-    let mut text = String::new();
-    while !text.contains("\"ready\"") {
-        assert_ne!(
-            log.read_line(&mut text).expect("its log"),
-            0,
-            "it ended before it was ready"
-        );
-    }
-    // Nobody reads on: the few lines that follow fit into the pipe.
-    process.stderr = Some(log.into_inner());
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("a file of the data directory");
-    let addresses = read("addresses.json");
-    let (_, rest) = addresses
-        .split_once("\"api\":\"")
-        .and_then(|(_, url)| url.split_once("://"))
-        .expect("the API's address");
-    let api = rest.split('"').next().expect("the API's address").to_owned();
-    let token = read("admin.token").trim().to_owned();
-    (Server { process, api, token }, text)
-}
-
-impl Server {
-    /// The status line and the rest of an answer.
-    fn call(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.api).expect("the API's port");
-        let token = &self.token;
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        answer
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([name, &self.process.id().to_string()])
-            .status()
-            .expect("kill");
-        assert!(status.success());
-    }
-
-    fn wait(self) -> Output {
-        self.process.wait_with_output().expect("the process")
-    }
-}
+use serving::{Server, serve, start, start_by};
 
 #[test]
 fn it_ends_well_when_it_is_asked_to() {
@@ -153,6 +78,47 @@ fn what_was_answered_is_there_after_it_was_killed() {
         server.signal("-KILL");
         assert_eq!(server.wait().status.code(), None);
     }
+}
+
+/// Wherever in the change of the master key the process dies: the next one opens every key and finishes the change.
+#[test]
+fn a_master_key_is_changed_through_kill_9() {
+    const RING: &str = "/v1/projects/demo/locations/global/keyRings";
+    const KEYS: usize = 30;
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = |answer: String| assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let server = start(folder.path());
+    good(server.call("POST", &format!("{RING}?keyRingId=r"), "{}"));
+    let key = r#"{"purpose":"ASYMMETRIC_SIGN","versionTemplate":{"algorithm":"EC_SIGN_P256_SHA256"}}"#;
+    for number in 0..KEYS {
+        good(server.call("POST", &format!("{RING}/r/cryptoKeys?cryptoKeyId=k{number}"), key));
+    }
+    let digest = r#"{"digest":{"sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}"#;
+    let sign_all = |server: &Server| {
+        for number in 0..KEYS {
+            let path = format!("{RING}/r/cryptoKeys/k{number}/cryptoKeyVersions/1:asymmetricSign");
+            good(server.call("POST", &path, digest));
+        }
+    };
+    let mut server = server;
+    let mut unfinished = 0;
+    for round in 0..8_u64 {
+        let asked = server.ask("POST", "/binauthz/v1/masterKey:rewrap", "{}");
+        // From before anything to after everything, whatever this machine takes for it.
+        let _ = asked.set_read_timeout(Some(std::time::Duration::from_millis(1 + round * round * 4)));
+        let _ = (&asked).read(&mut [0; 1]);
+        server.signal("-KILL");
+        server.wait();
+        unfinished += usize::from(folder.path().join("master.previous").exists());
+        server = start(folder.path());
+        sign_all(&server);
+    }
+    assert!(unfinished > 0, "no change was cut off");
+    good(server.call("POST", "/binauthz/v1/masterKey:rewrap", "{}"));
+    assert!(!folder.path().join("master.previous").exists());
+    sign_all(&server);
+    server.signal("-TERM");
+    assert_eq!(server.wait().status.code(), Some(0));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         attestations, attestors, audit, break_glass, channels, cluster, clusters, completion, credentials,
-        decide, environment, images, incidents, keyrings, keys, locations, logs, notes, payload, policy,
-        projects, services, snapshot, tokens,
+        decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes, payload,
+        policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -232,6 +232,8 @@ pub enum Command {
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
+    /// Show a verdict that was given, by the id in a refusal, and what was tried
+    Explain(explain::Flags),
     /// Snapshots: policy, attestors and attestations in one file, for `decide` without a server
     #[command(
         subcommand,
@@ -259,6 +261,22 @@ pub enum StoreCommand {
         of this folder is started with the same --store. All is copied, or nothing."
     )]
     MigrateData(MigrateDataFlags),
+    /// Copy the file of a data folder, also while a server uses it
+    #[command(
+        after_help = "Examples:\n  binauthz store backup copy.db --data-dir /var/lib/binauthz\n\n\
+        To go back to it: stop the server, put the copy in the place of binauthz.db, and remove binauthz.db-wal and\n\
+        binauthz.db-shm. The private keys in it need the master.key of the folder, which is not in it. A database that\n\
+        servers share is copied by pg_dump."
+    )]
+    Backup(BackupFlags),
+}
+
+/// Whereto.
+#[derive(Debug, Clone, Args)]
+pub struct BackupFlags {
+    /// The copy, a file that is not there yet
+    #[arg(value_name = "FILE")]
+    pub to: PathBuf,
 }
 
 /// Whereto.
@@ -309,6 +327,9 @@ pub struct ServeFlags {
     /// Address of that proxy; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT")]
     pub googleapis_listen: Option<std::net::SocketAddr>,
+    /// File that says where the images of custom resources stand; `cluster install` takes the same
+    #[arg(long, value_name = "FILE")]
+    pub custom_resources: Option<PathBuf>,
     /// Look after a cluster: the one this server runs in, or that of a context of the kubeconfig (repeatable)
     #[arg(long, value_name = "CLUSTER[=CONTEXT]")]
     pub guard: Vec<String>,
@@ -404,7 +425,10 @@ mod tests {
          --kubeconfig f --exempt-namespace kube-system --exempt-namespace cni --dry-run",
         "cluster install c --zone z --context k --service binauthz/binauthz:8443 \
          --binauthz-evaluation-mode=policy-bindings",
+        "cluster install c --location l --context k --in-cluster --image registry.example/b:1 --wait 60 --dry-run",
+        "cluster credentials --namespace ns --name n",
         "cluster status c --location l --context k",
+        "cluster coverage --context=my-cluster",
         "cluster uninstall c --location l --context k --dry-run",
         "clusters create my-cluster --location us-central1-a",
         "keyrings create image-signing --location=global",
@@ -481,6 +505,7 @@ mod tests {
         "credentials delete ci",
         "decide -",
         "decide deployment.yaml --snapshot s.json --explain",
+        "explain 019b0a5e-3c11-7d62-8f0e-5d1c2b7a9e10",
         "snapshot export --output s.json",
         "completion bash",
     ];
@@ -504,8 +529,17 @@ mod tests {
         "cluster install c --location l --context k --webhook-url https://b.example --service ns/b",
         "cluster install c --location l --context k --webhook-url http://b.example",
         "cluster install c --location l --context k --service b",
+        "cluster install c --location l --context k --in-cluster",
+        "cluster install c --location l --context k --in-cluster --image Registry",
+        "cluster install c --location l --context k --in-cluster --image b:1 --wait 0",
+        "cluster install c --location l --context k --in-cluster --image b:1 --service ns/b",
+        "cluster install c --location l --context k --in-cluster --image b:1 --webhook-ca ca.pem",
+        "cluster install c --location l --context k --service ns/b --image b:1",
+        "cluster credentials --namespace Ns",
         "cluster install c --location l --context k --service ns/b --exempt-namespace Kube_System",
         "cluster uninstall c --location l",
+        "cluster coverage",
+        "explain",
         "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
         "policy export --format=xml",
         "attestations list --limit=0",

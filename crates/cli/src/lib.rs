@@ -38,6 +38,8 @@ pub enum Invocation {
     Serve(PathBuf, Box<ServeFlags>),
     /// The copying of a data folder's store into the database of this address.
     MigrateData(PathBuf, String),
+    /// The copying of a data folder's store into this file.
+    Backup(PathBuf, PathBuf),
     /// A command of this crate.
     Command(Box<Arguments>),
 }
@@ -62,6 +64,10 @@ pub fn parse() -> Result<Invocation, Failure> {
         Command::Store(StoreCommand::MigrateData(flags)) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
             Ok(Invocation::MigrateData(folder, flags.store))
+        }
+        Command::Store(StoreCommand::Backup(flags)) => {
+            let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
+            Ok(Invocation::Backup(folder, flags.to))
         }
         _ => Ok(Invocation::Command(Box::new(arguments))),
     }
@@ -111,6 +117,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,
+        Command::Explain(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,
         Command::Env(flags) => flags.run(settings),
         Command::Completion(flags) => flags.run(),

@@ -68,6 +68,8 @@ pub enum Reason {
     NoPolicy(ProjectId),
     /// The policy could not be read.
     PolicyUnavailable(String),
+    /// The emergency door was to open, and whoever asks may not open it.
+    BreakGlassClosed(String),
     /// The request could not be understood.
     Unreviewable(String),
     /// The verdict could not be recorded.
@@ -114,6 +116,7 @@ impl Reason {
             Self::ClusterNotRegistered(_) => "CLUSTER_NOT_REGISTERED",
             Self::NoPolicy(_) => "NO_POLICY",
             Self::PolicyUnavailable(_) => "POLICY_UNAVAILABLE",
+            Self::BreakGlassClosed(_) => "BREAK_GLASS_CLOSED",
             Self::Unreviewable(_) => "UNREVIEWABLE",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::Deadline => "DEADLINE",
@@ -123,7 +126,7 @@ impl Reason {
     }
 
     /// Every code there is, for metrics and documentation.
-    pub const CODES: [&'static str; 23] = [
+    pub const CODES: [&'static str; 24] = [
         "ALLOWLISTED",
         "SYSTEM_IMAGE",
         "ALWAYS_ALLOW",
@@ -142,6 +145,7 @@ impl Reason {
         "CLUSTER_NOT_REGISTERED",
         "NO_POLICY",
         "POLICY_UNAVAILABLE",
+        "BREAK_GLASS_CLOSED",
         "UNREVIEWABLE",
         "AUDIT_UNAVAILABLE",
         "DEADLINE",
@@ -198,6 +202,9 @@ impl Reason {
             ),
             Self::PolicyUnavailable(why) => {
                 format!("Denied by Binary Authorization: the policy could not be read: {why}")
+            }
+            Self::BreakGlassClosed(why) => {
+                format!("Denied by Binary Authorization: break-glass does not open: {why}")
             }
             Self::Unreviewable(why) => format!("Denied by Binary Authorization: {why}"),
             Self::AuditUnavailable => {

@@ -5,7 +5,9 @@
 //! data. What a version may be used for is decided by its [`Lifecycle`]: unsealing takes a [`SigningPermit`],
 //! and only an enabled version hands one out.
 //!
-//! No I/O, no clock: names, bytes and the time are arguments.
+//! Or it never is in memory: a [`TokenKey`] is made and used in a PKCS #11 token. Both are [`Signer`]s.
+//!
+//! No I/O but that with a token, no clock: names, bytes and the time are arguments.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,7 +28,9 @@ mod lifecycle;
 mod log_signer;
 mod pem;
 mod seal;
+mod signer;
 mod software;
+mod token;
 
 pub use algorithm::{HashAlgorithm, KeyAlgorithm, MessageDigest, NotAvailable, WrongDigestLength};
 pub use lifecycle::{
@@ -36,4 +40,6 @@ pub use lifecycle::{
 pub use log_signer::LogSigner;
 pub use pem::InvalidPem;
 pub use seal::{MasterKey, OpenError, ResealError, SealFailed};
+pub use signer::Signer;
 pub use software::{GenerateError, ImportError, MAX_DATA_BYTES, SignError, SoftwareKey};
+pub use token::{Token, TokenError, TokenKey};

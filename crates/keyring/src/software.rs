@@ -380,8 +380,11 @@ pub enum ImportError {
 }
 
 /// Why nothing was signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignError {
+    /// The token that holds the key did not sign.
+    #[error("{0}")]
+    Token(String),
     /// A digest of another hash.
     #[error("`{algorithm}` signs a {expected} digest, got a {got} digest")]
     WrongHash {

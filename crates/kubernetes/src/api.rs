@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reqwest::{Method, Url};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
 use crate::{
@@ -99,6 +99,22 @@ impl Api {
             .await
     }
 
+    /// Has the fields of an object be as given, whoever set them before, and those that this program set earlier and that
+    /// are not given go; makes the object where there is none. `dry_run` does everything except keeping it.
+    ///
+    /// # Errors
+    /// [`ApiError`] when it is refused or there is no answer.
+    pub async fn apply(&self, path: &str, object: &Value, dry_run: bool) -> Result<Value, ApiError> {
+        let dry_run = if dry_run { "&dryRun=All" } else { "" };
+        let path = format!("{path}?fieldManager=binauthz&force=true{dry_run}");
+        let request = self.transport.request(Method::PATCH, &path)?;
+        // JSON is YAML, too.
+        let request = request
+            .header("content-type", "application/apply-patch+yaml")
+            .body(object.to_string());
+        self.exchange(request).await
+    }
+
     /// Puts an object in the place of the one whose `resourceVersion` it carries.
     ///
     /// # Errors
@@ -140,6 +156,10 @@ impl Api {
             Some(body) => request.json(body),
             None => request,
         };
+        self.exchange(request).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Value, ApiError> {
         let answer = self.transport.send(request).await?;
         let object: Option<Value> = serde_json::from_slice(&answer.bytes).ok();
         match (answer.code, object) {

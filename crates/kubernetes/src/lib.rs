@@ -28,7 +28,7 @@ pub use installed::{Condition, Installed};
 pub use kubeconfig::InvalidKubeconfig;
 pub use token::{Secret, Token, UnusableToken, is_private, read_token};
 pub use webhooks::{
-    CA_BUNDLE, Configuration, Guard, PROBE, cluster_of, differences, is_injected, is_managed,
+    CA_BUNDLE, Configuration, CustomRule, Guard, PROBE, cluster_of, differences, is_injected, is_managed,
     is_registered_by_install,
 };
 

@@ -2,7 +2,10 @@
 //!
 //! Everything an API server would fill in by itself is written out, so that what it keeps compares equal.
 
+use std::fmt;
+
 use binauthz_core::name::ClusterName;
+use binauthz_wire::custom_resources::CustomResource;
 use serde_json::{Map, Value, json};
 
 use super::endpoint::{Endpoint, is_label};
@@ -90,13 +93,43 @@ pub struct Guard {
     pub inject_ca_from: Option<String>,
     /// Namespaces that are not guarded, sorted; the server's own is one of them.
     pub exempt: Vec<String>,
+    /// Custom resources that are reviewed beside what Kubernetes itself has.
+    pub custom: Vec<CustomRule>,
     /// Whether the cluster was registered by `install`.
     pub registered_by_install: bool,
 }
 
+/// A custom resource that is reviewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomRule {
+    /// API group.
+    pub group: String,
+    /// Versions that a rule names.
+    pub versions: Vec<String>,
+    /// Plural name.
+    pub resource: String,
+}
+
+impl From<&CustomResource> for CustomRule {
+    fn from(resource: &CustomResource) -> CustomRule {
+        CustomRule {
+            group: resource.group.clone(),
+            versions: resource.versions.clone(),
+            resource: resource.resource.clone(),
+        }
+    }
+}
+
+/// As `kubectl` takes it.
+impl fmt::Display for CustomRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.resource, self.group)
+    }
+}
+
 impl Guard {
     /// The guard that a configuration which is there is meant to be, as far as it can be read: where it asks, whom it
-    /// trusts, which namespaces it leaves out.
+    /// trusts, which namespaces it leaves out, which custom resources it reviews.
     #[must_use]
     pub fn of(cluster: &ClusterName, which: Configuration, found: &Value) -> Option<Guard> {
         let webhook = found.pointer("/webhooks/0")?;
@@ -107,6 +140,7 @@ impl Guard {
             ca_bundle: config.get("caBundle")?.as_str()?.to_owned(),
             inject_ca_from: label(found, "annotations", INJECTION_ANNOTATION).map(str::to_owned),
             exempt: exempt_namespaces(webhook.get("namespaceSelector")?)?,
+            custom: custom_rules(webhook, which),
             registered_by_install: is_registered_by_install(found),
         })
     }
@@ -121,7 +155,7 @@ impl Guard {
         let mut webhook = json!({
             "name": WEBHOOK,
             "clientConfig": self.endpoint.client_config(which.route(), &self.cluster, &self.ca_bundle),
-            "rules": rules(which),
+            "rules": rules(which, &self.custom),
             // An outage refuses; it never admits.
             "failurePolicy": "Fail",
             // Another version of the API is no way around.
@@ -178,7 +212,7 @@ impl Guard {
             "webhooks": [{
                 "name": PROBE_WEBHOOK,
                 "clientConfig": self.endpoint.client_config("admit", &self.cluster, &self.ca_bundle),
-                "rules": [rule("", &["configmaps"], &["CREATE"])],
+                "rules": [rule("", &["v1"], &["configmaps"], &["CREATE"])],
                 "failurePolicy": "Fail",
                 "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
                 "objectSelector": {"matchLabels": {label: value}},
@@ -219,7 +253,7 @@ fn label<'a>(object: &'a Value, map: &str, key: &str) -> Option<&'a str> {
 }
 
 /// Everything with a pod spec or a pod template. The mutating webhook has nothing to do with Pods.
-fn rules(which: Configuration) -> Value {
+fn rules(which: Configuration, custom: &[CustomRule]) -> Value {
     let core: &[&str] = match which {
         Configuration::Mutating => &["podtemplates", "replicationcontrollers"],
         Configuration::Validating => &[
@@ -231,17 +265,40 @@ fn rules(which: Configuration) -> Value {
     };
     let apps = ["deployments", "replicasets", "statefulsets", "daemonsets"];
     let both = ["CREATE", "UPDATE"];
-    json!([
-        rule("", core, &both),
-        rule("apps", &apps, &both),
-        rule("batch", &["jobs", "cronjobs"], &both),
-    ])
+    let mut rules = vec![
+        rule("", &["v1"], core, &both),
+        rule("apps", &["v1"], &apps, &both),
+        rule("batch", &["v1"], &["jobs", "cronjobs"], &both),
+    ];
+    rules.extend(custom.iter().map(|custom| {
+        let versions: Vec<&str> = custom.versions.iter().map(String::as_str).collect();
+        rule(&custom.group, &versions, &[&custom.resource], &both)
+    }));
+    rules.into()
 }
 
-fn rule(group: &str, resources: &[&str], operations: &[&str]) -> Value {
+/// The custom resources of a configuration, as far as its rules have the form that `install` writes.
+fn custom_rules(webhook: &Value, which: Configuration) -> Vec<CustomRule> {
+    let fixed = rules(which, &[]).as_array().map_or(0, Vec::len);
+    let found = webhook["rules"].as_array().into_iter().flatten().skip(fixed);
+    let texts = |rule: &Value, field: &str| -> Option<Vec<String>> {
+        let items = rule[field].as_array()?.iter();
+        items.map(|item| item.as_str().map(str::to_owned)).collect()
+    };
+    let custom = |rule: &Value| {
+        Some(CustomRule {
+            group: texts(rule, "apiGroups")?.into_iter().next()?,
+            versions: texts(rule, "apiVersions")?,
+            resource: texts(rule, "resources")?.into_iter().next()?,
+        })
+    };
+    found.filter_map(custom).collect()
+}
+
+fn rule(group: &str, versions: &[&str], resources: &[&str], operations: &[&str]) -> Value {
     json!({
         "apiGroups": [group],
-        "apiVersions": ["v1"],
+        "apiVersions": versions,
         "operations": operations,
         "resources": resources,
         "scope": "*",
@@ -351,7 +408,20 @@ mod tests {
             ca_bundle: "Q0E=".to_owned(),
             inject_ca_from: None,
             exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
+            custom: Vec::new(),
             registered_by_install: true,
+        }
+    }
+
+    fn with_custom() -> Guard {
+        let custom = |resource: &str| CustomRule {
+            group: "tekton.dev".to_owned(),
+            versions: vec!["v1".to_owned(), "v1beta1".to_owned()],
+            resource: resource.to_owned(),
+        };
+        Guard {
+            custom: vec![custom("tasks"), custom("taskruns")],
+            ..guard(&["kube-system"])
         }
     }
 
@@ -361,7 +431,12 @@ mod tests {
             inject_ca_from: Some("binauthz/webhook".to_owned()),
             ..guard(&[])
         };
-        for guard in [guard(&[]), guard(&["binauthz", "kube-system"]), injected] {
+        for guard in [
+            guard(&[]),
+            guard(&["binauthz", "kube-system"]),
+            with_custom(),
+            injected,
+        ] {
             for which in Configuration::ALL {
                 let written = guard.configuration(which);
                 assert_eq!(Guard::of(&guard.cluster, which, &written).as_ref(), Some(&guard));
@@ -441,6 +516,36 @@ mod tests {
             reviewed(&validating),
             with_operations(&[&makers[..], &pods].concat())
         );
+    }
+
+    #[test]
+    fn custom_resources_are_reviewed_beside_the_others() {
+        for which in Configuration::ALL {
+            let plain = reviewed(&guard(&[]).configuration(which));
+            let mut expected = plain.clone();
+            for resource in ["tasks", "taskruns"] {
+                expected.extend(
+                    ["CREATE", "UPDATE"].map(|operation| format!("tekton.dev/{resource} {operation}")),
+                );
+            }
+            assert_eq!(reviewed(&with_custom().configuration(which)), expected);
+        }
+        // A rule that was changed is no longer the one that is shipped.
+        let shipped = with_custom().configuration(Configuration::Validating);
+        for (pointer, value) in [
+            ("/webhooks/0/rules/3/operations", json!(["CREATE"])),
+            ("/webhooks/0/rules/3/resources", json!(["tasks", "other"])),
+            ("/webhooks/0/rules/4/apiGroups", json!(["tekton.dev", "x.y"])),
+            ("/webhooks/0/rules/4/scope", json!("Cluster")),
+            ("/webhooks/0/rules/4/apiVersions", json!("v1")),
+        ] {
+            let mut found = shipped.clone();
+            *found.pointer_mut(pointer).expect("a field that is shipped") = value;
+            let read =
+                Guard::of(&with_custom().cluster, Configuration::Validating, &found).expect("it is read");
+            let shipped = read.configuration(Configuration::Validating);
+            assert!(!differences(&found, &shipped).is_empty(), "{pointer}");
+        }
     }
 
     #[test]

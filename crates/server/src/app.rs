@@ -4,9 +4,10 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use binauthz_core::time::UnixTime;
+use binauthz_keyring::Token;
 use binauthz_registry::Registries;
 use binauthz_store::Store;
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::Alerts;
@@ -16,6 +17,7 @@ use crate::auth::{AccessKey, AdminToken};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
 use crate::guard::Guarded;
+use crate::kubernetes::Kubernetes;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
@@ -23,6 +25,7 @@ use crate::metrics::ControlCounters;
 use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
+use crate::turns::Turns;
 
 /// RSA keys generated at once: one core stays for everything else.
 pub(crate) const GENERATIONS: usize = 1;
@@ -43,6 +46,8 @@ pub(crate) struct App {
     pub(crate) servers: Servers,
     pub(crate) admin_token: AdminToken,
     pub(crate) master: Master,
+    /// Where private keys of the protection level HSM live, if anywhere.
+    pub(crate) token: Option<Arc<Token>>,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
     pub(crate) registries: Registries,
@@ -51,6 +56,8 @@ pub(crate) struct App {
     pub(crate) entries: Journal,
     /// Over the journal of verdicts, and over that of written entries.
     pub(crate) indexes: [Arc<Index>; 2],
+    /// The API servers of clusters, where they are asked.
+    pub(crate) kubernetes: Kubernetes,
     pub(crate) snapshots: Snapshots,
     pub(crate) proofs: Proofs,
     pub(crate) counters: Counters,
@@ -66,14 +73,14 @@ pub(crate) struct App {
     /// What is served with, once something is.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Held from the look at the other attestors' keys to the commit.
-    pub(crate) attestor_writes: Mutex<()>,
+    pub(crate) attestor_writes: Turns,
     /// Sends notices.
     pub(crate) poster: Poster,
     /// Where traces go, if anywhere.
     pub(crate) tracer: Option<Tracer>,
     pub(crate) alerts: Alerts,
     /// Held from the look at policies and channels to the commit that relies on it.
-    pub(crate) alert_writes: Mutex<()>,
+    pub(crate) alert_writes: Turns,
     /// Places for those who follow log entries; closed when the server is to stop.
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) generations: Semaphore,

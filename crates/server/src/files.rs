@@ -58,6 +58,18 @@ pub(crate) fn admin_token(folder: &Path) -> Result<AdminToken, FileError> {
     Ok(AdminToken::new(&token))
 }
 
+/// A secret that somebody wrote into a file, without the line end that editors put behind it.
+pub(crate) fn secret_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    let bytes = existing(path)?
+        .map(Zeroizing::new)
+        .ok_or_else(|| FileError::new(path, "is missing"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| FileError::new(path, "expected text in UTF-8"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(FileError::new(path, "is empty")),
+        text => Ok(Zeroizing::new(text.to_owned())),
+    }
+}
+
 const MASTER_KEY: &str = "master.key";
 /// The master key before that, while something may be sealed under it; see [`crate::master`].
 const PREVIOUS_MASTER_KEY: &str = "master.previous";

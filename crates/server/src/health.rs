@@ -117,6 +117,7 @@ async fn metrics(app: &App) -> String {
         "1 when a verdict log that was not whole was found at the start and moved aside",
         u8::from(app.journal.is_broken()),
     );
+    app.kubernetes.write(&mut text);
     traces(app, &mut text);
     servers(app, &mut text);
     let journals = Journals::of(app);

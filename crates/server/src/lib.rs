@@ -15,7 +15,9 @@ mod files;
 mod googleapis;
 mod grpc;
 mod guard;
+mod handed_in;
 mod health;
+mod kubernetes;
 pub mod listen;
 mod logs;
 mod master;
@@ -25,11 +27,12 @@ mod run;
 mod servers;
 mod settings;
 mod trace;
+mod turns;
 
-pub use migrate::{MigrateError, migrate_data};
+pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{
-    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Retention, Security, Settings, Smtp,
+    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp,
     Staleness, WebhookCertificate,
 };

@@ -1,9 +1,11 @@
-//! From a file to a shared database, for a data directory that no server uses.
+//! What is done with the store of a data directory from outside of a server: from the file to a shared database, and copies.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use binauthz_store::{Address, InvalidAddress, OpenError, Store, TransferError, Transferred, transfer};
+use binauthz_store::{
+    Address, BackupError, InvalidAddress, OpenError, Store, TransferError, Transferred, transfer,
+};
 
 use crate::app::system_clock;
 use crate::files::{self, FileError};
@@ -37,12 +39,20 @@ pub async fn migrate_data(folder: &Path, store: &str) -> Result<String, MigrateE
     let address = Address::new(store)?;
     let _lock = files::lock(folder)?;
     let server = files::server_id(folder)?;
-    let copied = transfer(&folder.join("binauthz.db"), &address, &server).await?;
+    let copied = transfer(&folder.join(servers::FILE), &address, &server).await?;
     // From now on only servers with this key may join.
     let master = files::master_key(folder)?;
     let shared = Store::connect(&address, &server).await?;
     servers::prove(&shared, &master, system_clock()).await?;
     Ok(told(&copied))
+}
+
+/// Copies the store of a data directory into a file, also while a server uses it.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn backup(folder: &Path, to: &Path) -> Result<(), BackupError> {
+    binauthz_store::backup(&folder.join(servers::FILE), to)
 }
 
 fn told(copied: &[Transferred]) -> String {

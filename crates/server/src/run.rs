@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use binauthz_keyring::{Token, TokenError};
 use binauthz_kubernetes::{Inside, NotInside};
 use binauthz_registry::Registries;
 use binauthz_store::OpenError;
@@ -19,7 +20,7 @@ use hyper::service::Service;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Mutex, Notify, OnceCell, Semaphore};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::admission::{self, Counters, Proofs, Snapshots};
@@ -27,9 +28,11 @@ use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
+use crate::control::DeclareError;
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
+use crate::kubernetes::{self, Kubernetes};
 use crate::listen::{
     self, Certificates, CertificatesError, Given, Limits, Listener, Peer, Plan, Shutdown, TlsError, Trigger,
 };
@@ -37,9 +40,10 @@ use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
 use crate::servers::{self, JoinError, Servers};
-use crate::settings::{Settings, WebhookCertificate};
+use crate::settings::{Pkcs11, Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
-use crate::{control, googleapis, health, logs};
+use crate::turns::Turns;
+use crate::{control, googleapis, handed_in, health, logs};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
 const LAST_ROUND: Duration = Duration::from_secs(5);
@@ -68,6 +72,9 @@ pub enum StartError {
     /// The TLS settings.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The token that holds private keys.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The registry client.
     #[error("cannot set up the registry client: {0}")]
     Registry(String),
@@ -87,6 +94,9 @@ pub enum StartError {
         /// The reason.
         source: std::io::Error,
     },
+    /// The store did not take the clusters of the configuration.
+    #[error("cannot register the clusters of the configuration: {0}")]
+    Declare(#[from] DeclareError),
     /// The operating system gave no signal handler.
     #[error("cannot wait for signals: {0}")]
     Signals(std::io::Error),
@@ -112,7 +122,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 11],
+    jobs: [JoinHandle<()>; 12],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -146,11 +156,15 @@ impl Server {
         files::prepare(&folder)?;
         let lock = files::lock(&folder)?;
         files::withdraw_addresses(&folder)?;
+        if let Some(secrets) = &settings.secrets_dir {
+            handed_in::take(secrets, &folder)?;
+        }
         let (trigger, shutdown) = listen::shutdown();
         let certificates = Arc::new(own_certificates(&settings).await?);
         let given = given_certificate(&settings)?;
         let app = Arc::new(build(settings).await?);
         app.certificates.get_or_init(|| Arc::clone(&certificates));
+        control::register_declared(&app).await?;
         // Before anybody can ask for anything: what comes from now on is watched.
         let ends = Reached::ends(&app);
         let listeners = Listeners::bind(&app.settings, &certificates, given.as_ref()).await?;
@@ -278,8 +292,22 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     if master_key.has_previous() {
         tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
     }
+    let token = settings
+        .pkcs11
+        .as_ref()
+        .map(open_token)
+        .transpose()?
+        .map(Arc::new);
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
+    // Before the logs: under another key they would seem to be somebody else's.
+    let store = servers::open(&settings).await?;
+    let staleness = settings.staleness.limit();
+    let opens_any = control::master_key::opens_any(&store, &master_key);
+    if !opens_any.await.map_err(JoinError::from)? {
+        return Err(JoinError::OtherKey.into());
+    }
+    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     let journal = Journal::open(
         &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
@@ -290,19 +318,18 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         JournalSettings::of_entries(settings.entries_kept),
         &master_key,
     )?;
-    let store = servers::open(&settings).await?;
-    let staleness = settings.staleness.limit();
-    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
     Ok(App {
         store,
         servers,
         admin_token: files::admin_token(&folder)?,
         master: Master::new(folder, master_key),
+        token,
         access_key: OnceCell::new(),
         registries,
         journal,
         entries,
         indexes: Default::default(),
+        kubernetes: Kubernetes::new(),
         snapshots: Snapshots::new(),
         proofs: Proofs::new(),
         counters: Counters::new(),
@@ -313,11 +340,11 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         calls: Notify::new(),
         calls_recorded: AtomicI64::new(0),
         certificates: OnceLock::new(),
-        attestor_writes: Mutex::new(()),
+        attestor_writes: Turns::of("attestors"),
         poster: poster.with_mailer(mailer),
         tracer: settings.otlp_endpoint.as_deref().map(Tracer::new),
         alerts: Alerts::default(),
-        alert_writes: Mutex::new(()),
+        alert_writes: Turns::of("alertPolicies"),
         tails: Arc::new(Semaphore::new(TAILS)),
         generations: Semaphore::new(GENERATIONS),
         admissions: Semaphore::new(ADMISSIONS),
@@ -327,8 +354,14 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     })
 }
 
+/// Logs in to the token of the settings.
+fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
+    let pin = files::secret_text(&settings.pin_file)?;
+    Ok(Token::open(&settings.module, &settings.token_label, &pin)?)
+}
+
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 11] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 12] {
     [
         tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
@@ -340,6 +373,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
         tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
     ]
 }

@@ -33,8 +33,10 @@ const AGING: u64 = 5;
 const GATHER: Duration = Duration::from_millis(20);
 /// How often the server that leads looks for notices that the others found.
 const NOTICES: Duration = Duration::from_secs(1);
+/// The file of a data directory whose server shares its store with nobody.
+pub(crate) const FILE: &str = "binauthz.db";
 /// The sealed text that shows whether a master key is the one that the others have.
-const PROOF: &str = "binauthz/master-key";
+pub(crate) const PROOF: &str = "binauthz/master-key";
 
 /// Why a server may not use a store.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +63,7 @@ impl From<Unavailable> for JoinError {
 /// Opens what the settings name.
 pub(crate) async fn open(settings: &Settings) -> Result<Store, StartError> {
     match &settings.store {
-        Database::File => Ok(Store::open(&settings.data_dir.join("binauthz.db"))?),
+        Database::File => Ok(Store::open(&settings.data_dir.join(FILE))?),
         Database::Shared(address) => {
             let server = files::server_id(&settings.data_dir)?;
             Ok(Store::connect(address, &server).await?)
@@ -184,6 +186,14 @@ pub(crate) async fn follow(app: Arc<App>, mut shutdown: Shutdown) {
             seconds: LOOK.as_secs(),
         })) {
             Ok(news) => {
+                if news.revision < seen {
+                    let (was, is) = (seen, news.revision);
+                    tracing::error!(
+                        was,
+                        is,
+                        "the store is at an earlier revision than before: it has lost commits"
+                    );
+                }
                 take(&app, &news.changed);
                 seen = news.revision;
                 current = begun;
@@ -270,4 +280,58 @@ fn is_behind(app: &App, age: Duration) {
         limit,
         "the store does not answer for too long: everything is denied"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master(byte: u8) -> MasterKey {
+        MasterKey::new(&[byte; MasterKey::BYTES]).unwrap()
+    }
+
+    fn at(seconds: i64) -> UnixTime {
+        UnixTime::from_seconds(seconds)
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_first_says_which_master_key_it_is() {
+        let store = Store::open_in_memory().unwrap();
+        let (ours, theirs) = (master(1), master(2));
+        let (one, other) = tokio::join!(prove(&store, &ours, at(1)), prove(&store, &ours, at(1)));
+        one.unwrap();
+        other.unwrap();
+        prove(&store, &ours, at(2)).await.unwrap();
+        let refused = prove(&store, &theirs, at(3)).await;
+        assert!(matches!(refused, Err(JoinError::OtherKey)), "{refused:?}");
+        let rows = store.own_audit_rows(None, 9).await.unwrap();
+        assert_eq!(rows.len(), 1, "it is reported once");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_is_not_joined() {
+        let refused = prove(&Store::closed(), &master(1), at(1)).await;
+        assert!(matches!(refused, Err(JoinError::Store(_))), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_ages_and_is_stale_in_the_end() {
+        let store = Store::open_in_memory().unwrap();
+        let limit = Duration::from_secs(300);
+        let servers = Servers::join(&store, &master(1), (limit, at(1_000)))
+            .await
+            .unwrap();
+        for (now, expected) in [
+            (1_000, Freshness::Current),
+            (1_004, Freshness::Current),
+            (1_005, Freshness::Aging(5)),
+            (1_299, Freshness::Aging(299)),
+            // A clock that was set back says nothing.
+            (0, Freshness::Current),
+        ] {
+            assert_eq!(servers.freshness(at(now)), expected, "{now}");
+        }
+        servers.is_stale.store(true, Ordering::Relaxed);
+        assert_eq!(servers.freshness(at(1_301)), Freshness::Stale(301));
+    }
 }

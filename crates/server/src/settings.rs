@@ -3,6 +3,7 @@
 mod certificate;
 mod database;
 mod guard;
+mod pkcs11;
 mod retention;
 mod smtp;
 
@@ -10,7 +11,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use binauthz_core::name::ClusterName;
 use binauthz_registry::Endpoint;
+use binauthz_wire::custom_resources::{self, CustomResources};
 use serde::Deserialize;
 
 use crate::googleapis;
@@ -19,8 +22,12 @@ use crate::listen::Lifetimes;
 pub use certificate::WebhookCertificate;
 pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
+pub use pkcs11::Pkcs11;
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
+
+/// Two commits for each, some 5 ms on a slow disk: the server is ready a second later at most.
+const MAX_CLUSTERS: usize = 64;
 
 /// Why the server cannot be started with these settings.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +48,20 @@ pub enum InvalidSettings {
         /// What is wrong and where.
         message: String,
     },
+    /// The file of custom resources is not there, or says something that cannot be done.
+    #[error("the file of custom resources `{}` cannot be used: {message}", path.display())]
+    CustomResources {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        message: String,
+    },
     /// `--dev` would offer plain HTTP to other machines.
     #[error("with `--dev` the API speaks plain HTTP, so `{0}` must be a loopback address")]
     NotLoopback(SocketAddr),
+    /// The block `pkcs11` says something that cannot be meant.
+    #[error("{0}")]
+    Pkcs11(String),
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
@@ -65,6 +83,20 @@ pub enum InvalidSettings {
         text: String,
         /// What is wrong.
         why: String,
+    },
+    /// A cluster is not named as the API names it.
+    #[error("`clusters` holds `{text}`, expected projects/PROJECT/locations/LOCATION/clusters/CLUSTER")]
+    Cluster {
+        /// What was given.
+        text: String,
+    },
+    /// More clusters than are registered at a start.
+    #[error(
+        "`clusters` holds {count} names, expected at most {MAX_CLUSTERS}: register the others by the API"
+    )]
+    Clusters {
+        /// How many were given.
+        count: usize,
     },
     /// The address of the database.
     #[error("the store cannot be used: {0}")]
@@ -104,6 +136,8 @@ pub struct Flags {
     pub googleapis: bool,
     /// Address of the listener under Google's names.
     pub googleapis_listen: Option<SocketAddr>,
+    /// The file of custom resources.
+    pub custom_resources: Option<PathBuf>,
     /// `CLUSTER` or `CLUSTER=CONTEXT` of clusters to look after.
     pub guard: Vec<String>,
     /// `sqlite`, or the address of a database.
@@ -131,13 +165,17 @@ struct File {
     entries_keep_mebibytes: Option<u32>,
     entries_keep_days: Option<u32>,
     server_names: Vec<String>,
+    secrets_dir: Option<PathBuf>,
+    clusters: Vec<String>,
     webhook_client_authorities: Option<PathBuf>,
+    pkcs11: Option<Pkcs11>,
     webhook_secret: Option<String>,
     webhook_certificates: Option<PathBuf>,
     authority_lifetime_seconds: Option<u32>,
     certificate_lifetime_seconds: Option<u32>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
+    custom_resources: Option<PathBuf>,
     guard: guard::Block,
     store: Option<String>,
     store_max_staleness_seconds: Option<u32>,
@@ -176,6 +214,10 @@ pub struct Settings {
     pub entries_kept: Retention,
     /// Further names of the serving certificate.
     pub server_names: Vec<String>,
+    /// Where secrets that somebody else keeps are taken from.
+    pub secrets_dir: Option<PathBuf>,
+    /// Registered at the start, where they are not.
+    pub clusters: Vec<ClusterName>,
     /// Authorities of the certificates that callers of the webhook must show.
     pub webhook_client_authorities: Option<PathBuf>,
     /// What the webhook serves with.
@@ -184,8 +226,14 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
+    /// The token that holds private keys.
+    pub pkcs11: Option<Pkcs11>,
     /// The collector that traces are sent to, by OTLP over HTTP.
     pub otlp_endpoint: Option<String>,
+    /// Where the images of custom resources stand, and the file that says so.
+    pub custom_resources: CustomResources,
+    /// That file.
+    pub custom_resources_file: Option<PathBuf>,
     /// The clusters that are looked after.
     pub guard: Guarding,
     /// Where everything that the API made is kept.
@@ -222,6 +270,7 @@ impl Settings {
                 })
             })
             .collect::<Result<_, _>>()?;
+        let custom_resources_file = flags.custom_resources.or(file.custom_resources);
         Ok(Self {
             data_dir: flags.data_dir,
             dev: flags.dev,
@@ -255,7 +304,14 @@ impl Settings {
                 Retention::ENTRIES,
             )?,
             server_names: file.server_names,
+            secrets_dir: file.secrets_dir,
+            clusters: clusters(&file.clusters)?,
             webhook_client_authorities: file.webhook_client_authorities,
+            pkcs11: file
+                .pkcs11
+                .map(Pkcs11::checked)
+                .transpose()
+                .map_err(InvalidSettings::Pkcs11)?,
             webhook_certificate: WebhookCertificate::chosen(file.webhook_secret, file.webhook_certificates)?,
             lifetimes: certificate::lifetimes(
                 file.authority_lifetime_seconds,
@@ -266,6 +322,8 @@ impl Settings {
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
+            custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
+            custom_resources_file,
             guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
             store: Database::new(flags.store.or(file.store).as_deref())?,
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
@@ -319,8 +377,16 @@ impl fmt::Display for Settings {
         writeln!(formatter, "store: {}", self.store)?;
         writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
+        if let Some(path) = &self.secrets_dir {
+            writeln!(formatter, "secretsDir: {}", path.display())?;
+        }
+        let clusters: Vec<String> = self.clusters.iter().map(ClusterName::to_string).collect();
+        writeln!(formatter, "clusters: [{}]", clusters.join(", "))?;
         if let Some(path) = &self.webhook_client_authorities {
             writeln!(formatter, "webhookClientAuthorities: {}", path.display())?;
+        }
+        if let Some(pkcs11) = &self.pkcs11 {
+            writeln!(formatter, "pkcs11: {pkcs11}")?;
         }
         write!(formatter, "{}", self.webhook_certificate)?;
         writeln!(
@@ -333,6 +399,9 @@ impl fmt::Display for Settings {
             "certificateLifetimeSeconds: {}",
             self.lifetimes.serving.as_secs()
         )?;
+        if let Some(path) = &self.custom_resources_file {
+            writeln!(formatter, "customResources: {}", path.display())?;
+        }
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
@@ -344,6 +413,17 @@ impl fmt::Display for Settings {
             false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
+}
+
+fn clusters(texts: &[String]) -> Result<Vec<ClusterName>, InvalidSettings> {
+    if texts.len() > MAX_CLUSTERS {
+        return Err(InvalidSettings::Clusters { count: texts.len() });
+    }
+    let name = |text: &String| {
+        text.parse()
+            .map_err(|_| InvalidSettings::Cluster { text: text.clone() })
+    };
+    texts.iter().map(name).collect()
 }
 
 /// The base of the collector's addresses. Whatever is a secret in it would be shown with the settings.
@@ -358,6 +438,18 @@ fn endpoint(text: String) -> Result<String, InvalidSettings> {
     } else {
         Err(InvalidSettings::Endpoint)
     }
+}
+
+fn custom_resources_of(path: Option<&PathBuf>) -> Result<CustomResources, InvalidSettings> {
+    let Some(path) = path else {
+        return Ok(CustomResources::default());
+    };
+    let unusable = |message: String| InvalidSettings::CustomResources {
+        path: path.clone(),
+        message,
+    };
+    let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    custom_resources::read(&file).map_err(|error| unusable(error.to_string()))
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -434,6 +526,7 @@ mod tests {
             ("auditAllowsMayWait: 5\n", "bool"),
             ("journalKeepDays: -1\n", "u32"),
             ("entriesKeepDays: forever\n", "u32"),
+            ("clusters: projects/p\n", "expected"),
             ("- a list\n", "expected"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -509,7 +602,8 @@ mod tests {
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
         let settings = Settings::new(flags()).unwrap();
-        let shown = settings.to_string() + "webhookClientAuthorities: none\nsmtp: none\notlpEndpoint: none\n";
+        let shown = settings.to_string()
+            + "webhookClientAuthorities: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()
@@ -554,6 +648,32 @@ mod tests {
             names(true).contains("logging.googleapis.com") && names(true).contains("oauth2.googleapis.com")
         );
         assert!(!names(true).contains('*'));
+    }
+
+    #[test]
+    fn declared_clusters_are_named_as_the_api_names_them() {
+        let name = "projects/p/locations/l/clusters/c".to_owned();
+        assert_eq!(
+            clusters(std::slice::from_ref(&name)).unwrap()[0].to_string(),
+            name
+        );
+        for text in [
+            "",
+            "my-cluster",
+            "projects/p/locations/l/clusters/",
+            "projects/p/clusters/c",
+        ] {
+            let error = clusters(&[name.clone(), text.to_owned()])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(&format!("`{text}`")) && error.contains("LOCATION"),
+                "{error}"
+            );
+        }
+        let many: Vec<String> = (0..=MAX_CLUSTERS).map(|n| format!("{name}{n}")).collect();
+        assert!(clusters(&many[..MAX_CLUSTERS]).is_ok());
+        assert!(clusters(&many).unwrap_err().to_string().contains("65 names"));
     }
 
     #[test]

@@ -43,5 +43,6 @@ pub use rows::{
     NewResource, OccurrenceQuery, OccurrenceRow, OccurrenceScope, Resource, TokenRow,
 };
 pub use settlement::{CursorMove, Found, Lead, Reader, Settlement};
+pub use sqlite::{BackupError, backup};
 pub use store::Store;
 pub use transfer::{TransferError, Transferred, transfer};

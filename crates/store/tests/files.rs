@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use binauthz_store::acceptance::{audit, occurrence, resource};
-use binauthz_store::{Change, Commit, Kind, OccurrenceQuery, OccurrenceScope, OpenError, Store};
+use binauthz_store::{
+    BackupError, Change, Commit, Kind, OccurrenceQuery, OccurrenceScope, OpenError, Store, backup,
+};
 
 #[tokio::test]
 async fn only_the_owner_may_read_the_files() {
@@ -122,4 +124,75 @@ async fn a_hundred_thousand_occurrences_open_at_once() {
         answered.as_millis() < 300,
         "the first answer came after {answered:?}"
     );
+}
+
+/// While commits go on: what was answered before the copy began is in it, each with its audit row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_of_one_moment_and_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("store.db"), folder.path().join("copy.db"));
+    let store = Store::open(&path).unwrap();
+    let insert = |store: Store, name: String| async move {
+        let changes = vec![Change::Insert(resource(Kind::Note, &name, "", "{}"))];
+        store
+            .commit(Commit {
+                audit: audit(1, &name),
+                changes,
+            })
+            .await
+            .unwrap();
+    };
+    for number in 0..100 {
+        insert(store.clone(), format!("before-{number:03}")).await;
+    }
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for number in 0..300 {
+                insert(store.clone(), format!("during-{number:03}")).await;
+            }
+        }
+    });
+    tokio::task::block_in_place(|| backup(&path, &copy)).unwrap();
+    writing.await.unwrap();
+    assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let copied = Store::open(&copy).unwrap();
+    let list = binauthz_store::ListQuery {
+        kind: Kind::Note,
+        parent: String::new(),
+        after: None,
+        limit: 1_000,
+    };
+    let names: Vec<String> = copied
+        .list(&list)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| row.name)
+        .collect();
+    let rows = copied.own_audit_rows(None, 1_000).await.unwrap();
+    let mut reported: Vec<String> = rows.into_iter().map(|row| row.method).collect();
+    reported.sort();
+    assert_eq!(names, reported);
+    assert!(names.len() >= 100 && names.iter().take(100).all(|name| name.starts_with("before")));
+    // The copy goes on by itself.
+    insert(copied, "after".to_owned()).await;
+
+    // What is there is left alone, and what is no store is not copied.
+    let again = backup(&path, &copy);
+    assert!(matches!(again, Err(BackupError::Copy { .. })), "{again:?}");
+    let other = folder.path().join("other.db");
+    let missing = backup(&folder.path().join("no.db"), &other);
+    assert!(
+        matches!(missing, Err(BackupError::Open(OpenError::File { .. }))),
+        "{missing:?}"
+    );
+    let empty = folder.path().join("empty.db");
+    fs::write(&empty, b"").unwrap();
+    let foreign = backup(&empty, &other);
+    assert!(
+        matches!(foreign, Err(BackupError::Open(OpenError::Foreign { .. }))),
+        "{foreign:?}"
+    );
+    assert!(!other.exists());
 }

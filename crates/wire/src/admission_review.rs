@@ -3,6 +3,10 @@
 //! There is no reply that starts out "allowed": each is built whole, from a decision or from an explicit reason why
 //! no decision is needed.
 
+mod custom;
+
+pub use custom::CustomReview;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -11,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use binauthz_core::decision::{Decision, Effect, Finding};
 use serde::Serialize;
 
+use crate::refusal::{OnRecord, refusal};
 use crate::strict::{self, List, Text, strict_struct};
 use crate::workload::{self, InvalidWorkload, Kind, Workload};
 
@@ -107,6 +112,17 @@ pub struct Review<'a> {
     old_object: Option<workload::Object<'a>>,
 }
 
+/// The groups of whoever asks.
+#[derive(Debug, Default)]
+pub struct Groups<'a>(Vec<Text<'a>>);
+
+impl Groups<'_> {
+    /// Their names.
+    pub fn to_vec(&self) -> Vec<String> {
+        self.0.iter().map(|group| group.0.clone().into_owned()).collect()
+    }
+}
+
 /// What a question is about, once it is understood.
 #[derive(Debug)]
 #[expect(
@@ -123,11 +139,17 @@ pub enum Matter<'a> {
     },
     /// Something is deleted: no image starts because of it.
     Deletion,
+    /// A custom resource that names no image, as it may.
+    NoImage,
 }
 
 /// Reads a review.
 pub fn read(body: &[u8]) -> Result<Review<'_>, InvalidReview> {
     let envelope: Envelope<'_> = strict::read(body).map_err(InvalidReview::Malformed)?;
+    review_of(envelope)
+}
+
+fn review_of(envelope: Envelope<'_>) -> Result<Review<'_>, InvalidReview> {
     let text = |text: Option<Text<'_>>| text.unwrap_or_default().0.into_owned();
     if !is(&envelope.api_version, API_VERSION) || !is(&envelope.kind, KIND) {
         let (api_version, kind) = (text(envelope.api_version), text(envelope.kind));
@@ -203,6 +225,11 @@ impl<'a> Review<'a> {
         self.groups.iter().map(|group| group.0.as_ref())
     }
 
+    /// Takes the groups away, for whoever needs them after the object was read.
+    pub fn take_groups(&mut self) -> Groups<'a> {
+        Groups(std::mem::take(&mut self.groups))
+    }
+
     /// Whether nothing will be stored, so nothing may be notified.
     pub fn dry_run(&self) -> bool {
         self.dry_run
@@ -251,8 +278,8 @@ impl Address {
         &self.uid
     }
 
-    /// The verdict as a reply.
-    pub fn verdict(&self, decision: &Decision) -> Vec<u8> {
+    /// The verdict as a reply, and where it is on record.
+    pub fn verdict(&self, decision: &Decision, on_record: Option<OnRecord<'_>>) -> Vec<u8> {
         let mut warnings = Vec::new();
         if decision.overridden() {
             let prefix = match decision.effect() {
@@ -263,7 +290,7 @@ impl Address {
         }
         let response = Response {
             allowed: decision.admitted(),
-            status: (!decision.admitted()).then(|| self.denial(decision)),
+            status: (!decision.admitted()).then(|| self.denial(decision, on_record)),
             audit_annotations: Some(audit_annotations(decision)),
             warnings,
             ..self.response()
@@ -273,9 +300,9 @@ impl Address {
 
     /// The verdict as a mere warning: for workload kinds that are not enforced early. The Pods are judged later. What is
     /// admitted anyway is told as ever.
-    pub fn advice(&self, decision: &Decision) -> Vec<u8> {
+    pub fn advice(&self, decision: &Decision, on_record: Option<OnRecord<'_>>) -> Vec<u8> {
         if decision.admitted() {
-            return self.verdict(decision);
+            return self.verdict(decision, on_record);
         }
         let mut annotations = audit_annotations(decision);
         annotations.insert("advice".to_owned(), "true".into());
@@ -321,11 +348,11 @@ impl Address {
         }
     }
 
-    fn denial(&self, decision: &Decision) -> serde_json::Value {
+    fn denial(&self, decision: &Decision, on_record: Option<OnRecord<'_>>) -> serde_json::Value {
         // `code` stays unset, as Google's does: the API server then answers 400.
         serde_json::json!({
             "status": "Failure",
-            "message": decision.denial(),
+            "message": refusal(decision, on_record),
             "reason": VIOLATES_POLICY,
             "details": {
                 "name": self.name,

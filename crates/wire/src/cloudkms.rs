@@ -27,22 +27,33 @@ const PURPOSES: &[EnumRow<Purpose>] = &[
     ("KEY_ENCAPSULATION", 10, Purpose::Other),
 ];
 
-/// Where a key lives. Only one of them is kept here.
+/// Where a key lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtectionLevel {
+    /// Sealed in the database, and in memory when it is used.
+    Software,
+    /// In a token, which it never leaves.
+    Hsm,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protection {
-    Software,
-    Other,
+    Here(ProtectionLevel),
+    Elsewhere,
 }
 
 const PROTECTION_LEVELS: &[EnumRow<Protection>] = &[
-    ("SOFTWARE", 1, Protection::Software),
-    ("HSM", 2, Protection::Other),
-    ("EXTERNAL", 3, Protection::Other),
-    ("EXTERNAL_VPC", 4, Protection::Other),
+    ("SOFTWARE", 1, Protection::Here(ProtectionLevel::Software)),
+    ("HSM", 2, Protection::Here(ProtectionLevel::Hsm)),
+    ("EXTERNAL", 3, Protection::Elsewhere),
+    ("EXTERNAL_VPC", 4, Protection::Elsewhere),
 ];
 
-/// The protection level of every key here.
-const PROTECTION_LEVEL: &str = "SOFTWARE";
+impl ProtectionLevel {
+    fn name(self) -> &'static str {
+        enum_name(PROTECTION_LEVELS, Protection::Here(self))
+    }
+}
 
 /// The signing algorithms. Which of them can be had is the keyring's to say.
 pub const SIGNING_ALGORITHMS: &[EnumRow<&str>] = &[
@@ -75,6 +86,8 @@ pub const SIGNING_ALGORITHMS: &[EnumRow<&str>] = &[
 pub struct NewCryptoKey {
     /// One of [`SIGNING_ALGORITHMS`].
     pub algorithm: &'static str,
+    /// Where its versions live.
+    pub protection: ProtectionLevel,
     /// Names and values, in the order given.
     pub labels: Vec<(String, String)>,
     /// How long a version waits for its destruction, in whole seconds.
@@ -104,7 +117,7 @@ pub fn read_new_crypto_key(value: Value) -> Result<NewCryptoKey, InvalidField> {
     }
     let mut template = object.take_object("versionTemplate")?;
     let algorithm = template.take_enum("algorithm", SIGNING_ALGORITHMS)?;
-    read_protection(&mut template)?;
+    let protection = read_protection(&mut template)?.unwrap_or(ProtectionLevel::Software);
     template.finish()?;
     let labels = read_labels(&mut object)?;
     let destroy_scheduled_duration = object.take_optional_duration("destroyScheduledDuration")?;
@@ -114,6 +127,7 @@ pub fn read_new_crypto_key(value: Value) -> Result<NewCryptoKey, InvalidField> {
     object.finish()?;
     Ok(NewCryptoKey {
         algorithm,
+        protection,
         labels,
         destroy_scheduled_duration,
     })
@@ -126,6 +140,8 @@ pub struct CryptoKeyPatch {
     pub labels: Vec<(String, String)>,
     /// One of [`SIGNING_ALGORITHMS`].
     pub algorithm: Option<&'static str>,
+    /// Where its versions live, which cannot be changed.
+    pub protection: Option<ProtectionLevel>,
 }
 
 /// Reads the key of an update request, whole or in part.
@@ -141,26 +157,31 @@ pub fn read_crypto_key_patch(value: Value) -> Result<CryptoKeyPatch, InvalidFiel
     ] {
         object.ignore(field);
     }
-    let algorithm = match object.take_optional_object("versionTemplate")? {
+    let (algorithm, protection) = match object.take_optional_object("versionTemplate")? {
         Some(mut template) => {
             let algorithm = template.take_optional_enum("algorithm", SIGNING_ALGORITHMS)?;
-            read_protection(&mut template)?;
+            let protection = read_protection(&mut template)?;
             template.finish()?;
-            algorithm
+            (algorithm, protection)
         }
-        None => None,
+        None => (None, None),
     };
     let labels = read_labels(&mut object)?;
     object.finish()?;
-    Ok(CryptoKeyPatch { labels, algorithm })
+    Ok(CryptoKeyPatch {
+        labels,
+        algorithm,
+        protection,
+    })
 }
 
-fn read_protection(template: &mut Object) -> Result<(), InvalidField> {
+fn read_protection(template: &mut Object) -> Result<Option<ProtectionLevel>, InvalidField> {
     match template.take_optional_enum("protectionLevel", PROTECTION_LEVELS)? {
-        None | Some(Protection::Software) => Ok(()),
-        Some(Protection::Other) => Err(template.refused(
+        None => Ok(None),
+        Some(Protection::Here(level)) => Ok(Some(level)),
+        Some(Protection::Elsewhere) => Err(template.refused(
             "protectionLevel",
-            "this server keeps keys in software; expected `SOFTWARE`",
+            "this server keeps keys itself or in a token; expected `SOFTWARE` or `HSM`",
         )),
     }
 }
@@ -370,6 +391,8 @@ pub struct CryptoKey<'a> {
     pub name: &'a str,
     /// The algorithm of its next version.
     pub algorithm: &'a str,
+    /// Where its versions live.
+    pub protection: ProtectionLevel,
     /// Its labels.
     pub labels: &'a [(String, String)],
     /// How long its versions wait for their destruction.
@@ -387,7 +410,7 @@ pub fn write_crypto_key(key: &CryptoKey<'_>) -> Json {
         enum_name(PURPOSES, Purpose::AsymmetricSign).into(),
     );
     members.insert("createTime".to_owned(), timestamp_out(key.created).into());
-    let template = json!({ "protectionLevel": PROTECTION_LEVEL, "algorithm": key.algorithm });
+    let template = json!({ "protectionLevel": key.protection.name(), "algorithm": key.algorithm });
     members.insert("versionTemplate".to_owned(), template);
     if !key.labels.is_empty() {
         let labels: Map<String, Json> = key
@@ -413,6 +436,8 @@ pub struct CryptoKeyVersion<'a> {
     pub state: &'a str,
     /// Its algorithm.
     pub algorithm: &'a str,
+    /// Where it lives.
+    pub protection: ProtectionLevel,
     /// When it was made.
     pub created: UnixTime,
     /// When its key was.
@@ -428,7 +453,7 @@ pub fn write_version(version: &CryptoKeyVersion<'_>) -> Json {
     let mut members = Map::new();
     members.insert("name".to_owned(), version.name.into());
     members.insert("state".to_owned(), version.state.into());
-    members.insert("protectionLevel".to_owned(), PROTECTION_LEVEL.into());
+    members.insert("protectionLevel".to_owned(), version.protection.name().into());
     members.insert("algorithm".to_owned(), version.algorithm.into());
     members.insert("createTime".to_owned(), timestamp_out(version.created).into());
     for (field, time) in [
@@ -447,7 +472,7 @@ pub fn write_version(version: &CryptoKeyVersion<'_>) -> Json {
 /// clients read nothing else, unless the bytes of the key alone were asked for.
 pub fn write_public_key(
     name: &str,
-    algorithm: &str,
+    (algorithm, protection): (&str, ProtectionLevel),
     (pem, pem_crc32c): (&str, u32),
     format: PublicKeyFormat,
     (data, data_crc32c): (&[u8], u32),
@@ -455,7 +480,7 @@ pub fn write_public_key(
     let mut key = json!({
         "name": name,
         "algorithm": algorithm,
-        "protectionLevel": PROTECTION_LEVEL,
+        "protectionLevel": protection.name(),
         "publicKeyFormat": enum_name(PUBLIC_KEY_FORMATS, format),
         "publicKey": { "data": bytes_out(data), "crc32cChecksum": data_crc32c.to_string() },
     });
@@ -469,26 +494,31 @@ pub fn write_public_key(
 }
 
 /// A signature, and whether the checksum that came with `request` was there (and right, or it would have been refused).
-pub fn write_signature(name: &str, request: &SignRequest, signature: &[u8], signature_crc32c: u32) -> Json {
+pub fn write_signature(
+    name: &str,
+    protection: ProtectionLevel,
+    request: &SignRequest,
+    (signature, signature_crc32c): (&[u8], u32),
+) -> Json {
     let verified = match request.input {
         SignInput::Digest(..) => "verifiedDigestCrc32c",
         SignInput::Data(_) => "verifiedDataCrc32c",
     };
     json!({
         "name": name,
-        "protectionLevel": PROTECTION_LEVEL,
+        "protectionLevel": protection.name(),
         "signature": bytes_out(signature),
         "signatureCrc32c": signature_crc32c.to_string(),
         verified: request.crc32c.is_some(),
     })
 }
 
-/// A location. Its keys are kept in software.
-pub fn write_location(project: &str, location: &str) -> Json {
+/// A location. Whether keys can live in a token depends on there being one.
+pub fn write_location(project: &str, location: &str, has_token: bool) -> Json {
     let name = format!("projects/{project}/locations/{location}");
     let metadata = json!({
         "@type": "type.googleapis.com/google.cloud.kms.v1.LocationMetadata",
-        "hsmAvailable": false,
+        "hsmAvailable": has_token,
         "ekmAvailable": false,
     });
     json!({ "name": name, "locationId": location, "metadata": metadata })

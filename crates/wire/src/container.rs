@@ -236,6 +236,14 @@ pub struct BinaryAuthorization {
     pub bindings: Vec<PolicyBinding>,
 }
 
+impl BinaryAuthorization {
+    /// A bound platform policy that is to refuse Pods, if there is one.
+    pub fn enforced_binding(&self) -> Option<&PolicyBinding> {
+        let mut bindings = self.bindings.iter();
+        bindings.find(|binding| binding.mode == Some(BindingMode::AuditAndEnforce))
+    }
+}
+
 /// A registered cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {

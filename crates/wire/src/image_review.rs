@@ -7,6 +7,7 @@ use binauthz_core::decision::Decision;
 use binauthz_core::workload::{BREAK_GLASS_ANNOTATION, BreakGlass, RequestedImage};
 
 use crate::admission_review::audit_annotations;
+use crate::refusal::{OnRecord, refusal};
 use crate::strict::{self, List, Pairs, Text, strict_struct};
 use crate::workload::{Door, Doors, MAX_IMAGES};
 
@@ -126,12 +127,12 @@ impl ImageReview<'_> {
     }
 }
 
-/// The verdict as a reply.
-pub fn verdict(decision: &Decision) -> Vec<u8> {
+/// The verdict as a reply, and where it is on record.
+pub fn verdict(decision: &Decision, on_record: Option<OnRecord<'_>>) -> Vec<u8> {
     let mut status = serde_json::json!({ "allowed": decision.admitted() });
     if let Some(members) = status.as_object_mut() {
         if !decision.admitted() {
-            members.insert("reason".to_owned(), decision.denial().into());
+            members.insert("reason".to_owned(), refusal(decision, on_record).into());
         }
         let annotations = audit_annotations(decision);
         if !annotations.is_empty() {

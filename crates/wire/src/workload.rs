@@ -4,9 +4,15 @@
 //! that is not in the table is an error, and errors end as denials. Owner references, verdicts written into the
 //! object, deletion timestamps: not read, so they cannot matter.
 
+mod custom;
 mod doors;
+mod invalid;
+mod named;
 
+use custom::Custom;
 pub use doors::{Door, Doors};
+pub use invalid::InvalidWorkload;
+pub use named::{ImageList, NamedImage};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,6 +34,8 @@ enum Shape {
     PodTemplate,
     SpecTemplate,
     JobTemplate,
+    /// Where the operator's paths lead.
+    Custom,
 }
 
 /// Every kind that is reviewed. A kind in another group, or of another version, is another kind.
@@ -86,57 +94,6 @@ impl fmt::Display for Kind<'_> {
         match group.as_ref() {
             "" => write!(formatter, "{version} {kind}"),
             group => write!(formatter, "{group}/{version} {kind}"),
-        }
-    }
-}
-
-/// Why an object is not a workload we can judge. Each of these ends as a denial.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidWorkload {
-    /// Not in the table of kinds.
-    #[error(
-        "kind `{0}` is not known to carry images; expected Pod, PodTemplate, ReplicationController, ReplicaSet, Deployment, StatefulSet, DaemonSet, Job or CronJob"
-    )]
-    UnknownKind(String),
-    /// A kind of the table in a version that is not: whether it means the same is not known.
-    #[error("`{kind}` is of a version that is not known, expected {expected}")]
-    UnknownVersion {
-        /// The kind as given.
-        kind: String,
-        /// The versions of it in the table.
-        expected: String,
-    },
-    /// The object calls itself something else than the request does.
-    #[error("the request is about `{requested}`, but the object says it is `{found}`")]
-    KindMismatch {
-        /// What the request says.
-        requested: String,
-        /// What the object says.
-        found: String,
-    },
-    /// Nothing to judge where an object is needed.
-    #[error("the request carries no object")]
-    NoObject,
-    /// The template or the spec is not there.
-    #[error("the object has no `{0}`")]
-    NoPodSpec(&'static str),
-    /// Nothing that would run.
-    #[error("the workload names no image in `{0}`")]
-    NoImages(&'static str),
-    /// More images than any real workload.
-    #[error("the workload names more than {MAX_IMAGES} images")]
-    TooManyImages,
-}
-
-impl InvalidWorkload {
-    /// Whether the object is of the kind it should be, and only what it would run is missing or too much.
-    pub fn is_about_contents(&self) -> bool {
-        match self {
-            Self::NoPodSpec(_) | Self::NoImages(_) | Self::TooManyImages => true,
-            Self::UnknownKind(_)
-            | Self::UnknownVersion { .. }
-            | Self::KindMismatch { .. }
-            | Self::NoObject => false,
         }
     }
 }
@@ -205,61 +162,6 @@ strict_struct! {
     }
 }
 
-/// Which list of a pod spec an image stands in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageList {
-    /// `containers`
-    Containers,
-    /// `initContainers`
-    InitContainers,
-    /// `ephemeralContainers`
-    EphemeralContainers,
-    /// `volumes`, those with an `image`
-    Volumes,
-}
-
-/// One image a workload names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedImage<'a> {
-    /// Path of the pod spec in the object, such as `spec.template.spec`; empty when the list is at the top.
-    within: &'static str,
-    list: ImageList,
-    index: usize,
-    /// Name of the container or volume.
-    name: Cow<'a, str>,
-    /// The reference as written; empty when there is none, which is no reference.
-    image: Cow<'a, str>,
-}
-
-impl NamedImage<'_> {
-    /// The reference as written.
-    pub fn image(&self) -> &str {
-        &self.image
-    }
-
-    /// Name of the container or volume that names the image.
-    pub fn container(&self) -> &str {
-        &self.name
-    }
-
-    /// Which list it stands in.
-    pub fn list(&self) -> ImageList {
-        self.list
-    }
-
-    /// The field, such as `spec.template.spec.initContainers[0]`.
-    pub fn location(&self) -> String {
-        let (list, suffix) = match self.list {
-            ImageList::Containers => ("containers", ""),
-            ImageList::InitContainers => ("initContainers", ""),
-            ImageList::EphemeralContainers => ("ephemeralContainers", ""),
-            ImageList::Volumes => ("volumes", ".image.reference"),
-        };
-        let dot = if self.within.is_empty() { "" } else { "." };
-        format!("{}{dot}{list}[{}]{suffix}", self.within, self.index)
-    }
-}
-
 /// A Pod, or a kind that makes Pods, reduced to what a verdict depends on.
 #[derive(Debug)]
 pub struct Workload<'a> {
@@ -269,6 +171,8 @@ pub struct Workload<'a> {
     template_metadata: Option<Metadata<'a>>,
     service_account: Cow<'a, str>,
     images: Vec<NamedImage<'a>>,
+    /// Of a custom resource.
+    custom: Option<Box<Custom<'a>>>,
 }
 
 impl<'a> Workload<'a> {
@@ -292,6 +196,8 @@ impl<'a> Workload<'a> {
                 let (_, job_spec) = split(object.spec.and_then(|spec| spec.job_template));
                 split(job_spec.and_then(|spec| spec.template))
             }
+            // No kind of the table has it.
+            Shape::Custom => (None, None),
         };
         let spec = spec.ok_or(InvalidWorkload::NoPodSpec(shape.within()))?;
         let service_account = service_account(spec.service_account_name, spec.service_account);
@@ -300,13 +206,20 @@ impl<'a> Workload<'a> {
             (ImageList::InitContainers, spec.init_containers),
             (ImageList::EphemeralContainers, spec.ephemeral_containers),
         ];
-        let images = images(shape.within(), lists, spec.volumes)?;
+        let mut images = Vec::with_capacity(4);
+        add_images(&Cow::Borrowed(shape.within()), lists, spec.volumes, &mut images);
+        match images.len() {
+            0 => return Err(InvalidWorkload::NoImages(shape.within())),
+            1..=MAX_IMAGES => {}
+            _ => return Err(InvalidWorkload::TooManyImages),
+        }
         Ok(Workload {
             shape,
             metadata,
             template_metadata,
             service_account,
             images,
+            custom: None,
         })
     }
 
@@ -329,9 +242,13 @@ impl<'a> Workload<'a> {
     }
 
     /// The service account's name the Pods run as; `default` when none is written. Not known for the old
-    /// `EphemeralContainers` kind, which does not carry the pod spec.
+    /// `EphemeralContainers` kind, which does not carry the pod spec, and for a custom resource that names none or
+    /// several.
     pub fn service_account(&self) -> Option<&str> {
-        (self.shape != Shape::EphemeralContainers).then_some(self.service_account.as_ref())
+        match &self.custom {
+            Some(custom) => custom.service_account(),
+            None => (self.shape != Shape::EphemeralContainers).then_some(self.service_account.as_ref()),
+        }
     }
 
     /// The object's name, or the prefix its name will be generated from, or nothing.
@@ -377,22 +294,26 @@ impl<'a> Workload<'a> {
 
     /// What is written at the emergency doors, whether it opens one or not.
     pub fn doors(&self) -> Doors<'_> {
+        let custom = self.custom.iter().flat_map(|custom| custom.templates());
+        let mut templates = self.template_metadata.iter().chain(custom).map(Metadata::door);
         Doors {
             own: self.metadata.door(),
-            template: self
-                .template_metadata
-                .as_ref()
-                .map(Metadata::door)
+            // Of several templates the first at which something is written.
+            template: templates
+                .find(|door| *door != Door::default())
                 .unwrap_or_default(),
         }
     }
 
     /// Whether the template itself opens the door, so that its Pods will.
     pub fn template_breaks_glass(&self) -> bool {
-        self.template_metadata.as_ref().is_some_and(|metadata| {
-            let annotation = metadata.annotation(BREAK_GLASS_ANNOTATION);
-            BreakGlass::read(metadata.label(BREAK_GLASS_LABEL), annotation).is_some()
-        })
+        match &self.custom {
+            Some(custom) => custom.templates_break_glass(),
+            None => self
+                .template_metadata
+                .as_ref()
+                .is_some_and(Metadata::breaks_glass),
+        }
     }
 
     /// Whether every image here stood under the same name in `old` and the service account is the same: an update
@@ -400,41 +321,40 @@ impl<'a> Workload<'a> {
     pub fn adds_nothing_to(&self, old: &Workload<'_>) -> bool {
         let known = |image: &NamedImage<'_>| {
             let same = |other: &NamedImage<'_>| {
-                other.list == image.list && other.name == image.name && other.image == image.image
+                other.list == image.list
+                    && other.name == image.name
+                    && other.image == image.image
+                    && other.within == image.within
             };
             old.images.iter().any(same)
         };
         self.shape == old.shape
             && self.service_account == old.service_account
+            && self.accounts() == old.accounts()
             && self.images.iter().all(known)
     }
 
-    /// The JSON Patch that writes an annotation onto the pod template; `None` for a Pod, which has no template.
+    /// The JSON Patch that writes an annotation onto the pod template, or onto each of several; `None` for a Pod, which
+    /// has no template.
     pub fn template_annotation_patch(&self, key: &str, value: &str) -> Option<serde_json::Value> {
+        if let Some(custom) = &self.custom {
+            return custom.annotation_patch(key, value);
+        }
         let template = self.shape.template_pointer()?;
-        let metadata = self.template_metadata.as_ref();
-        let (path, value) = match metadata.map(|metadata| metadata.annotations.is_some()) {
-            None => (
-                format!("{template}/metadata"),
-                serde_json::json!({ "annotations": { key: value } }),
-            ),
-            Some(false) => (
-                format!("{template}/metadata/annotations"),
-                serde_json::json!({ key: value }),
-            ),
-            Some(true) => {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                (
-                    format!("{template}/metadata/annotations/{key}"),
-                    serde_json::json!(value),
-                )
-            }
-        };
-        Some(serde_json::json!([{ "op": "add", "path": path, "value": value }]))
+        let operation = annotation_added(template, self.template_metadata.as_ref(), (key, value));
+        Some(serde_json::json!([operation]))
     }
 
     fn each_metadata(&self) -> impl Iterator<Item = &Metadata<'a>> {
-        self.template_metadata.iter().chain([&self.metadata])
+        let custom = self.custom.iter().flat_map(|custom| custom.templates());
+        self.template_metadata
+            .iter()
+            .chain(custom)
+            .chain([&self.metadata])
+    }
+
+    fn accounts(&self) -> &[Option<Cow<'a, str>>] {
+        self.custom.as_ref().map_or(&[], |custom| custom.accounts())
     }
 }
 
@@ -444,6 +364,11 @@ impl Metadata<'_> {
             label: self.label(BREAK_GLASS_LABEL),
             annotation: self.annotation(BREAK_GLASS_ANNOTATION),
         }
+    }
+
+    fn breaks_glass(&self) -> bool {
+        let annotation = self.annotation(BREAK_GLASS_ANNOTATION);
+        BreakGlass::read(self.label(BREAK_GLASS_LABEL), annotation).is_some()
     }
 
     fn label(&self, key: &str) -> Option<&str> {
@@ -460,7 +385,7 @@ impl Shape {
     fn within(self) -> &'static str {
         match self {
             Shape::Pod => "spec",
-            Shape::EphemeralContainers => "",
+            Shape::EphemeralContainers | Shape::Custom => "",
             Shape::PodTemplate => "template.spec",
             Shape::SpecTemplate => "spec.template.spec",
             Shape::JobTemplate => "spec.jobTemplate.spec.template.spec",
@@ -470,7 +395,7 @@ impl Shape {
     /// JSON pointer of the pod template.
     fn template_pointer(self) -> Option<&'static str> {
         match self {
-            Shape::Pod | Shape::EphemeralContainers => None,
+            Shape::Pod | Shape::EphemeralContainers | Shape::Custom => None,
             Shape::PodTemplate => Some("/template"),
             Shape::SpecTemplate => Some("/spec/template"),
             Shape::JobTemplate => Some("/spec/jobTemplate/spec/template"),
@@ -480,19 +405,49 @@ impl Shape {
 
 type Containers<'a> = (ImageList, Option<List<Container<'a>>>);
 
-/// Every image-bearing field there is in a pod spec.
-fn images<'a>(
-    within: &'static str,
+/// The operation that adds an annotation to the pod template at a pointer.
+fn annotation_added(
+    template: &str,
+    metadata: Option<&Metadata<'_>>,
+    (key, value): (&str, &str),
+) -> serde_json::Value {
+    let (path, value) = match metadata.map(|metadata| metadata.annotations.is_some()) {
+        None => (
+            format!("{template}/metadata"),
+            serde_json::json!({ "annotations": { key: value } }),
+        ),
+        Some(false) => (
+            format!("{template}/metadata/annotations"),
+            serde_json::json!({ key: value }),
+        ),
+        Some(true) => {
+            let key = key.replace('~', "~0").replace('/', "~1");
+            (
+                format!("{template}/metadata/annotations/{key}"),
+                serde_json::json!(value),
+            )
+        }
+    };
+    serde_json::json!({ "op": "add", "path": path, "value": value })
+}
+
+/// Adds every image-bearing field there is in a pod spec.
+#[expect(
+    clippy::ptr_arg,
+    reason = "a path that is written in the program is not copied for each image"
+)]
+fn add_images<'a>(
+    within: &Cow<'static, str>,
     lists: [Containers<'a>; 3],
     volumes: Option<List<Volume<'a>>>,
-) -> Result<Vec<NamedImage<'a>>, InvalidWorkload> {
+    images: &mut Vec<NamedImage<'a>>,
+) {
     let written = |text: Option<Text<'a>>| text.unwrap_or_default().0;
-    let mut images = Vec::with_capacity(4);
     for (list, containers) in lists {
         for (index, container) in containers.unwrap_or_default().0.into_iter().enumerate() {
             let (name, image) = (written(container.name), written(container.image));
             images.push(NamedImage {
-                within,
+                within: within.clone(),
                 list,
                 index,
                 name,
@@ -504,18 +459,13 @@ fn images<'a>(
         if let Some(source) = volume.image {
             let (name, image) = (written(volume.name), written(source.reference));
             images.push(NamedImage {
-                within,
+                within: within.clone(),
                 list: ImageList::Volumes,
                 index,
                 name,
                 image,
             });
         }
-    }
-    match images.len() {
-        0 => Err(InvalidWorkload::NoImages(within)),
-        1..=MAX_IMAGES => Ok(images),
-        _ => Err(InvalidWorkload::TooManyImages),
     }
 }
 

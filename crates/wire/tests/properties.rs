@@ -512,7 +512,7 @@ fn images_of(body: &[u8]) -> Option<Vec<String>> {
                 .map(|image| image.written.to_string())
                 .collect(),
         ),
-        admission_review::Matter::Deletion => None,
+        admission_review::Matter::Deletion | admission_review::Matter::NoImage => None,
     }
 }
 

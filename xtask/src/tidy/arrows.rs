@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "binauthz-benches",
         &[
             "binauthz-core",
+            "binauthz-kubernetes",
             "binauthz-server",
             "binauthz-store",
             "binauthz-wire",

@@ -51,10 +51,11 @@ struct Door {
 
 const DOORS: &[Door] = &[
     // Whoever asks what a workload would get must hear what the webhook would say, so it is the same judge that
-    // answers. It takes a workload and returns a decision; nothing is recorded, nothing is admitted.
+    // answers. It takes a workload, or what a record says of one, and returns a decision; nothing is recorded, nothing is
+    // admitted.
     Door {
         file: "crates/server/src/control/decisions.rs",
-        line: "use crate::admission::preview;",
+        line: "use crate::admission::{again, preview};",
     },
 ];
 

@@ -124,7 +124,7 @@ pub struct CreateFlags {
     #[arg(long, value_name = "ALGORITHM", value_parser = key_algorithm)]
     default_algorithm: KeyAlgorithm,
     /// Where the key lives
-    #[arg(long, default_value = "software", value_parser = ["software"])]
+    #[arg(long, default_value = "software", value_parser = ["software", "hsm"])]
     protection_level: String,
     /// Make the key without a version
     #[arg(long)]

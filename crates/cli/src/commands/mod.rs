@@ -13,6 +13,7 @@ pub(crate) mod credentials;
 pub(crate) mod dead_letters;
 pub(crate) mod decide;
 pub(crate) mod environment;
+pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod iam;
 pub(crate) mod images;

@@ -124,6 +124,7 @@ fn webhook_manifest(address: &str, authority: &[u8]) -> Result<String, Failure> 
         inject_ca_from: None,
         // The cluster's own parts must be able to start while this server is away.
         exempt: vec!["kube-system".to_owned()],
+        custom: Vec::new(),
         registered_by_install: false,
     };
     let documents = Configuration::ALL.map(|which| yaml::write(&guard.configuration(which)));

@@ -42,6 +42,8 @@ pub(super) struct About {
     pub(super) dry_run: bool,
     /// The verdict was given as a warning only.
     pub(super) advice: bool,
+    /// A refusal is told to the cluster, too.
+    pub(super) tells: bool,
 }
 
 /// The emergency doors of the object itself and of its pod template.

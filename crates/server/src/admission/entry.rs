@@ -34,6 +34,8 @@ pub(super) struct Entry<'a> {
     pub(super) about: &'a About,
     pub(super) decision: &'a Decision,
     pub(super) standing: Option<&'a Standing>,
+    /// Its name, of [`new_id`].
+    pub(super) id: Uuid,
     pub(super) time: UnixTime,
     pub(super) latency_micros: u64,
 }
@@ -41,8 +43,7 @@ pub(super) struct Entry<'a> {
 impl Entry<'_> {
     /// The record, one line, at most [`MAXIMUM_RECORD`] bytes.
     pub(super) fn render(&self) -> Vec<u8> {
-        let id = new_id(self.time);
-        let mut line = self.head(&id, Scale::Bounded);
+        let mut line = self.head(Scale::Bounded);
         let findings = self.decision.findings();
         let room = MAXIMUM_RECORD - TAIL;
         let start = line.bytes.len();
@@ -57,7 +58,7 @@ impl Entry<'_> {
             let others = findings.iter().filter(|finding| finding.conforms());
             append_images(&mut line, objected.chain(others), room);
         }
-        let whole = hex::encode(digest(&SHA256, &self.whole(&id)));
+        let whole = hex::encode(digest(&SHA256, &self.whole()));
         line.number(r#"],"imageCount":"#, findings.len() as u64);
         line.text(r#","truncated":true,"sha256":"#, &whole, WORD);
         line.raw("}");
@@ -65,14 +66,14 @@ impl Entry<'_> {
     }
 
     /// Everything, without any limit: only to be hashed.
-    fn whole(&self, id: &Uuid) -> Vec<u8> {
-        let mut line = self.head(id, Scale::Whole);
+    fn whole(&self) -> Vec<u8> {
+        let mut line = self.head(Scale::Whole);
         append_images(&mut line, self.decision.findings().iter(), usize::MAX);
         line.bytes
     }
 
     /// All but the images, which are left open: `{…,"images":[`. What a search asks about most stands first.
-    fn head(&self, id: &Uuid, scale: Scale) -> Line {
+    fn head(&self, scale: Scale) -> Line {
         let Self { about, decision, .. } = self;
         let mut line = Line::new(scale);
         line.shown(r#"{"time":"#, &timestamp_out(self.time));
@@ -85,7 +86,7 @@ impl Entry<'_> {
         }
         line.text(r#","reason":"#, decision.reason_code(), WORD);
         let mut buffer = Uuid::encode_buffer();
-        line.text(r#","id":"#, id.hyphenated().encode_lower(&mut buffer), WORD);
+        line.text(r#","id":"#, self.id.hyphenated().encode_lower(&mut buffer), WORD);
         line.text(r#","dialect":"#, about.dialect, WORD);
         for (before, text, limit) in MEMBERS {
             line.text(before, about.text(text), limit);
@@ -149,7 +150,7 @@ const MEMBERS: [(&str, Text, usize); 10] = [
 
 /// A UUID of version 7 that is a name and no secret: the time, and a number that goes on from a random one. Asking the
 /// system for randomness each time would cost more than all the rest of the record's head.
-fn new_id(time: UnixTime) -> Uuid {
+pub(super) fn new_id(time: UnixTime) -> Uuid {
     static FIRST: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (high, low) = FIRST.as_u64_pair();
@@ -297,6 +298,7 @@ mod tests {
             about: &about,
             decision: &decision,
             standing: None,
+            id: new_id(UnixTime::from_seconds(0)),
             time: UnixTime::from_seconds(0),
             latency_micros: 1,
         };
@@ -349,6 +351,7 @@ mod tests {
                 about,
                 decision: &decision,
                 standing: None,
+                id: new_id(UnixTime::from_seconds(0)),
                 time: UnixTime::from_seconds(0),
                 latency_micros: 1,
             };
@@ -379,6 +382,7 @@ mod tests {
                 about: &about,
                 decision: &decision,
                 standing: None,
+                id: new_id(UnixTime::from_seconds(0)),
                 time: UnixTime::from_seconds(0),
                 latency_micros: 1,
             };

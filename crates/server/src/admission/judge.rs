@@ -16,6 +16,7 @@ use super::deadline::Deadlines;
 use super::gather::gather;
 use super::snapshot::Known;
 use crate::app::App;
+use crate::kubernetes::Asker;
 use crate::trace::{Phase, Phases};
 
 /// What is asked, whatever the dialect.
@@ -24,6 +25,8 @@ pub(super) struct Question {
     pub(super) service_account: Option<String>,
     pub(super) images: Vec<RequestedImage>,
     pub(super) break_glass: Option<BreakGlass>,
+    /// Who opens the glass; nobody where it stays whole.
+    pub(super) asker: Option<Asker>,
 }
 
 impl Question {
@@ -34,6 +37,7 @@ impl Question {
             service_account: workload.service_account().map(str::to_owned),
             images: workload.requested_images(),
             break_glass: workload.break_glass(),
+            asker: None,
         }
     }
 }
@@ -45,6 +49,8 @@ impl From<&ImageReview<'_>> for Question {
             service_account: None,
             images: review.requested_images(),
             break_glass: review.break_glass(),
+            // The plugin does not say who it is.
+            asker: None,
         }
     }
 }
@@ -134,6 +140,7 @@ pub(super) async fn judge_until(
         service_account,
         images,
         break_glass,
+        asker: _,
     } = question;
     let known = app.snapshots.of(app, cluster).await;
     let subject = match subject(cluster, &known, &namespace, service_account.as_deref()) {

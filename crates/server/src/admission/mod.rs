@@ -16,6 +16,7 @@ mod deadline;
 mod enforcement;
 mod entry;
 mod gather;
+mod glass;
 mod judge;
 mod line;
 mod preview;
@@ -26,14 +27,16 @@ mod snapshot;
 mod traced;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
-pub(crate) use preview::preview;
+pub(crate) use preview::{again, preview};
 pub(crate) use proofs::Proofs;
 pub(crate) use snapshot::Snapshots;
 
 use std::sync::Arc;
 
 use binauthz_core::decide::refuse;
+use binauthz_core::name::ClusterName;
 use binauthz_store::Unavailable;
+use binauthz_wire::event;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -43,9 +46,10 @@ use tokio::time::Instant;
 use self::case::{Case, Recipient};
 use self::deadline::Deadlines;
 use self::judge::{caught, judge, objection_to_passing};
-use self::record::record;
-use self::request::{Refused, Target};
+use self::record::{Refused as RefusedOnRecord, record};
+use self::request::{Held, Refused, Target};
 use crate::app::App;
+use crate::kubernetes::{self, Refusal};
 use crate::listen::Peer;
 use crate::trace::{Phase, Phases};
 
@@ -81,7 +85,7 @@ async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Resp
     let case = match target {
         Ok(target) => read(app, &target, request, &deadlines)
             .await
-            .map(|case| (target, case)),
+            .map(|(case, body)| (target, case, body)),
         Err(refused) => {
             // Read all the same: a client that is still sending would see a reset stream instead of the answer.
             request::discard(request, &deadlines).await;
@@ -89,9 +93,12 @@ async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Resp
         }
     };
     match case {
-        Ok((target, case)) => {
+        Ok((target, case, body)) => {
             deadlines.phases().ended(Phase::Read);
-            reply(StatusCode::OK, respond(app, &target, case, &deadlines).await)
+            reply(
+                StatusCode::OK,
+                respond(app, &target, (case, body), &deadlines).await,
+            )
         }
         Err(refused) => {
             app.counters.refused();
@@ -100,15 +107,20 @@ async fn answer(app: &Arc<App>, peer: &Peer, request: Request<Incoming>) -> Resp
     }
 }
 
-/// What the body comes to. Nothing of the body is kept.
-async fn read(
-    app: &App,
+/// What the body comes to. The body itself is kept only where a refusal would be told to the cluster: whom it is about is
+/// read then, and not before.
+async fn read<'a>(
+    app: &'a App,
     target: &Target,
     request: Request<Incoming>,
     deadlines: &Deadlines,
-) -> Result<Case, Refused> {
+) -> Result<(Case, Option<Held<'a>>), Refused> {
     let body = request::body(request, &app.bodies, deadlines).await?;
-    Case::read(app, target, body.bytes())
+    let case = Case::read(app, target, body.bytes())?;
+    Ok((
+        case,
+        kubernetes::wants_events(app, &target.cluster).then_some(body),
+    ))
 }
 
 fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
@@ -120,9 +132,14 @@ fn reply(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
     response
 }
 
-async fn respond(app: &Arc<App>, target: &Target, case: Case, deadlines: &Deadlines) -> Vec<u8> {
+async fn respond(
+    app: &Arc<App>,
+    target: &Target,
+    (case, body): (Case, Option<Held<'_>>),
+    deadlines: &Deadlines,
+) -> Vec<u8> {
     let cluster = &target.cluster;
-    let (recipient, about, judged) = match case {
+    let (recipient, mut about, judged) = match case {
         Case::Answered(answer) => return answer,
         Case::Patch(address, patch) => {
             // Without a patch it is for the validating webhook to say what is wrong.
@@ -135,13 +152,51 @@ async fn respond(app: &Arc<App>, target: &Target, case: Case, deadlines: &Deadli
         },
         Case::Unreviewable(recipient, about, reason) => (recipient, about, refuse(reason, None).into()),
         Case::Open(recipient, about, question) => {
-            let judged = judge(app, cluster, question, deadlines).await;
-            (recipient, about, judged)
+            let closed = match question.break_glass {
+                None => None,
+                // Boxed: what asks a cluster is large, and every admission would carry it.
+                Some(_) => Box::pin(glass::refusal(app, cluster, &question, deadlines)).await,
+            };
+            match closed {
+                Some(reason) => (
+                    recipient.strict(),
+                    about.advised(false),
+                    refuse(reason, None).into(),
+                ),
+                None => {
+                    let judged = judge(app, cluster, question, deadlines).await;
+                    (recipient, about, judged)
+                }
+            }
         }
     };
-    record(app, (&recipient, &about), judged, deadlines)
-        .await
-        .into_answer()
+    about.tells = body.is_some();
+    let recorded = record(app, (&recipient, &about), judged, deadlines).await;
+    let (answer, refused) = recorded.into_answer();
+    if let (Some(refused), Some(body)) = (refused, body) {
+        tell(app, cluster, refused, body.bytes());
+    }
+    answer
+}
+
+/// Leaves a refusal for the job that writes Events.
+fn tell(app: &App, cluster: &ClusterName, refused: RefusedOnRecord, body: &[u8]) {
+    let RefusedOnRecord {
+        time,
+        why,
+        message,
+        id,
+    } = refused;
+    if let Some(about) = event::About::of_review(body) {
+        app.kubernetes.tell(Refusal {
+            cluster: cluster.clone(),
+            time,
+            about,
+            why,
+            message,
+            decision: id.to_string(),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! The verdict on a workload that nobody is about to run: for people who ask first. Nothing is recorded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use binauthz_core::decision::Decision;
 use binauthz_core::name::ClusterName;
 use binauthz_core::policy::Standing;
+use binauthz_core::workload::{BreakGlass, RequestedImage, Subject};
 use binauthz_wire::manifest::{InvalidObject, Manifest};
 use binauthz_wire::verdict;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::judge::{Judged, Question, judge_until, subject};
+use super::snapshot::Known;
 use crate::app::App;
 use crate::trace::Phases;
 
@@ -30,18 +34,70 @@ pub(crate) async fn preview(
         .or_else(|| workload.written_namespace())
         .unwrap_or("default");
     let question = Question::of(&workload, namespace);
-    let Judged { decision, known, .. } =
-        judge_until(app, cluster, question, Instant::now() + WAIT, &Phases::default()).await;
-    let mut described = verdict::describe_object(&decision, object);
+    let seen = See::of(app, cluster, question).await;
+    let mut described = verdict::describe_object(&seen.decision, object);
     if explain {
-        let snapshot = known.as_ref().and_then(|known| match &known.standing {
+        described["explanation"] = seen.explanation();
+    }
+    Ok(described)
+}
+
+/// The verdict on what a record is about, as of now and explained; nothing if the record does not hold all that was asked.
+pub(crate) async fn again(app: &App, record: &Value) -> Option<Value> {
+    let text = |field: &str| record[field].as_str();
+    let images = record["images"].as_array()?;
+    if record["truncated"] == true || images.is_empty() {
+        return None;
+    }
+    let image = |image: &Value| {
+        let (field, image) = (image["field"].as_str()?, image["image"].as_str()?);
+        // A request that could not be judged has a finding about no field.
+        (!field.is_empty()).then(|| RequestedImage::new(field, image))
+    };
+    let opened = text("effect") == Some("BREAK_GLASS");
+    let question = Question {
+        namespace: text("namespace")?.to_owned(),
+        service_account: text("serviceAccount").map(str::to_owned),
+        images: images.iter().map(image).collect::<Option<_>>()?,
+        break_glass: opened
+            .then(|| BreakGlass::read(Some("true"), text("justification")))
+            .flatten(),
+        asker: None,
+    };
+    let seen = See::of(app, &text("cluster")?.parse().ok()?, question).await;
+    let mut described = verdict::describe(&seen.decision);
+    described["explanation"] = seen.explanation();
+    Some(described)
+}
+
+/// A verdict that is not recorded, and what it was given from.
+struct See {
+    decision: Decision,
+    known: Option<Arc<Known>>,
+    subject: Option<Subject>,
+}
+
+impl See {
+    async fn of(app: &App, cluster: &ClusterName, question: Question) -> Self {
+        let (namespace, account) = (question.namespace.clone(), question.service_account.clone());
+        let until = Instant::now() + WAIT;
+        let Judged { decision, known, .. } =
+            judge_until(app, cluster, question, until, &Phases::default()).await;
+        let subject = known
+            .as_ref()
+            .and_then(|known| subject(cluster, known, &namespace, account.as_deref()).ok());
+        Self {
+            decision,
+            known,
+            subject,
+        }
+    }
+
+    fn explanation(&self) -> Value {
+        let snapshot = self.known.as_ref().and_then(|known| match &known.standing {
             Standing::Registered(snapshot) => Some(snapshot.as_ref()),
             Standing::Unregistered | Standing::NoPolicy | Standing::Unavailable(_) => None,
         });
-        let subject = known
-            .as_ref()
-            .and_then(|known| subject(cluster, known, namespace, workload.service_account()).ok());
-        described["explanation"] = verdict::explain(&decision, snapshot, subject.as_ref());
+        verdict::explain(&self.decision, snapshot, self.subject.as_ref())
     }
-    Ok(described)
 }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use binauthz_core::decision::{Decision, Effect, unrecorded};
+use binauthz_core::time::UnixTime;
+use binauthz_wire::refusal::{OnRecord, refusal};
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use super::about::{About, Text};
 use super::case::Recipient;
 use super::counters::Counted;
 use super::deadline::Deadlines;
-use super::entry::Entry;
+use super::entry::{Entry, new_id};
 use super::judge::Judged;
 use super::traced;
 use crate::app::App;
@@ -21,11 +24,23 @@ const ALLOWS_WAIT: Duration = Duration::from_millis(100);
 /// An answer whose verdict is on disk, or that says that it could not be brought there, or an allow whose record may
 /// wait. Only [`record`] makes one.
 #[derive(Debug)]
-pub(super) struct Recorded(Vec<u8>);
+pub(super) struct Recorded {
+    answer: Vec<u8>,
+    refusal: Option<Refused>,
+}
+
+/// A refusal on record that is to be told to the cluster, too.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) time: UnixTime,
+    pub(super) why: String,
+    pub(super) message: String,
+    pub(super) id: Uuid,
+}
 
 impl Recorded {
-    pub(super) fn into_answer(self) -> Vec<u8> {
-        self.0
+    pub(super) fn into_answer(self) -> (Vec<u8>, Option<Refused>) {
+        (self.answer, self.refusal)
     }
 }
 
@@ -46,17 +61,20 @@ pub(super) async fn record(
         begun,
     } = judged;
     let judged = deadlines.start().elapsed();
+    let time = (app.clock)();
+    let id = new_id(time);
     let entry = Entry {
         about,
         decision: &decision,
         standing: known.as_ref().map(|known| &known.standing),
-        time: (app.clock)(),
+        id,
+        time,
         latency_micros: u64::try_from(judged.as_micros()).unwrap_or(u64::MAX),
     };
     let durable = app
         .journal
         .append_within(entry.render(), patience(app, &decision, about));
-    let answer = recipient.answer(&decision);
+    let (answer, refused) = answered((recipient, about), &decision, (id, time));
     let counted = Counted::of(&decision, about.advice);
     let effect = decision.effect().clone();
     let images = decision.findings().len();
@@ -67,13 +85,16 @@ pub(super) async fn record(
         Err(_) => Some("the verdict journal took too long".to_owned()),
     };
     deadlines.phases().ended(Phase::Record);
-    let (answer, counted) = match failure {
-        None => (answer, counted),
+    let (answer, counted, refusal) = match failure {
+        None => (answer, counted, refused),
         Some(why) => {
             shout(app, about, &effect, &why);
             match unrecorded(&effect) {
-                Some(denial) => (recipient.answer(&denial), Counted::of(&denial, about.advice)),
-                None => (answer, counted),
+                Some(denial) => {
+                    let counted = Counted::of(&denial, about.advice);
+                    (recipient.answer(&denial, None), counted, None)
+                }
+                None => (answer, counted, None),
             }
         }
     };
@@ -88,7 +109,27 @@ pub(super) async fn record(
         }
     }
     traced::tell(app, about, (counted, images), deadlines);
-    Recorded(answer)
+    Recorded { answer, refusal }
+}
+
+/// The answer, and what the cluster is told of it.
+fn answered(
+    (recipient, about): (&Recipient, &About),
+    decision: &Decision,
+    (id, time): (Uuid, UnixTime),
+) -> (Vec<u8>, Option<Refused>) {
+    let on_record = OnRecord {
+        id: &id,
+        cluster: about.text(Text::Cluster),
+    };
+    let told = about.tells && !decision.admitted() && !about.dry_run && !about.advice;
+    let refused = told.then(|| Refused {
+        time,
+        why: decision.denial(),
+        message: refusal(decision, Some(on_record)),
+        id,
+    });
+    (recipient.answer(decision, Some(on_record)), refused)
 }
 
 /// Only what conforms and was judged in earnest may be answered before its record is on disk, and only where the operator

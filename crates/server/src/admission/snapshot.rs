@@ -7,6 +7,7 @@ use binauthz_core::decision::Reason;
 use binauthz_core::name::{ClusterName, ProjectId};
 use binauthz_core::policy::{Evaluation, Policy, PolicyLabel, Snapshot, Standing, SystemPolicy};
 use binauthz_store::{Kind, Resource, Unavailable};
+use binauthz_wire::container::Cluster;
 
 use super::enforcement;
 use crate::app::App;
@@ -185,14 +186,27 @@ struct Reader<'a> {
     revisions: Vec<Option<i64>>,
 }
 
+/// What the cluster's mode means; nothing that lets anything in where it is to enforce what nobody here evaluates.
+fn evaluation(cluster: &Cluster) -> Result<Evaluation, String> {
+    match cluster.binary_authorization.enforced_binding() {
+        None => Ok(cluster.binary_authorization.mode.evaluation()),
+        Some(binding) => Err(format!(
+            "`{}` is to be enforced, and this server evaluates no platform policies",
+            binding.name
+        )),
+    }
+}
+
 impl Reader<'_> {
     async fn known(&mut self, cluster: &ClusterName) -> Result<Known, String> {
         let Some(row) = self.stored(Kind::Cluster, &cluster.to_string()).await? else {
             return Ok(Known::without_cluster(Standing::Unregistered));
         };
         let document = cluster_from(&row.document).map_err(|why| why.to_string())?;
-        let evaluation = document.binary_authorization.mode.evaluation();
-        let standing = self.standing(cluster.project(), evaluation).await;
+        let standing = match evaluation(&document) {
+            Ok(evaluation) => self.standing(cluster.project(), evaluation).await,
+            Err(why) => Err(why),
+        };
         Ok(Known {
             standing: standing.unwrap_or_else(Standing::Unavailable),
             trust_domain: document.workload_pool.unwrap_or_default(),
@@ -253,6 +267,22 @@ mod tests {
 
     fn cluster() -> ClusterName {
         "projects/p/locations/l/clusters/c".parse().unwrap()
+    }
+
+    #[test]
+    fn a_platform_policy_that_is_to_be_enforced_lets_nothing_in() {
+        let of = |mode: &str, enforcement: &str| {
+            let bound = serde_json::json!({"binaryAuthorization": {"evaluationMode": mode, "policyBindings": [
+                {"name": "projects/p/platforms/gke/policies/watch", "enforcementMode": enforcement}]}});
+            evaluation(&cluster_from(&bound.to_string()).unwrap())
+        };
+        assert_eq!(of("POLICY_BINDINGS", "AUDIT"), Ok(Evaluation::Disabled));
+        let both = "POLICY_BINDINGS_AND_PROJECT_SINGLETON_POLICY_ENFORCE";
+        assert_eq!(of(both, "AUDIT_AND_DRYRUN"), Ok(Evaluation::Enforced));
+        for mode in ["POLICY_BINDINGS", both] {
+            let why = of(mode, "AUDIT_AND_ENFORCE").unwrap_err();
+            assert!(why.contains("policies/watch"), "{why}");
+        }
     }
 
     /// What `settled` gives when the first `overtaken` readings are overtaken by a change, of what is read if `of_it`, and

@@ -337,6 +337,7 @@ async fn no_time_left_is_a_denial() {
             service_account: None,
             images: Vec::new(),
             break_glass: BreakGlass::read(label, None),
+            asker: None,
         };
         let judged = judge(&running.app, &cluster, question, &long_ago).await;
         assert_eq!(
@@ -441,7 +442,7 @@ async fn a_record_that_takes_too_long_is_none() {
         let judged: Judged = refuse(Reason::Internal, door).into();
         let about = (&Recipient::ImageReview, &About::default());
         let answer = record(&running.app, about, judged, &long_ago).await.into_answer();
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let answer: Value = serde_json::from_slice(&answer.0).unwrap();
         assert_eq!(answer["status"]["allowed"], admitted);
     }
 }

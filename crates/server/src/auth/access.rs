@@ -143,7 +143,9 @@ async fn make(app: &App) -> Result<Option<AccessKey>, AccessKeyError> {
             sealed,
         },
     ];
-    match app.store.commit(Commit { audit, changes }).await {
+    let committed = app.store.commit(Commit { audit, changes }).await;
+    drop(master);
+    match committed {
         Ok(_) => Ok(Some(AccessKey::new(bytes.as_slice()))),
         Err(CommitError::AlreadyExists { .. }) => stored(app).await,
         Err(error) => Err(error.into()),

@@ -105,7 +105,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             request.note.note()
         )));
     }
-    let _turn = app.attestor_writes.lock().await;
+    let turn = app.attestor_writes.take(&app.store).await?;
     shared_keys::check(app, &name, &[], &request.keys).await?;
     let parent = format!("projects/{}", name.project());
     let resource = NewResource {
@@ -114,7 +114,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         parent,
         document: document(&name, &request),
     };
-    let changes = vec![
+    let mut changes = vec![
         Change::Insert(resource),
         Change::Require {
             kind: Kind::Note,
@@ -122,6 +122,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
             expect: None,
         },
     ];
+    changes.extend(turn.mark());
     let committed = call.commit(app, changes).await?;
     app.snapshots.invalidate();
     let stamp = Stamp {
@@ -191,17 +192,18 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         )));
     }
     request.keys = shared_keys::with_what_is_known(request.keys, &before.keys);
-    let _turn = app.attestor_writes.lock().await;
+    let turn = app.attestor_writes.take(&app.store).await?;
     shared_keys::check(app, &name, &before.keys, &request.keys).await?;
     // Without an etag the caller takes whatever is there, but what was taken over from it must still be there.
     let expect = etag::expected(request.etag.as_deref(), &row.name)?.or(Some(row.revision));
-    let change = Change::Replace {
+    let mut changes = vec![Change::Replace {
         kind: Kind::Attestor,
         name: row.name,
         document: document(&name, &request),
         expect,
-    };
-    let committed = call.commit(app, vec![change]).await?;
+    }];
+    changes.extend(turn.mark());
+    let committed = call.commit(app, changes).await?;
     app.snapshots.invalidate();
     let stamp = Stamp {
         updated: Some(call.now),

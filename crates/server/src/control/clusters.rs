@@ -3,7 +3,7 @@
 use binauthz_core::name::{ClusterName, LocationId};
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
-use binauthz_wire::container::{self, Cluster, ClusterView, OperationKind};
+use binauthz_wire::container::{self, BinaryAuthorization, Cluster, ClusterView, OperationKind};
 use binauthz_wire::status::Code;
 
 use super::call::{Call, Reply};
@@ -84,6 +84,7 @@ fn cluster_name(call: &Call) -> Result<ClusterName, ApiError> {
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
     let (id, mut cluster) = container::read_create_request(call.take_body())?;
+    can_be_meant(&cluster.binary_authorization)?;
     let name = ClusterName::new(call.project()?, location, id);
     let parent = format!("projects/{}", name.project());
     let query = ListQuery {
@@ -113,6 +114,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let name = cluster_name(&call)?;
     let update = container::read_update_request(call.take_body())?;
+    can_be_meant(&update.binary_authorization)?;
     let row = registered(app, &name).await?;
     let expect = etag::expected(update.etag.as_deref(), &row.name)?.or(Some(row.revision));
     let cluster = Cluster {
@@ -127,6 +129,18 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         expect,
     };
     change(app, &call, OperationKind::Update, name, replace).await
+}
+
+/// Whoever binds a policy that is to refuse Pods counts on it, and no platform policy is evaluated here.
+fn can_be_meant(desired: &BinaryAuthorization) -> Result<(), ApiError> {
+    match desired.enforced_binding() {
+        None => Ok(()),
+        Some(binding) => Err(ApiError::invalid_argument(format!(
+            "`policyBindings`: `{}` has the enforcement mode `AUDIT_AND_ENFORCE`, but this server evaluates no platform \
+             policies, so nothing would be refused by it; expected `AUDIT`",
+            binding.name
+        ))),
+    }
 }
 
 async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {

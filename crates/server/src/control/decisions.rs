@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
-use binauthz_wire::json::timestamp_from;
+use binauthz_wire::json::{timestamp_from, timestamp_out};
 use binauthz_wire::logging::Query;
 use binauthz_wire::manifest;
 use binauthz_wire::page::PageToken;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::break_glass;
 use super::call::{Call, Reply};
@@ -17,7 +18,7 @@ use super::error::ApiError;
 use super::listing::reply;
 use super::logging::blocking;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use crate::admission::preview;
+use crate::admission::{again, preview};
 use crate::app::App;
 use crate::audit::Position;
 use crate::logs::{Indexed, Verdicts};
@@ -35,12 +36,14 @@ pub(crate) fn routes() -> Vec<Route> {
         handler,
     };
     const DECISIONS: &str = "/binauthz/v1/projects/{project}/decisions";
+    const DECISION: &str = "/binauthz/v1/projects/{project}/decisions/{decision}";
     const FOLLOW: &str = "/binauthz/v1/projects/{project}/decisions:follow";
     const REPORT: &str = "/binauthz/v1/projects/{project}/decisions:reportBreakGlass";
     const SETTINGS: &str = "/binauthz/v1/settings";
     const DECIDE: &str = "/binauthz/v1/projects/{project}/locations/{location}/clusters/{cluster}:decide";
     vec![
         row(Verb::Get, DECISIONS, "ListDecisions", "binauthz.decisions.list", |app, call| Box::pin(list(app, call))),
+        row(Verb::Get, DECISION, "GetDecision", "binauthz.decisions.list", |app, call| Box::pin(read(app, call))),
         row(Verb::Get, FOLLOW, "FollowDecisions", "binauthz.decisions.list", |app, call| Box::pin(follow(app, call))),
         row(Verb::Get, REPORT, "ReportBreakGlass", "binauthz.decisions.list", |app, call| Box::pin(break_glass::report(app, call))),
         row(Verb::Post, DECIDE, "Decide", "binauthz.decisions.preview", |app, call| Box::pin(decide(app, call))),
@@ -160,6 +163,50 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let (found, rest) = read.await?;
     let next = rest.map(|place| token(app, place));
     Ok(Reply::json(reply("decisions", found, next)))
+}
+
+/// The recorded verdict of a name, and what the verdict on the same request would be today.
+async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
+    let project = call.project()?.to_string();
+    let text = call.param("decision");
+    let id = Uuid::parse_str(text).ok().filter(|id| id.get_version_num() == 7);
+    let id = id.ok_or_else(|| {
+        let why = format!(
+            "`{}` is not the id of a decision, which is a UUID of version 7",
+            text.escape_debug()
+        );
+        ApiError::invalid_argument(why)
+    })?;
+    let name = id.hyphenated().to_string();
+    let not_found = ApiError::not_found(format!("project `{project}` has no decision `{name}` on record"));
+    // The name begins with the time of the record, to the millisecond.
+    let millis = i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX);
+    let [from, until] =
+        [millis, millis.saturating_add(1)].map(|millis| UnixTime::from_micros(millis.saturating_mul(1_000)));
+    let query = format!(
+        r#"timestamp>="{}" AND timestamp<="{}""#,
+        timestamp_out(from),
+        timestamp_out(until)
+    );
+    let query = Query::parse(&query)?;
+    let found = blocking(app, move |journals| {
+        let verdicts = Verdicts {
+            project: &project,
+            query: &query,
+            since: Some(from),
+            wants: &|record| record["id"] == name.as_str(),
+        };
+        let start = verdicts.start(&journals.verdicts)?;
+        let (found, _) = verdicts.after(&journals.verdicts, (start, 1))?;
+        Ok(found.into_iter().next())
+    })
+    .await?;
+    let decision = found.ok_or(not_found)?;
+    let mut members = json!({ "decision": decision });
+    if let Some(today) = again(app, &members["decision"]).await {
+        members["today"] = today;
+    }
+    Ok(Reply::json(members))
 }
 
 /// The verdicts after a place of the log, the oldest first; and the place to go on from, always: there may be more by then.

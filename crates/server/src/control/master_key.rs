@@ -2,7 +2,7 @@
 
 use binauthz_core::name::KeyVersionName;
 use binauthz_keyring::{MasterKey, ResealError};
-use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind};
+use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, Store, Unavailable};
 use serde_json::json;
 
 use super::call::{Call, Reply};
@@ -11,7 +11,7 @@ use super::kms;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 use crate::files::FileError;
-use crate::{audit, auth};
+use crate::{audit, auth, servers};
 
 /// Names read at once: 1 000 of 150 bytes.
 const PAGE: u32 = 1_000;
@@ -51,6 +51,12 @@ enum Outcome {
 
 async fn rewrap(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     call.body_object()?.finish()?;
+    if app.store.is_shared() {
+        // The others would open nothing any more, and what they seal would open nowhere else.
+        return Err(ApiError::failed_precondition(
+            "the servers on this store have a `master.key` each, and only this server's would be changed: nothing was changed",
+        ));
+    }
     let _turn = app.master.turn().ok_or_else(|| {
         ApiError::aborted("the master key is being changed by another call; this one changed nothing")
     })?;
@@ -111,7 +117,7 @@ async fn reseal_all(app: &App, call: &Call) -> Result<Tally, ApiError> {
 async fn reseal(app: &App, master: &MasterKey, name: &str) -> Result<Outcome, ApiError> {
     for _ in 0..ATTEMPTS {
         // Before what is sealed, so that a change of it between the two is a stale revision.
-        let thing = Thing::of(app, name).await?;
+        let thing = Thing::of(&app.store, name).await?;
         let (Some(thing), Some(sealed)) = (thing, app.store.sealed_key(name).await?) else {
             return Ok(Outcome::Nothing);
         };
@@ -164,29 +170,46 @@ fn audit_row(app: &App, name: &str) -> AuditRow {
     }
 }
 
+/// Whether something that is sealed in the store opens under the key, if there is anything. One damaged thing is not all.
+pub(crate) async fn opens_any(store: &Store, master: &MasterKey) -> Result<bool, Unavailable> {
+    const TRIED: u32 = 8;
+    let mut is_other = false;
+    for name in &store.sealed_names("", TRIED).await? {
+        let (thing, sealed) = (Thing::of(store, name).await, store.sealed_key(name).await?);
+        let (Ok(Some(thing)), Some(sealed)) = (thing, sealed) else {
+            continue;
+        };
+        if !matches!(thing.reseal(master, name, &sealed), Err(ResealError::Open(_))) {
+            return Ok(true);
+        }
+        is_other = true;
+    }
+    Ok(!is_other)
+}
+
 /// Something that is sealed, with the revision of the resource it belongs to: the two change together.
 enum Thing {
     Version(binauthz_keyring::KeyAlgorithm, i64),
     ChannelSecrets(i64),
     /// Made once and never changed.
-    AccessTokenKey,
+    Lasting,
 }
 
 impl Thing {
     /// What is sealed under this name; none if its resource is gone, and an error if nobody knows: the key that opens it
     /// must not be forgotten then.
-    async fn of(app: &App, name: &str) -> Result<Option<Thing>, ApiError> {
-        if name == auth::ACCESS_KEY_NAME {
-            return Ok(Some(Thing::AccessTokenKey));
+    async fn of(store: &Store, name: &str) -> Result<Option<Thing>, ApiError> {
+        if name == auth::ACCESS_KEY_NAME || name == servers::PROOF {
+            return Ok(Some(Thing::Lasting));
         }
         if name.parse::<KeyVersionName>().is_ok() {
-            let row = app.store.resource(Kind::CryptoKeyVersion, name).await?;
+            let row = store.resource(Kind::CryptoKeyVersion, name).await?;
             return row
                 .map(|row| Ok(Thing::Version(kms::algorithm_of(&row)?, row.revision)))
                 .transpose();
         }
         if name.contains("/notificationChannels/") {
-            let row = app.store.resource(Kind::NotificationChannel, name).await?;
+            let row = store.resource(Kind::NotificationChannel, name).await?;
             return Ok(row.map(|row| Thing::ChannelSecrets(row.revision)));
         }
         tracing::error!(name, "what is sealed here is of no known kind");
@@ -198,7 +221,7 @@ impl Thing {
     fn reseal(&self, master: &MasterKey, name: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
         match self {
             Thing::Version(algorithm, _) => master.reseal(name, *algorithm, sealed),
-            Thing::ChannelSecrets(_) | Thing::AccessTokenKey => master.reseal_secret(name, sealed),
+            Thing::ChannelSecrets(_) | Thing::Lasting => master.reseal_secret(name, sealed),
         }
     }
 
@@ -206,7 +229,7 @@ impl Thing {
         let (kind, revision) = match self {
             Thing::Version(_, revision) => (Kind::CryptoKeyVersion, *revision),
             Thing::ChannelSecrets(revision) => (Kind::NotificationChannel, *revision),
-            Thing::AccessTokenKey => return None,
+            Thing::Lasting => return None,
         };
         Some(Change::Require {
             kind,

@@ -24,7 +24,7 @@ const CA_BUNDLE_DIFFERS: &str = "webhooks[0].clientConfig.caBundle is ";
 
 /// Connects to a cluster. Anew for every look: certificates of a kubeconfig are renewed in their files, and a connection
 /// that is kept would go on with the old ones.
-pub(super) fn connect(app: &App, guarded: &GuardedCluster) -> Result<Api, String> {
+pub(crate) fn connect(app: &App, guarded: &GuardedCluster) -> Result<Api, String> {
     let guarding = &app.settings.guard;
     match &guarded.context {
         Some(context) => Api::of_context(guarding.kubeconfig.as_deref(), context).map_err(|error| {

@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
 
+pub(crate) use look::connect;
 pub(crate) use report::LOG;
 pub(crate) use watch::guard;
 

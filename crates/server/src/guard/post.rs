@@ -178,6 +178,7 @@ mod tests {
             ca_bundle: "Q0E=".to_owned(),
             inject_ca_from: None,
             exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
+            custom: Vec::new(),
             registered_by_install: true,
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Block {
     namespace: Option<String>,
     kubeconfig: Option<PathBuf>,
     service_account: Option<PathBuf>,
+    events: bool,
+    review_break_glass: bool,
 }
 
 /// A cluster that is looked after, and how it is reached.
@@ -47,6 +49,10 @@ pub struct Guarding {
     pub kubeconfig: Option<PathBuf>,
     /// The folder of the service account, if it is not the usual one.
     pub service_account: Option<PathBuf>,
+    /// Whether a refusal becomes an Event in the cluster.
+    pub events: bool,
+    /// Whether the cluster says who may break the glass.
+    pub review_break_glass: bool,
 }
 
 impl Guarding {
@@ -73,6 +79,12 @@ impl Guarding {
             }
             clusters.push(guarded);
         }
+        if clusters.is_empty() && (block.events || block.review_break_glass) {
+            return Err(
+                "`guard.events` and `guard.reviewBreakGlass` mean nothing without `guard.clusters`"
+                    .to_owned(),
+            );
+        }
         if clusters.len() > CLUSTERS_MAX {
             return Err(format!("more than {CLUSTERS_MAX} clusters are to be guarded"));
         }
@@ -82,6 +94,8 @@ impl Guarding {
             namespace,
             kubeconfig: block.kubeconfig,
             service_account: block.service_account,
+            events: block.events,
+            review_break_glass: block.review_break_glass,
         })
     }
 }
@@ -127,6 +141,8 @@ impl fmt::Display for Guarding {
             "namespace": self.namespace,
             "kubeconfig": self.kubeconfig,
             "serviceAccount": self.service_account,
+            "events": self.events,
+            "reviewBreakGlass": self.review_break_glass,
         });
         write!(formatter, "{block}")
     }
@@ -145,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         let file = block(&format!(
-            "clusters: ['{CLUSTER}']\neverySeconds: 5\nnamespace: canary\nkubeconfig: /k\n"
+            "clusters: ['{CLUSTER}']\neverySeconds: 5\nnamespace: canary\nkubeconfig: /k\nevents: true\n"
         ));
         let guarding = Guarding::new(file, vec!["projects/p/locations/l/clusters/d=a=b".to_owned()]).unwrap();
         assert_eq!(guarding.clusters[0].context, None);
@@ -163,6 +179,8 @@ mod tests {
             ("everySeconds: 3601", vec![], "3601"),
             ("namespace: 'a/b'", vec![], "`guard.namespace`"),
             ("clusters: [my-cluster]", vec![], "`my-cluster`"),
+            ("events: true", vec![], "without `guard.clusters`"),
+            ("reviewBreakGlass: true", vec![], "without `guard.clusters`"),
             ("{}", vec![format!("{CLUSTER}=")], "=CONTEXT"),
             ("{}", vec![CLUSTER.to_owned(), format!("{CLUSTER}=x")], "twice"),
         ] {

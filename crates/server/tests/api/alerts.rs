@@ -15,6 +15,7 @@ const POLICIES: &str = "/v3/projects/p/alertPolicies";
 const CHANNELS: &str = "/v3/projects/p/notificationChannels";
 const BREAK_GLASS: &str = "/v3/projects/p/alertPolicies/binauthz-break-glass";
 const BLOCKED: &str = "/v3/projects/p/alertPolicies/binauthz-blocked-deployments";
+const GUARD: &str = "/v3/projects/p/alertPolicies/binauthz-guard";
 const INCIDENTS: &str = "/binauthz/v1/projects/p/incidents";
 const LETTERS: &str = "/binauthz/v1/projects/p/deadLetters";
 /// Promised from the record of a verdict to the receiver.
@@ -284,8 +285,8 @@ async fn what_every_project_has_is_changed_disabled_and_deleted_for_good() {
         .iter()
         .map(|policy| policy["name"].as_str().unwrap())
         .collect();
-    let (one, other) = (&BREAK_GLASS[4..], &BLOCKED[4..]);
-    assert_eq!(names, [other, one]);
+    let one = &BREAK_GLASS[4..];
+    assert_eq!(names, [&BLOCKED[4..], one, &GUARD[4..]]);
     let shipped = desk.get(BLOCKED).await.ok();
     assert_eq!(shipped["creationRecord"]["mutatedBy"], "binauthz");
     assert_eq!(shipped["enabled"], true);
@@ -322,6 +323,7 @@ async fn what_every_project_has_is_changed_disabled_and_deleted_for_good() {
         .await
         .refused("NOT_FOUND", "was not found");
     desk.delete(BREAK_GLASS).await.ok();
+    desk.delete(GUARD).await.ok();
     assert_eq!(desk.get(POLICIES).await.ok(), json!({}));
     let court = court.restarted().await;
     let desk = &court.desk;

@@ -187,7 +187,7 @@ async fn policies(channel: &Channel, told: &str) {
     let listed = client.list_alert_policies(list).await.unwrap().into_inner();
     let is_shipped = |policy: &&monitoring::AlertPolicy| policy.name.contains("/binauthz-");
     let (shipped, own): (Vec<_>, Vec<_>) = listed.alert_policies.iter().partition(is_shipped);
-    assert_eq!((shipped.len(), own), (2, vec![&changed]));
+    assert_eq!((shipped.len(), own), (3, vec![&changed]));
     let delete =
         named(|request: &mut monitoring::DeleteAlertPolicyRequest| request.name.clone_from(&made.name));
     client.delete_alert_policy(delete.clone()).await.unwrap();

@@ -31,6 +31,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Method and path.
+    pub(crate) fn line(&self) -> &str {
+        self.head.lines().next().unwrap().trim_end_matches(" HTTP/1.1")
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let (_, value) = lines.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
@@ -47,10 +52,14 @@ impl Receiver {
         let (kept, own, way) = (Arc::clone(&got), url.clone(), Arc::clone(&does));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let request = read(&mut stream).await;
-                kept.lock().unwrap().push(request);
-                let does = *way.lock().unwrap();
-                let _ = answer(&mut stream, does, &own).await;
+                let (kept, own, way) = (Arc::clone(&kept), own.clone(), Arc::clone(&way));
+                // One that hangs keeps no other waiting.
+                tokio::spawn(async move {
+                    let request = read(&mut stream).await;
+                    kept.lock().unwrap().push(request);
+                    let does = *way.lock().unwrap();
+                    let _ = answer(&mut stream, does, &own).await;
+                });
             }
         });
         Receiver { url, does, got }
@@ -98,7 +107,9 @@ async fn read(stream: &mut tokio::net::TcpStream) -> Request {
             body: serde_json::from_str(body).unwrap_or_default(),
             text: body.to_owned(),
         };
-        let length: usize = request.header("content-length").unwrap().parse().unwrap();
+        let length: usize = request
+            .header("content-length")
+            .map_or(0, |text| text.parse().unwrap());
         if body.len() >= length {
             return request;
         }

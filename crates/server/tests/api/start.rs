@@ -68,6 +68,105 @@ async fn a_listener_on_every_address_is_announced_on_loopback_and_its_certificat
 }
 
 #[tokio::test]
+async fn declared_clusters_are_registered_once_and_the_api_has_the_last_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("binauthz.yaml");
+    let name = "projects/declared/locations/here/clusters/one";
+    std::fs::write(&config, format!("clusters: [{name}]\n")).unwrap();
+    // Not --dev: there a project is one that was made.
+    let flags = || Flags {
+        config: Some(config.clone()),
+        dev: false,
+        ..flags(folder.path())
+    };
+    let desk = Secure::start(flags()).await;
+    let cluster = desk.get(&format!("/v1/{name}")).await;
+    assert_eq!(
+        cluster["binaryAuthorization"]["evaluationMode"], "PROJECT_SINGLETON_POLICY_ENFORCE",
+        "{cluster:#}"
+    );
+    assert_eq!(desk.get("/v1/projects/declared").await["projectId"], "declared");
+    desk.put(
+        &format!("/v1/{name}"),
+        &json!({"update": {"desiredBinaryAuthorization": {"evaluationMode": "DISABLED"}}}),
+    )
+    .await;
+    desk.server.stop().await;
+    let desk = Secure::start(flags()).await;
+    let cluster = desk.get(&format!("/v1/{name}")).await;
+    assert_ne!(
+        cluster["binaryAuthorization"]["evaluationMode"], "PROJECT_SINGLETON_POLICY_ENFORCE",
+        "{cluster:#}"
+    );
+    assert_eq!(desk.get("/v1/projects/nobody").await["error"]["code"], 404);
+    desk.server.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_that_are_handed_in_are_used_and_a_wrong_folder_starts_nothing() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, format!("secretsDir: {}\n", secrets.path().display())).unwrap();
+    let flags = || Flags {
+        config: Some(config.clone()),
+        dev: false,
+        ..flags(folder.path())
+    };
+    install_crypto_provider();
+    let error = Server::start(Settings::new(flags()).unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("expected admin.token"), "{error}");
+    let token = "t".repeat(40);
+    std::fs::write(secrets.path().join("admin.token"), &token).unwrap();
+    let desk = Secure::start(flags()).await;
+    assert_eq!(desk.token, token);
+    assert_eq!(desk.get("/v1/projects/nobody").await["error"]["code"], 404);
+    desk.server.stop().await;
+}
+
+/// A server in earnest: TLS everywhere, and no project but those that are made.
+struct Secure {
+    server: Server,
+    client: reqwest::Client,
+    token: String,
+}
+
+impl Secure {
+    async fn start(flags: Flags) -> Secure {
+        install_crypto_provider();
+        let folder = flags.data_dir.clone();
+        let server = Server::start(Settings::new(flags).unwrap()).await.unwrap();
+        let authority = std::fs::read(folder.join("webhook-ca.pem")).unwrap();
+        let client = reqwest::Client::builder()
+            .tls_certs_only(reqwest::Certificate::from_pem_bundle(&authority).unwrap())
+            .build()
+            .unwrap();
+        let token = std::fs::read_to_string(folder.join("admin.token")).unwrap();
+        Secure {
+            server,
+            client,
+            token: token.trim().to_owned(),
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Value {
+        let answer = request.bearer_auth(&self.token).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.server.addresses().api)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.send(self.client.get(self.url(path))).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Value {
+        self.send(self.client.put(self.url(path)).json(body)).await
+    }
+}
+
+#[tokio::test]
 async fn the_health_port_answers_everybody() {
     let desk = Desk::new().await;
     for path in ["/livez", "/readyz"] {

@@ -117,10 +117,11 @@ impl Address {
         let mut config: Config = whole
             .parse()
             .map_err(|_| InvalidAddress::Url("it cannot be read"))?;
+        let is_empty = |text: Option<&str>| text.is_none_or(str::is_empty);
         for (is_missing, why) in [
             (config.get_hosts().is_empty(), "there is no host in it"),
-            (config.get_user().is_none(), "there is no user in it"),
-            (config.get_dbname().is_none(), "there is no database in it"),
+            (is_empty(config.get_user()), "there is no user in it"),
+            (is_empty(config.get_dbname()), "there is no database in it"),
         ] {
             if is_missing {
                 return Err(InvalidAddress::Url(why));

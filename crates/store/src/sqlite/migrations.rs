@@ -48,6 +48,16 @@ fn apply(connection: &mut Connection, migrations: &[&str]) -> Result<(), OpenErr
     Ok(())
 }
 
+/// Refuses the file of another program, and changes nothing.
+pub(crate) fn must_be_ours(connection: &Connection) -> Result<(), OpenError> {
+    let found: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if found == APPLICATION_ID {
+        Ok(())
+    } else {
+        Err(OpenError::Foreign { found })
+    }
+}
+
 fn claim(connection: &Connection) -> Result<(), OpenError> {
     let found: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if found == APPLICATION_ID {

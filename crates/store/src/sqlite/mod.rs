@@ -2,6 +2,7 @@
 
 mod alerts;
 mod apply;
+mod backup;
 pub(crate) mod connection;
 mod engine;
 mod metrics;
@@ -10,4 +11,5 @@ mod read;
 mod settle;
 mod writer;
 
+pub use backup::{BackupError, backup};
 pub(crate) use engine::Engine;

@@ -261,7 +261,7 @@ mod tests {
             })
         };
         let statements: Vec<&str> = cut(source).chain(others.into_iter().flat_map(cut)).collect();
-        assert_eq!(statements.len(), 41);
+        assert_eq!(statements.len(), 42);
         for sql in statements {
             let plan = plan(sql);
             assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}\n{plan}");

@@ -221,6 +221,33 @@ impl Cluster {
         }
     }
 
+    /// Dumps one database and restores it into another one, as an operator would.
+    pub(crate) fn restore(&self, from: &str, to: &str) {
+        let file = self.folder.path().join("dump.sql");
+        let connection = |program: &str, database: &str| {
+            let mut command = Command::new(self.programs.join(program));
+            command
+                .args(["-U", "binauthz", "-h"])
+                .arg(self.folder.path())
+                .args(["-d", database, "-f"]);
+            command.arg(&file);
+            command
+        };
+        let mut dump = connection("pg_dump", from);
+        let mut load = connection("psql", to);
+        dump.arg("--schema=binauthz");
+        load.args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+            .stdout(Stdio::null());
+        for command in [&mut dump, &mut load] {
+            let output = command.output().unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+
     /// Makes an empty database; its name.
     pub(crate) fn database(&self) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));

@@ -258,3 +258,30 @@ async fn what_the_database_changes_on_the_way_is_noticed_and_undone() {
     assert!(matches!(missing, Err(TransferError::Open(_))), "{missing:?}");
     assert!(!folder.path().join("no.db").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dumped_and_restored_is_the_same_and_goes_on() {
+    let Some(cluster) = Cluster::start(&["fsync = off"]).await else {
+        return;
+    };
+    let (database, restored) = (cluster.database(), cluster.database());
+    let store = cluster.store(&database, "one").await;
+    filled(&store).await;
+    cluster.restore(&database, &restored);
+    let copy = cluster.store(&restored, "one").await;
+    assert_eq!(told(&copy).await, told(&store).await);
+    let mut next = Vec::new();
+    for store in [&store, &copy] {
+        let changes = vec![Change::Insert(resource(Kind::Note, "next", "", "{}"))];
+        next.push(
+            store
+                .commit(Commit {
+                    audit: audit(9, "m"),
+                    changes,
+                })
+                .await
+                .unwrap(),
+        );
+    }
+    assert_eq!(next[0], next[1]);
+}

@@ -29,6 +29,7 @@ fn images(body: &[u8]) -> Result<Vec<String>, String> {
         .map_err(|error| error.to_string())?
     {
         Matter::Deletion => Ok(Vec::new()),
+        Matter::NoImage => Err("a known kind names images".to_owned()),
         Matter::Judge { workload, .. } => Ok(workload
             .images()
             .iter()
@@ -392,7 +393,7 @@ fn a_body_that_is_no_question_is_refused() {
 fn old_and_new(body: &[u8]) -> (Workload<'_>, Option<Workload<'_>>) {
     match read(body).unwrap().into_matter().unwrap() {
         Matter::Judge { workload, old } => (workload, old),
-        Matter::Deletion => panic!("expected something to judge"),
+        Matter::Deletion | Matter::NoImage => panic!("expected something to judge"),
     }
 }
 
@@ -510,7 +511,7 @@ fn address() -> Address {
 
 #[test]
 fn a_denial_reads_as_googles() {
-    let denied = reply(&address().verdict(&decision(Rule::AlwaysDeny, Enforcement::Block, None)));
+    let denied = reply(&address().verdict(&decision(Rule::AlwaysDeny, Enforcement::Block, None), None));
     let message = "Image nginx:1.25 denied by Binary Authorization default admission rule. Denied by always_deny admission rule";
     let expected = json!({
         "uid": "u1",
@@ -530,7 +531,7 @@ fn a_denial_reads_as_googles() {
 
 #[test]
 fn an_admission_says_no_more_than_that() {
-    let allowed = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::Block, None)));
+    let allowed = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::Block, None), None));
     assert_eq!(allowed, json!({ "uid": "u1", "allowed": true }));
     assert_eq!(
         reply(&address().nothing_to_judge()),
@@ -540,7 +541,7 @@ fn an_admission_says_no_more_than_that() {
 
 #[test]
 fn what_was_let_through_is_noted_and_shown() {
-    let dry_run = reply(&address().verdict(&decision(Rule::AlwaysDeny, Enforcement::DryRun, None)));
+    let dry_run = reply(&address().verdict(&decision(Rule::AlwaysDeny, Enforcement::DryRun, None), None));
     let overridden = "'nginx:1.25' : Denied by an ALWAYS_DENY admission rule\n";
     assert_eq!(dry_run["allowed"], true);
     assert_eq!(
@@ -555,7 +556,10 @@ fn what_was_let_through_is_noted_and_shown() {
     );
 
     let opened = BreakGlass::read(None, Some("INC-1"));
-    let broken = reply(&address().verdict(&decision(Rule::AlwaysDeny, Enforcement::Block, opened.clone())));
+    let broken = reply(&address().verdict(
+        &decision(Rule::AlwaysDeny, Enforcement::Block, opened.clone()),
+        None,
+    ));
     assert_eq!(broken["allowed"], true);
     assert_eq!(
         broken["auditAnnotations"],
@@ -563,18 +567,18 @@ fn what_was_let_through_is_noted_and_shown() {
     );
 
     // Noted also where it was not needed.
-    let needless = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::Block, opened)));
+    let needless = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::Block, opened), None));
     assert_eq!(
         needless,
         json!({ "uid": "u1", "allowed": true, "auditAnnotations": { "break-glass": "true" } })
     );
-    let conforming = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::DryRun, None)));
+    let conforming = reply(&address().verdict(&decision(Rule::AlwaysAllow, Enforcement::DryRun, None), None));
     assert_eq!(conforming, json!({ "uid": "u1", "allowed": true }));
 }
 
 #[test]
 fn advice_lets_through_and_warns() {
-    let advice = reply(&address().advice(&decision(Rule::AlwaysDeny, Enforcement::Block, None)));
+    let advice = reply(&address().advice(&decision(Rule::AlwaysDeny, Enforcement::Block, None), None));
     assert_eq!(advice["allowed"], true);
     assert!(
         advice["warnings"][0]
@@ -590,7 +594,7 @@ fn advice_lets_through_and_warns() {
         })
     );
     assert!(
-        reply(&address().advice(&decision(Rule::AlwaysAllow, Enforcement::Block, None)))
+        reply(&address().advice(&decision(Rule::AlwaysAllow, Enforcement::Block, None), None))
             .get("warnings")
             .is_none()
     );
@@ -605,7 +609,10 @@ fn advice_on_what_is_admitted_is_the_verdict() {
         decision(Rule::AlwaysDeny, Enforcement::Block, opened.clone()),
         decision(Rule::AlwaysAllow, Enforcement::Block, opened),
     ] {
-        let (advice, verdict) = (address().advice(&decision), address().verdict(&decision));
+        let (advice, verdict) = (
+            address().advice(&decision, None),
+            address().verdict(&decision, None),
+        );
         assert_eq!(reply(&advice), reply(&verdict));
         assert!(!String::from_utf8(advice).unwrap().contains("Pods will be denied"));
     }
@@ -624,7 +631,7 @@ fn warnings(reply: &serde_json::Value) -> Vec<&str> {
 fn a_warning_is_one_line_that_moves_no_cursor() {
     for filler in ["y", "é", "💣", "\u{202e}", "\u{2066}", "\u{1b}[2J", "\u{9b}"] {
         let why = format!("line\r\nSet-Cookie: x{}", filler.repeat(5_000));
-        let advice = reply(&address().advice(&refuse(Reason::Unreviewable(why), None)));
+        let advice = reply(&address().advice(&refuse(Reason::Unreviewable(why), None), None));
         let warnings = warnings(&advice);
         assert_eq!(warnings.len(), 1, "{filler:?}");
         assert!(
@@ -638,7 +645,10 @@ fn a_warning_is_one_line_that_moves_no_cursor() {
 
 /// A dry-run verdict on Pods that run these images.
 fn dry_run_of(images: &[String]) -> serde_json::Value {
-    reply(&address().verdict(&decision_on(images, Rule::AlwaysDeny, Enforcement::DryRun, None)))
+    reply(&address().verdict(
+        &decision_on(images, Rule::AlwaysDeny, Enforcement::DryRun, None),
+        None,
+    ))
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn problem<T: std::fmt::Debug>(result: Result<T, InvalidField>) -> String {
 fn a_key_is_read_with_names_and_with_numbers() {
     let expected = NewCryptoKey {
         algorithm: "RSA_SIGN_PKCS1_4096_SHA512",
+        protection: ProtectionLevel::Software,
         labels: vec![("team".to_owned(), "a-1".to_owned())],
         destroy_scheduled_duration: Some(Duration::from_secs(86_400)),
     };
@@ -48,7 +49,7 @@ fn what_a_signing_key_cannot_be_is_refused_by_name() {
             "`versionTemplate.algorithm` is `HMAC_SHA256`",
         ),
         (
-            r#"{"purpose":5,"versionTemplate":{"algorithm":16,"protectionLevel":"HSM"}}"#,
+            r#"{"purpose":5,"versionTemplate":{"algorithm":16,"protectionLevel":"EXTERNAL"}}"#,
             "`versionTemplate.protectionLevel`",
         ),
         (
@@ -167,12 +168,13 @@ fn replies_are_what_clients_check() {
         crc32c: Some(1),
     };
     assert_eq!(
-        write_signature("n", &request, &[0xff], 7),
+        write_signature("n", ProtectionLevel::Software, &request, (&[0xff], 7)),
         json!({"name":"n","protectionLevel":"SOFTWARE","signature":"/w==","signatureCrc32c":"7","verifiedDataCrc32c":true})
     );
     let key = CryptoKey {
         name: "n",
         algorithm: "EC_SIGN_P256_SHA256",
+        protection: ProtectionLevel::Software,
         labels: &[("x".to_owned(), "y".to_owned())],
         destroy_scheduled_duration: Duration::from_secs(2_592_000),
         created: UnixTime::from_seconds(0),

@@ -87,7 +87,7 @@ fn anything_else_is_refused() {
 #[test]
 fn the_reply_carries_verdict_reason_and_annotations() {
     let parsed = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
-    let denied = parsed(&verdict(&refuse(Reason::Deadline, None)));
+    let denied = parsed(&verdict(&refuse(Reason::Deadline, None), None));
     let message = "Denied by Binary Authorization: the time given for the decision ran out";
     let expected = json!({
         "apiVersion": "imagepolicy.k8s.io/v1alpha1",
@@ -96,7 +96,7 @@ fn the_reply_carries_verdict_reason_and_annotations() {
     });
     assert_eq!(denied, expected);
     let opened = BreakGlass::read(None, Some("true"));
-    let admitted = parsed(&verdict(&refuse(Reason::Deadline, opened.as_ref())));
+    let admitted = parsed(&verdict(&refuse(Reason::Deadline, opened.as_ref()), None));
     assert_eq!(admitted["status"]["allowed"], true);
     assert_eq!(admitted["status"]["auditAnnotations"]["break-glass"], "true");
     assert!(admitted["status"].get("reason").is_none());

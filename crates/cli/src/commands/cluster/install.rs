@@ -1,12 +1,13 @@
 //! `cluster install`: a plan, the steps of the plan in an order in which each state is a safe one, and the way back.
 //!
-//! First the API server must be seen to reach the webhook, which nothing depends on yet. Then the cluster is registered,
-//! the mutating configuration is written, and the validating one last: from there on Pods are refused.
+//! Where the server is to run in the cluster, its objects are written and its replicas are waited for. Then the API server
+//! must be seen to reach the webhook, which nothing depends on yet. Then the cluster is registered, the mutating
+//! configuration is written, and the validating one last: from there on Pods are refused.
 
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use binauthz_core::name::ClusterName;
+use binauthz_core::{image::ImageRef, name::ClusterName};
 use binauthz_kubernetes::{
     Api, CANARY_NAMESPACE, Canary, Configuration, Endpoint, Guard, Installed, differences, is_label,
     known_bad_pod_denied, prove_reachable, remove_probe,
@@ -14,7 +15,7 @@ use binauthz_kubernetes::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Place, must_be_ours};
+use super::{CustomFlag, Place, must_be_ours, server};
 use crate::{
     client::Client,
     commands::{clusters, files},
@@ -38,17 +39,25 @@ pub struct Flags {
     place: Place,
     #[command(flatten)]
     endpoint: EndpointFlags,
+    /// Image of the server with --in-cluster; name it by its digest
+    #[arg(long, value_name = "IMAGE", requires = "in_cluster", conflicts_with_all = ["webhook_url", "service"])]
+    image: Option<ImageRef>,
+    /// How long the replicas of --in-cluster may take to be ready, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    wait: u64,
     /// PEM certificates that the webhook's certificate is of (else webhook-ca.pem of the data folder)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
     webhook_ca: Option<PathBuf>,
+    #[command(flatten)]
+    custom: CustomFlag,
     /// Certificate of cert-manager whose authority is to be kept in the configurations from then on
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = certificate)]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = certificate, conflicts_with = "in_cluster")]
     inject_ca_from: Option<String>,
     /// Leave a namespace unguarded, such as kube-system (repeatable); the server's own always is
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     exempt_namespace: Vec<String>,
     /// How the cluster is judged (else as it is; enforcing where it is not registered yet)
-    #[arg(long, value_name = "MODE", value_parser = clusters::evaluation_mode)]
+    #[arg(long, value_name = "MODE", value_parser = clusters::evaluation_mode, conflicts_with = "in_cluster")]
     binauthz_evaluation_mode: Option<&'static str>,
     /// Print the plan and do nothing
     #[arg(long)]
@@ -65,19 +74,35 @@ struct EndpointFlags {
     /// Service of a server inside of the cluster; its namespace is not guarded
     #[arg(long, value_name = "NAMESPACE/NAME[:PORT]", value_parser = Endpoint::service)]
     service: Option<Endpoint>,
+    /// Run the server in the cluster, too: one replica in namespace binauthz, which is not guarded
+    #[arg(long, requires = "image")]
+    in_cluster: bool,
 }
 
 /// Both sides of it.
 struct Hands {
     api: Api,
-    client: Client,
+    /// None with `--in-cluster`: nobody reaches the API of that server yet, and it registers the cluster by itself.
+    client: Option<Client>,
     cluster: ClusterName,
     /// How long the webhook may take to answer.
     patience: Duration,
 }
 
+impl Hands {
+    fn client(&self) -> Result<&Client, Failure> {
+        self.client
+            .as_ref()
+            .ok_or_else(|| Failure::usage("the server registers the cluster by itself"))
+    }
+}
+
 /// One thing to do.
 enum Step {
+    Server(server::Change),
+    AwaitServer(Duration),
+    /// That the API server reaches the webhook.
+    ProveReachable,
     Register(&'static str),
     ChangeMode {
         from: Value,
@@ -95,10 +120,13 @@ impl Flags {
     pub(super) async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
         let api = self.place.api()?;
         let found = Installed::read(&api).await?;
-        let is_mending = found.all().next().is_some() && self.endpoint.service.is_some();
+        let is_mending = found.all().next().is_some() && self.endpoint.webhook_url.is_none();
         let hands = Hands {
             api,
-            client: settings.client()?,
+            client: match self.endpoint.in_cluster {
+                true => None,
+                false => Some(settings.client()?),
+            },
             cluster: self.place.name(settings)?,
             patience: if is_mending {
                 MENDING_PATIENCE
@@ -107,15 +135,26 @@ impl Flags {
             },
         };
         must_be_ours(&found, &hands.cluster)?;
-        let registered = clusters::find(&hands.client, &hands.cluster).await?;
-        let by_install = registered.is_none() || found.is_registered_by_install();
-        let guard = self.guard(settings, &hands.cluster, by_install)?;
-        let steps = self.steps(&guard, &found, registered.as_ref());
-        self.show_plan(&hands, &guard, &steps);
+        let plan = match &self.image {
+            Some(image) => Some(server::plan(&hands.api, image, &hands.cluster).await?),
+            None => None,
+        };
+        let registered = match &hands.client {
+            Some(client) => clusters::find(client, &hands.cluster).await?,
+            None => None,
+        };
+        let by_install = hands.client.is_some() && (registered.is_none() || found.is_registered_by_install());
+        let guard = self.guard(settings, &hands.cluster, plan.as_ref(), by_install)?;
         if settings.format.is_some() {
-            let objects = Configuration::ALL.map(|which| guard.configuration(which));
+            let mut objects = plan.as_ref().map_or_else(Vec::new, |plan| plan.manifests.clone());
+            objects.extend(Configuration::ALL.map(|which| guard.configuration(which)));
             output::show_list(settings.format.as_ref(), &objects, "kind,metadata.name")?;
         }
+        let mut steps = self.server_steps(plan);
+        steps.push(Step::ProveReachable);
+        steps.extend(self.registration(&hands, registered.as_ref()));
+        steps.extend(guard_steps(&guard, &found));
+        self.show_plan(&hands, &guard, &steps);
         if self.dry_run {
             return Ok(Exit::Done);
         }
@@ -135,32 +174,34 @@ impl Flags {
         &self,
         settings: &Settings,
         cluster: &ClusterName,
+        plan: Option<&server::Plan>,
         registered_by_install: bool,
     ) -> Result<Guard, Failure> {
-        // clap sees to it that there is exactly one.
-        let endpoint = self
-            .endpoint
-            .webhook_url
-            .as_ref()
-            .or(self.endpoint.service.as_ref());
-        let endpoint = endpoint.ok_or_else(|| Failure::usage("--webhook-url or --service is missing"))?;
-        let mut exempt = self.exempt_namespace.clone();
-        exempt.extend(endpoint.own_namespace().map(str::to_owned));
-        exempt.sort_unstable();
-        exempt.dedup();
-        if exempt.len() > EXEMPT_MAX {
-            return Err(Failure::usage(format_args!(
-                "more than {EXEMPT_MAX} namespaces would be exempt"
-            )));
-        }
         Ok(Guard {
             cluster: cluster.clone(),
-            endpoint: endpoint.clone(),
-            ca_bundle: self.ca_bundle(settings)?,
+            endpoint: self.endpoint.chosen()?,
+            ca_bundle: match plan {
+                Some(plan) => plan.authority.clone(),
+                None => self.ca_bundle(settings)?,
+            },
             inject_ca_from: self.inject_ca_from.clone(),
-            exempt,
+            exempt: self.exempt()?,
+            custom: self.custom.rules()?.unwrap_or_default(),
             registered_by_install,
         })
+    }
+
+    fn exempt(&self) -> Result<Vec<String>, Failure> {
+        let mut exempt = self.exempt_namespace.clone();
+        exempt.extend(self.endpoint.chosen()?.own_namespace().map(str::to_owned));
+        exempt.sort_unstable();
+        exempt.dedup();
+        match exempt.len() {
+            0..=EXEMPT_MAX => Ok(exempt),
+            _ => Err(Failure::usage(format_args!(
+                "more than {EXEMPT_MAX} namespaces would be exempt"
+            ))),
+        }
     }
 
     fn ca_bundle(&self, settings: &Settings) -> Result<String, Failure> {
@@ -179,30 +220,23 @@ impl Flags {
         }
     }
 
-    fn steps(&self, guard: &Guard, found: &Installed, registered: Option<&Value>) -> Vec<Step> {
-        let mut steps = Vec::new();
+    fn server_steps(&self, plan: Option<server::Plan>) -> Vec<Step> {
+        let Some(plan) = plan else { return Vec::new() };
+        let mut steps: Vec<Step> = plan.changes.into_iter().map(Step::Server).collect();
+        steps.push(Step::AwaitServer(Duration::from_secs(self.wait)));
+        steps
+    }
+
+    fn registration(&self, hands: &Hands, registered: Option<&Value>) -> Option<Step> {
         match (registered, self.binauthz_evaluation_mode) {
-            (None, mode) => steps.push(Step::Register(mode.unwrap_or(MODE))),
-            (Some(cluster), Some(to)) if mode_of(cluster) != to => steps.push(Step::ChangeMode {
+            _ if hands.client.is_none() => None,
+            (None, mode) => Some(Step::Register(mode.unwrap_or(MODE))),
+            (Some(cluster), Some(to)) if mode_of(cluster) != to => Some(Step::ChangeMode {
                 from: cluster["binaryAuthorization"].clone(),
                 to,
             }),
-            (Some(_), _) => {}
+            (Some(_), _) => None,
         }
-        for which in Configuration::ALL {
-            let found = found.configuration(which);
-            let shipped = guard.configuration_beside(which, found);
-            match found {
-                None => steps.push(Step::Create(which, shipped)),
-                Some(found) if differences(found, &shipped).is_empty() => {}
-                Some(found) => steps.push(Step::Replace {
-                    which,
-                    from: found.clone(),
-                    to: in_place_of(found, shipped),
-                }),
-            }
-        }
-        steps
     }
 
     fn show_plan(&self, hands: &Hands, guard: &Guard, steps: &[Step]) {
@@ -216,21 +250,56 @@ impl Flags {
         if !guard.exempt.is_empty() {
             output::note(&format!("not guarded: namespace {}", guard.exempt.join(", ")));
         }
-        if steps.is_empty() {
+        if !guard.custom.is_empty() {
+            let custom: Vec<String> = guard.custom.iter().map(ToString::to_string).collect();
+            output::note(&format!("custom resources: {}", custom.join(", ")));
+        }
+        let lines: Vec<String> = steps.iter().flat_map(Step::lines).collect();
+        if lines.is_empty() {
             output::note("everything is in its place");
         }
-        for step in steps {
-            for line in step.lines() {
-                output::note(&line);
-            }
+        for line in lines {
+            output::note(&line);
         }
     }
+}
+
+impl EndpointFlags {
+    fn chosen(&self) -> Result<Endpoint, Failure> {
+        if self.in_cluster {
+            return Endpoint::service(server::WEBHOOK_SERVICE).map_err(Failure::usage);
+        }
+        // clap sees to it that there is exactly one.
+        let endpoint = self.webhook_url.as_ref().or(self.service.as_ref());
+        endpoint
+            .cloned()
+            .ok_or_else(|| Failure::usage("--webhook-url, --service or --in-cluster is missing"))
+    }
+}
+
+fn guard_steps(guard: &Guard, found: &Installed) -> Vec<Step> {
+    let step = |which| {
+        let found = found.configuration(which);
+        let shipped = guard.configuration_beside(which, found);
+        match found {
+            None => Some(Step::Create(which, shipped)),
+            Some(found) if differences(found, &shipped).is_empty() => None,
+            Some(found) => Some(Step::Replace {
+                which,
+                from: found.clone(),
+                to: in_place_of(found, shipped),
+            }),
+        }
+    };
+    Configuration::ALL.into_iter().filter_map(step).collect()
 }
 
 impl Step {
     /// As the plan shows it.
     fn lines(&self) -> Vec<String> {
         match self {
+            Step::Server(change) => vec![change.line()],
+            Step::AwaitServer(_) | Step::ProveReachable => Vec::new(),
             Step::Register(mode) => vec![format!("  register the cluster: {mode}")],
             Step::ChangeMode { from, to } => {
                 let from = from["evaluationMode"].as_str().unwrap_or("DISABLED");
@@ -246,14 +315,15 @@ impl Step {
         }
     }
 
-    async fn perform(&self, hands: &Hands) -> Result<(), Failure> {
-        let Hands {
-            api, client, cluster, ..
-        } = hands;
+    async fn perform(&self, hands: &Hands, guard: &Guard) -> Result<(), Failure> {
+        let Hands { api, cluster, .. } = hands;
         match self {
-            Step::Register(mode) => clusters::register(client, cluster, mode).await,
+            Step::Server(change) => change.perform(api).await,
+            Step::AwaitServer(limit) => server::await_available(api, *limit).await,
+            Step::ProveReachable => Ok(prove_reachable(api, guard, hands.patience).await?),
+            Step::Register(mode) => clusters::register(hands.client()?, cluster, mode).await,
             Step::ChangeMode { to, .. } => {
-                clusters::update(client, cluster, &json!({"evaluationMode": to})).await
+                clusters::update(hands.client()?, cluster, &json!({"evaluationMode": to})).await
             }
             Step::Create(which, object) => {
                 api.create(which.collection(), object).await?;
@@ -268,16 +338,18 @@ impl Step {
 
     /// Also of a step of which nobody knows whether it took effect: what is as it was is left alone.
     async fn undo(&self, hands: &Hands) -> Result<(), Failure> {
-        let Hands {
-            api, client, cluster, ..
-        } = hands;
+        let Hands { api, cluster, .. } = hands;
         match self {
+            Step::Server(change) => change.undo(api).await?,
+            Step::AwaitServer(_) | Step::ProveReachable => {}
             Step::Register(_) => {
+                let client = hands.client()?;
                 if clusters::find(client, cluster).await?.is_some() {
                     clusters::forget(client, cluster).await?;
                 }
             }
             Step::ChangeMode { from, .. } => {
+                let client = hands.client()?;
                 let found = clusters::find(client, cluster).await?.unwrap_or_default();
                 if found["binaryAuthorization"] != *from {
                     clusters::update(client, cluster, from).await?;
@@ -305,10 +377,9 @@ impl Step {
 }
 
 async fn perform(hands: &Hands, guard: &Guard, steps: &[Step], begun: &mut usize) -> Result<Canary, Failure> {
-    prove_reachable(&hands.api, guard, hands.patience).await?;
     for step in steps {
         *begun += 1;
-        step.perform(hands).await?;
+        step.perform(hands, guard).await?;
     }
     match known_bad_pod_denied(&hands.api, CANARY_NAMESPACE).await? {
         Canary::Unanswered(why) => Err(Failure::refused(format_args!(
@@ -326,7 +397,7 @@ async fn undo(hands: &Hands, begun: &[Step], failure: Failure) -> Failure {
     }
     for step in begun.iter().rev() {
         if let Err(error) = step.undo(hands).await {
-            let what = step.lines().swap_remove(0);
+            let what = step.lines().into_iter().next().unwrap_or_default();
             left.push(format!("{}: {}", what.trim(), error.sentence()));
         }
     }

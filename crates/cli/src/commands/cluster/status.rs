@@ -4,7 +4,7 @@ use binauthz_kubernetes::{CANARY_NAMESPACE, Canary, Condition, Configuration, In
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Place;
+use super::{CustomFlag, Place};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -17,6 +17,8 @@ use crate::{
 pub struct Flags {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    custom: CustomFlag,
 }
 
 impl Flags {
@@ -34,7 +36,10 @@ impl Flags {
             }
             Err(failure) => (format!("not known: {}", failure.sentence()), None),
         };
-        let guard = found.guard(&name);
+        let mut guard = found.guard(&name);
+        if let (Some(guard), Some(custom)) = (&mut guard, self.custom.rules()?) {
+            guard.custom = custom;
+        }
         let conditions = Configuration::ALL.map(|which| (which, found.condition(guard.as_ref(), which)));
         let canary = known_bad_pod(&api, CANARY_NAMESPACE).await?;
         let is_whole = conditions
@@ -43,6 +48,8 @@ impl Flags {
             && mode.as_deref().is_some_and(|mode| mode != "DISABLED")
             && matches!(canary, Canary::Denied(_));
         let exempt = guard.as_ref().map_or_else(Vec::new, |guard| guard.exempt.clone());
+        let custom = guard.iter().flat_map(|guard| &guard.custom);
+        let custom: Vec<String> = custom.map(ToString::to_string).collect();
         let status = json!({
             "cluster": name.to_string(),
             "kubernetes": api.server(),
@@ -50,6 +57,7 @@ impl Flags {
             "registration": registration,
             "evaluationMode": mode,
             "exemptNamespaces": exempt,
+            "customResources": custom,
             "configurations": conditions.iter().map(|(which, condition)| described(*which, condition)).collect::<Vec<_>>(),
             "canary": shown(&canary),
             "guarded": is_whole,
@@ -115,6 +123,10 @@ fn text(status: &Value) -> String {
     let exempt = list(&status["exemptNamespaces"]);
     if !exempt.is_empty() {
         lines.push(format!("not guarded:  namespace {}", exempt.join(", ")));
+    }
+    let custom = list(&status["customResources"]);
+    if !custom.is_empty() {
+        lines.push(format!("custom:       {}", custom.join(", ")));
     }
     let message = match status["canary"]["message"].as_str() {
         Some(message) => format!(": {message}"),

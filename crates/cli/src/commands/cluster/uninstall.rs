@@ -1,10 +1,12 @@
-//! `cluster uninstall`: the configurations first, because they are what stops a cluster whose server is away.
+//! `cluster uninstall`: the configurations first, because they are what stops a cluster whose server is away. Of a server
+//! that `install` runs in the cluster the secrets and the volume stay.
 
 use binauthz_core::name::ClusterName;
 use binauthz_kubernetes::{Api, Configuration, Installed, remove_probe};
 use clap::Args;
+use serde_json::Value;
 
-use super::{Place, must_be_ours};
+use super::{Place, must_be_ours, server};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -29,7 +31,8 @@ impl Flags {
         let found = Installed::read(&api).await?;
         must_be_ours(&found, &name)?;
         let is_registered_by_install = found.is_registered_by_install();
-        self.show_plan(&api, &name, &found);
+        let server = server::installed(&api).await?;
+        self.show_plan(&api, &name, &found, &server);
         if self.dry_run {
             return Ok(Exit::Done);
         }
@@ -43,11 +46,17 @@ impl Flags {
         if is_registered_by_install {
             forget(settings, &name).await?;
         }
+        for object in &server {
+            server::remove(&api, object).await?;
+        }
+        if !server.is_empty() {
+            output::note(server::LEFT);
+        }
         output::note(&format!("Uninstalled [{name}]."));
         Ok(Exit::Done)
     }
 
-    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Installed) {
+    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Installed, server: &[Value]) {
         output::note(&format!(
             "{name} at {} (context `{}`)",
             api.server(),
@@ -59,6 +68,11 @@ impl Flags {
             .filter(|which| found.configuration(*which).is_some())
             .map(|which| format!("  remove {} binauthz", which.kind()))
             .collect();
+        lines.extend(
+            server
+                .iter()
+                .map(|object| format!("  remove {}", server::shown(object))),
+        );
         if lines.is_empty() {
             lines.push("nothing is installed".to_owned());
         }

@@ -6,7 +6,7 @@ use binauthz_core::name::CryptoKeyName;
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::{DestroyDelay, KeyAlgorithm};
 use binauthz_store::{Change, Kind, NewResource, Resource};
-use binauthz_wire::cloudkms::{self, CryptoKey, read_crypto_key_patch, read_new_crypto_key};
+use binauthz_wire::cloudkms::{self, CryptoKey, ProtectionLevel, read_crypto_key_patch, read_new_crypto_key};
 use binauthz_wire::field_mask::FieldMask;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ pub(super) struct KeyDocument {
     algorithm: String,
     labels: Vec<(String, String)>,
     destroy_delay_seconds: i64,
+    /// Whether its versions live in a token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_token: bool,
 }
 
 impl KeyDocument {
@@ -78,6 +81,15 @@ impl KeyDocument {
     /// What the next version is made with.
     pub(super) fn algorithm(&self, name: &str) -> Result<KeyAlgorithm, ApiError> {
         KeyAlgorithm::from_name(&self.algorithm).ok_or_else(|| damaged(name, &self.algorithm))
+    }
+
+    /// Where its versions live.
+    pub(super) fn protection(&self) -> ProtectionLevel {
+        if self.in_token {
+            ProtectionLevel::Hsm
+        } else {
+            ProtectionLevel::Software
+        }
     }
 
     /// How long a version waits for its destruction.
@@ -99,6 +111,7 @@ impl KeyDocument {
         cloudkms::write_crypto_key(&CryptoKey {
             name,
             algorithm,
+            protection: self.protection(),
             labels,
             destroy_scheduled_duration,
             created,
@@ -142,6 +155,9 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         }
         None => DestroyDelay::DEFAULT,
     };
+    if request.protection == ProtectionLevel::Hsm {
+        key_versions::token_of(app)?;
+    }
     // Seconds of work must not come before what one look can refuse; the commit checks both again.
     stored(app, Kind::KeyRing, &ring).await?;
     if app.store.resource(Kind::CryptoKey, &name).await?.is_some() {
@@ -151,6 +167,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         algorithm: algorithm.name().to_owned(),
         labels: request.labels,
         destroy_delay_seconds: delay.seconds(),
+        in_token: request.protection == ProtectionLevel::Hsm,
     };
     let key = NewResource {
         kind: Kind::CryptoKey,
@@ -166,13 +183,17 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let mut changes = vec![Change::Insert(key), require];
     let generated = match skip_version {
         true => None,
-        false => Some(key_versions::generate(app, &call, algorithm).await?),
+        false => Some(key_versions::generate(app, &call, algorithm, request.protection).await?),
     };
     let master = app.master.hold().await;
-    if let Some(generated) = generated {
+    if let Some(generated) = &generated {
         changes.extend(generated.changes(&master, &call, &name, 1)?);
     }
-    call.commit(app, changes).await?;
+    let committed = call.commit(app, changes).await;
+    if let (Err(_), Some(generated)) = (&committed, generated) {
+        generated.discard().await;
+    }
+    committed?;
     Ok(document.shown(&name, call.now))
 }
 
@@ -207,6 +228,13 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let row = stored(app, Kind::CryptoKey, name_of(&call)?).await?;
     let mut document = KeyDocument::of(&row)?;
     let patch = read_crypto_key_patch(call.take_body())?;
+    if patch
+        .protection
+        .is_some_and(|asked| asked != document.protection())
+    {
+        let message = "`versionTemplate.protectionLevel` cannot be changed: make another key";
+        return Err(ApiError::invalid_argument(message));
+    }
     if mask.covers("labels") {
         document.labels = patch.labels;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
-use binauthz_keyring::Destruction;
+use binauthz_keyring::{Destruction, Token};
 use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, ListQuery, MAX_ROWS, Store};
 
 use super::super::error::ApiError;
@@ -25,7 +25,7 @@ pub(crate) async fn destroy_as_scheduled(app: Arc<App>, mut shutdown: Shutdown) 
         // One server does it for all; each change says what it has read, so two would do no harm.
         let led = app.store.lead().is_some();
         let destroyed = match led {
-            true => destroy_due(&app.store, (app.clock)()).await,
+            true => destroy_due(&app.store, app.token.as_ref(), (app.clock)()).await,
             false => Ok(0),
         };
         match destroyed {
@@ -44,7 +44,7 @@ pub(crate) async fn destroy_as_scheduled(app: Arc<App>, mut shutdown: Shutdown) 
 }
 
 /// Deletes the sealed keys of the versions whose time has come, each with an audit row. Returns how many there were.
-async fn destroy_due(store: &Store, now: UnixTime) -> Result<usize, ApiError> {
+async fn destroy_due(store: &Store, token: Option<&Arc<Token>>, now: UnixTime) -> Result<usize, ApiError> {
     let mut count = 0;
     let mut after = None;
     loop {
@@ -62,10 +62,19 @@ async fn destroy_due(store: &Store, now: UnixTime) -> Result<usize, ApiError> {
                 continue;
             };
             let name = version.row.name.clone();
-            let changes = vec![
-                version.change_to(destroyed)?,
-                Change::DeleteSealedKey { name: name.clone() },
-            ];
+            let kept = match version.document.token_key.clone() {
+                None => Some(Change::DeleteSealedKey { name: name.clone() }),
+                // First, so that a version that is destroyed has no key anywhere. One that cannot be destroyed now is
+                // refused all the same, and tried again in the next round.
+                Some(label) => match destroy_in_token(token, label).await {
+                    Ok(()) => None,
+                    Err(error) => {
+                        tracing::error!(error, name, "a private key stays in the token beyond its time");
+                        continue;
+                    }
+                },
+            };
+            let changes = [version.change_to(destroyed)?].into_iter().chain(kept).collect();
             match store
                 .commit(Commit {
                     audit: audit_row(&name, now),
@@ -83,6 +92,14 @@ async fn destroy_due(store: &Store, now: UnixTime) -> Result<usize, ApiError> {
             return Ok(count);
         }
     }
+}
+
+async fn destroy_in_token(token: Option<&Arc<Token>>, label: String) -> Result<(), String> {
+    let token = Arc::clone(token.ok_or("there is no token: `pkcs11` is missing in the configuration file")?);
+    let destroyed = tokio::task::spawn_blocking(move || token.destroy(&label)).await;
+    destroyed
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
 }
 
 fn audit_row(name: &str, now: UnixTime) -> AuditRow {
@@ -158,12 +175,16 @@ mod tests {
         let day_later = UnixTime::from_seconds(NOW.as_seconds() + 86_400);
         let almost = UnixTime::from_micros(day_later.as_micros() - 1);
 
-        assert_eq!(destroy_due(&store, almost).await.unwrap(), 0);
+        assert_eq!(destroy_due(&store, None, almost).await.unwrap(), 0);
         assert!(store.sealed_key(&due).await.unwrap().is_some());
-        assert_eq!(destroy_due(&store, day_later).await.unwrap(), 1);
+        assert_eq!(destroy_due(&store, None, day_later).await.unwrap(), 1);
         assert!(store.sealed_key(&due).await.unwrap().is_none());
         assert!(store.sealed_key(&enabled).await.unwrap().is_some());
-        assert_eq!(destroy_due(&store, day_later).await.unwrap(), 0, "once is enough");
+        assert_eq!(
+            destroy_due(&store, None, day_later).await.unwrap(),
+            0,
+            "once is enough"
+        );
 
         let row = store
             .resource(Kind::CryptoKeyVersion, &due)

@@ -137,15 +137,16 @@ async fn locations(app: &App, call: Call) -> Result<Reply, ApiError> {
     }
     let items = known
         .iter()
-        .map(|location| write_location(project.as_str(), location))
+        .map(|location| write_location(project.as_str(), location, app.token.is_some()))
         .collect();
     Ok(Reply::json(listing::reply("locations", items, None)))
 }
 
-async fn location(_: &App, call: Call) -> Result<Reply, ApiError> {
+async fn location(app: &App, call: Call) -> Result<Reply, ApiError> {
     let location: LocationId = call.param("location").parse()?;
     Ok(Reply::json(write_location(
         call.project()?.as_str(),
         location.as_str(),
+        app.token.is_some(),
     )))
 }

@@ -1,11 +1,15 @@
 //! Versions of signing keys: made, switched, destroyed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use binauthz_core::name::VersionNumber;
-use binauthz_keyring::{IllegalTransition, KeyAlgorithm, Lifecycle, MasterKey, SignError, SoftwareKey};
+use binauthz_keyring::{
+    IllegalTransition, KeyAlgorithm, Lifecycle, MasterKey, SignError, SoftwareKey, Token, TokenError,
+    TokenKey,
+};
 use binauthz_store::{Change, Kind, NewResource, Resource};
-use binauthz_wire::cloudkms::{self, RequestedState};
+use binauthz_wire::cloudkms::{self, ProtectionLevel, RequestedState};
 use binauthz_wire::field_mask::FieldMask;
 use binauthz_wire::status::Code;
 use zeroize::Zeroizing;
@@ -91,13 +95,66 @@ pub(super) fn import_route() -> Route {
 
 /// A new key that no version has yet.
 pub(super) struct Generated {
-    key: SoftwareKey,
+    private: Private,
+    algorithm: KeyAlgorithm,
     public_key_pem: String,
     public_key_der: Vec<u8>,
 }
 
+/// Where the private half of it is.
+enum Private {
+    Software(Box<SoftwareKey>),
+    Token(Arc<Token>, TokenKey),
+}
+
+/// The token that holds keys, if one is configured.
+pub(super) fn token_of(app: &App) -> Result<Arc<Token>, ApiError> {
+    app.token.clone().ok_or_else(|| {
+        ApiError::failed_precondition(
+            "keys of the protection level `HSM` need a token: `pkcs11` is missing in the server's configuration file",
+        )
+    })
+}
+
+/// Makes a key where it shall live.
+pub(super) async fn generate(
+    app: &App,
+    call: &Call,
+    algorithm: KeyAlgorithm,
+    protection: ProtectionLevel,
+) -> Result<Generated, ApiError> {
+    match protection {
+        ProtectionLevel::Software => generate_software(app, call, algorithm).await,
+        ProtectionLevel::Hsm => generate_in_token(token_of(app)?, algorithm).await,
+    }
+}
+
+/// The label says nothing: names can be had again once a key is destroyed, labels cannot.
+async fn generate_in_token(token: Arc<Token>, algorithm: KeyAlgorithm) -> Result<Generated, ApiError> {
+    let label = format!("binauthz/{}", uuid::Uuid::now_v7());
+    let work = tokio::task::spawn_blocking(move || {
+        let key = token.generate(&label, algorithm)?;
+        Ok(Generated {
+            algorithm,
+            public_key_pem: key.public_key_pem(),
+            public_key_der: key.public_key_der().to_vec(),
+            private: Private::Token(token, key),
+        })
+    });
+    let outcome = work
+        .await
+        .unwrap_or_else(|error| Err(TokenError::Failed(error.to_string())));
+    outcome.map_err(|error| match error {
+        TokenError::Algorithm(_) => ApiError::invalid_argument(error.to_string()),
+        error => {
+            tracing::error!(%error, "a key could not be made in the token");
+            ApiError::unavailable(error.to_string())
+        }
+    })
+}
+
 /// Makes a key on a thread where others do not wait for it; RSA keys one after the other.
-pub(super) async fn generate(app: &App, call: &Call, algorithm: KeyAlgorithm) -> Result<Generated, ApiError> {
+async fn generate_software(app: &App, call: &Call, algorithm: KeyAlgorithm) -> Result<Generated, ApiError> {
     let turn = if algorithm.is_slow_to_generate() {
         let busy = |_| {
             ApiError::new(
@@ -131,10 +188,21 @@ pub(super) async fn generate(app: &App, call: &Call, algorithm: KeyAlgorithm) ->
 impl Generated {
     fn of(key: SoftwareKey) -> Result<Generated, SignError> {
         Ok(Generated {
+            algorithm: key.algorithm(),
             public_key_pem: key.public_key_pem()?,
             public_key_der: key.public_key_der()?,
-            key,
+            private: Private::Software(Box::new(key)),
         })
+    }
+
+    /// Takes a key back that is kept nowhere. One that stays in the token is no version's, and signs nothing.
+    pub(super) async fn discard(self) {
+        if let Private::Token(token, key) = self.private {
+            let destroyed = tokio::task::spawn_blocking(move || token.destroy(key.label())).await;
+            if let Ok(Err(error)) = destroyed {
+                tracing::error!(%error, "a key that no version has stays in the token");
+            }
+        }
     }
 
     /// What stores it as version `number` of `key`.
@@ -144,24 +212,28 @@ impl Generated {
         call: &Call,
         key: &str,
         number: u32,
-    ) -> Result<[Change; 2], ApiError> {
+    ) -> Result<Vec<Change>, ApiError> {
         let name = format!("{key}/cryptoKeyVersions/{number}");
-        let document = VersionDocument::new(
-            self.key.algorithm(),
-            self.public_key_pem.clone(),
-            &self.public_key_der,
-        );
-        let sealed = master.seal(&name, &self.key).map_err(|error| {
-            tracing::error!(%error, request_id = call.request_id, "a key could not be sealed");
-            ApiError::internal(&call.request_id)
-        })?;
+        let document =
+            VersionDocument::new(self.algorithm, self.public_key_pem.clone(), &self.public_key_der);
+        let (document, sealed) = match &self.private {
+            Private::Token(_, key) => (document.in_token(key.label()), None),
+            Private::Software(key) => {
+                let sealed = master.seal(&name, key).map_err(|error| {
+                    tracing::error!(%error, request_id = call.request_id, "a key could not be sealed");
+                    ApiError::internal(&call.request_id)
+                })?;
+                let name = name.clone();
+                (document, Some(Change::PutSealedKey { name, sealed }))
+            }
+        };
         let version = NewResource {
             kind: Kind::CryptoKeyVersion,
-            name: name.clone(),
-            parent: key.to_owned(),
             document: serde_json::to_string(&document).map_err(|problem| damaged(&name, &problem))?,
+            name,
+            parent: key.to_owned(),
         };
-        Ok([Change::Insert(version), Change::PutSealedKey { name, sealed }])
+        Ok([Change::Insert(version)].into_iter().chain(sealed).collect())
     }
 }
 
@@ -169,12 +241,17 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     cloudkms::read_new_version(call.take_body())?;
     let key = crypto_keys::name_of(&call)?;
     let row = stored(app, Kind::CryptoKey, &key).await?;
-    let algorithm = KeyDocument::of(&row)?.algorithm(&row.name)?;
+    let document = KeyDocument::of(&row)?;
+    let algorithm = document.algorithm(&row.name)?;
     algorithm
         .check_available()
         .map_err(|why| ApiError::failed_precondition(why.to_string()))?;
-    let generated = generate(app, &call, algorithm).await?;
-    keep(app, &call, &row, &generated).await
+    let generated = generate(app, &call, algorithm, document.protection()).await?;
+    let kept = keep(app, &call, &row, &generated).await;
+    if kept.is_err() {
+        generated.discard().await;
+    }
+    kept
 }
 
 /// A key that was made elsewhere, as the next version of a key of its algorithm.
@@ -183,7 +260,13 @@ async fn import(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let pem = Zeroizing::new(body.take_string("pem")?);
     body.finish()?;
     let row = stored(app, Kind::CryptoKey, crypto_keys::name_of(&call)?).await?;
-    let algorithm = KeyDocument::of(&row)?.algorithm(&row.name)?;
+    let document = KeyDocument::of(&row)?;
+    let algorithm = document.algorithm(&row.name)?;
+    if document.protection() == ProtectionLevel::Hsm {
+        let message =
+            "a key of the protection level `HSM` is made in the token: import into one of `SOFTWARE`";
+        return Err(ApiError::failed_precondition(message));
+    }
     // Reading one tries it once: RSA-4096 takes 6 ms.
     let read = tokio::task::spawn_blocking(move || {
         let key = SoftwareKey::from_pem(algorithm, &pem).map_err(|why| format!("`pem`: {why}"))?;
@@ -212,7 +295,7 @@ async fn keep(app: &App, call: &Call, row: &Resource, generated: &Generated) -> 
         }
         let master = app.master.hold().await;
         let changes = generated.changes(&master, call, &row.name, number)?;
-        match call.commit(app, changes.into()).await {
+        match call.commit(app, changes).await {
             Ok(_) => {
                 let name = version_name(
                     &key,

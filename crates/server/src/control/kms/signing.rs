@@ -1,6 +1,8 @@
 //! The one use of a private key, and the public half of it.
 
-use binauthz_keyring::{HashAlgorithm, KeyAlgorithm, MasterKey, MessageDigest, NotEnabled, SignError};
+use binauthz_keyring::{
+    HashAlgorithm, KeyAlgorithm, MasterKey, MessageDigest, NotEnabled, SignError, Signer, TokenKey,
+};
 use binauthz_store::{Change, Kind};
 use binauthz_wire::cloudkms::{self, DigestKind, PublicKeyFormat, SignInput, SignRequest};
 use binauthz_wire::status::precondition_failure;
@@ -10,7 +12,7 @@ use super::super::call::{Call, Reply};
 use super::super::error::ApiError;
 use super::super::routes::{Class, Route, Verb};
 use super::version::{Version, version_of};
-use super::{damaged, row};
+use super::{damaged, key_versions, row};
 use crate::app::App;
 
 /// The length of an ML-DSA-65 public key, FIPS 204 table 2.
@@ -77,7 +79,7 @@ async fn public_key(app: &App, call: Call) -> Result<Reply, ApiError> {
     let pem = (pem, crc32c::crc32c(pem.as_bytes()));
     Ok(Reply::json(cloudkms::write_public_key(
         name,
-        &version.document.algorithm,
+        (&version.document.algorithm, version.document.protection()),
         pem,
         format,
         with_sum,
@@ -109,11 +111,8 @@ async fn asymmetric_sign(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         .lifecycle(call.now)
         .permit_signing(&name)
         .map_err(|why| not_enabled(&why))?;
-    let (master_key, sealed) = {
-        let held = app.master.hold().await;
-        (held.clone(), app.store.sealed_key(&name).await?)
-    };
-    let sealed = sealed.ok_or_else(|| damaged(&name, &"no sealed key"))?;
+    let private = Private::of(app, &version).await?;
+    let protection = version.document.protection();
     let mut facts = serde_json::Map::new();
     facts.insert("algorithm".to_owned(), json!(version.document.algorithm));
     match &input {
@@ -131,14 +130,35 @@ async fn asymmetric_sign(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         name: name.clone(),
         expect,
     };
-    let signature = sign(&call, version, (master_key, sealed), input).await?;
+    let signature = sign(&call, version, private, input).await?;
     call.commit_with(app, vec![unchanged], facts).await?;
     Ok(Reply::json(cloudkms::write_signature(
         &name,
+        protection,
         &request,
-        &signature,
-        crc32c::crc32c(&signature),
+        (&signature, crc32c::crc32c(&signature)),
     )))
+}
+
+/// The private half of a version, as it is kept.
+enum Private {
+    Sealed(MasterKey, Vec<u8>),
+    InToken(TokenKey),
+}
+
+impl Private {
+    async fn of(app: &App, version: &Version) -> Result<Private, ApiError> {
+        let (name, document) = (version.row.name.as_str(), &version.document);
+        if let Some(label) = &document.token_key {
+            let public = hex::decode(&document.public_key_der).map_err(|problem| damaged(name, &problem))?;
+            let key = key_versions::token_of(app)?.key(label, version.algorithm, public);
+            return Ok(Private::InToken(key));
+        }
+        let held = app.master.hold().await;
+        let sealed = app.store.sealed_key(name).await?;
+        let sealed = sealed.ok_or_else(|| damaged(name, &"no sealed key"))?;
+        Ok(Private::Sealed(held.clone(), sealed))
+    }
 }
 
 /// What is signed.
@@ -183,12 +203,7 @@ fn check_crc32c(request: &SignRequest) -> Result<(), ApiError> {
 }
 
 /// Unseals and signs away from the threads that serve requests: RSA-4096 takes 6 ms.
-async fn sign(
-    call: &Call,
-    version: Version,
-    (master_key, sealed): (MasterKey, Vec<u8>),
-    input: Input,
-) -> Result<Vec<u8>, ApiError> {
+async fn sign(call: &Call, version: Version, private: Private, input: Input) -> Result<Vec<u8>, ApiError> {
     let now = call.now;
     let work = tokio::task::spawn_blocking(move || {
         let name = &version.row.name;
@@ -196,15 +211,23 @@ async fn sign(
             .lifecycle(now)
             .permit_signing(name)
             .map_err(|why| not_enabled(&why))?;
-        let key = master_key
-            .open(&permit, version.algorithm, &sealed)
-            .map_err(|why| damaged(name, &why))?;
+        let key: Box<dyn Signer> = match private {
+            Private::InToken(key) => Box::new(key),
+            Private::Sealed(master_key, sealed) => {
+                let opened = master_key.open(&permit, version.algorithm, &sealed);
+                Box::new(opened.map_err(|why| damaged(name, &why))?)
+            }
+        };
         let signed = match &input {
             Input::Digest(digest) => key.sign_digest(digest),
             Input::Data(data) => key.sign_data(data),
         };
         signed.map_err(|why| match why {
             SignError::Failed { .. } => damaged(name, &why),
+            SignError::Token(why) => {
+                tracing::error!(error = why, name, "the token did not sign");
+                ApiError::unavailable(format!("`{name}`: {why}"))
+            }
             SignError::WrongHash { .. } | SignError::NeedsData { .. } | SignError::DataTooLong { .. } => {
                 ApiError::invalid_argument(why.to_string())
             }

@@ -4,7 +4,7 @@ use binauthz_core::name::{CryptoKeyName, KeyVersionName, VersionNumber};
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::{Destruction, KeyAlgorithm, Lifecycle};
 use binauthz_store::{Change, Kind, ListQuery, Resource};
-use binauthz_wire::cloudkms::{self, CryptoKeyVersion};
+use binauthz_wire::cloudkms::{self, CryptoKeyVersion, ProtectionLevel};
 use serde::{Deserialize, Serialize};
 
 use super::super::call::Call;
@@ -23,6 +23,9 @@ pub(super) struct VersionDocument {
     state: State,
     pub(super) public_key_pem: String,
     pub(super) public_key_der: String,
+    /// The label of the private key in the token, if it lives there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token_key: Option<String>,
 }
 
 impl VersionDocument {
@@ -34,6 +37,21 @@ impl VersionDocument {
             state: State::Enabled,
             public_key_pem,
             public_key_der,
+            token_key: None,
+        }
+    }
+
+    /// The same, whose private key lives in the token under this label.
+    pub(super) fn in_token(self, label: &str) -> Self {
+        let token_key = Some(label.to_owned());
+        Self { token_key, ..self }
+    }
+
+    /// Where the private key lives.
+    pub(super) fn protection(&self) -> ProtectionLevel {
+        match self.token_key {
+            Some(_) => ProtectionLevel::Hsm,
+            None => ProtectionLevel::Software,
         }
     }
 
@@ -132,6 +150,7 @@ impl Version {
             name: &self.row.name,
             state: lifecycle.name(),
             algorithm: &self.document.algorithm,
+            protection: self.document.protection(),
             created: UnixTime::from_micros(self.row.created),
             generated: Some(UnixTime::from_micros(self.row.created)),
             destroy_time: scheduled,

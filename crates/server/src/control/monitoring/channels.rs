@@ -44,7 +44,7 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let made = make_secret(&mut channel, &call)?;
     let name = format!("{parent}/notificationChannels/{}", new_id(&call));
     let secrets = channel.hide_secrets();
-    let _turn = app.alert_writes.lock().await;
+    let turn = app.alert_writes.take(&app.store).await?;
     require_room(app, Kind::NotificationChannel, &parent, "notification channels").await?;
     let caller = by_caller(&call);
     let mut changes = vec![Change::Insert(NewResource {
@@ -55,6 +55,7 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
     })];
     let master = app.master.hold().await;
     changes.extend(sealed(&master, &name, &secrets, &call)?);
+    changes.extend(turn.mark());
     call.commit(app, changes).await?;
     let mut reply = write_channel(&name, &channel, &caller, &[]);
     if let Some(secret) = made {
@@ -148,7 +149,7 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let name = COLLECTION.name_of(&call)?;
     let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
     let body = call.take_body();
-    let _turn = app.alert_writes.lock().await;
+    let turn = app.alert_writes.take(&app.store).await?;
     let Stored { record, content } = COLLECTION.stored(app, &name).await?;
     let kept = opened(app, &name).await?;
     let before = content.kind;
@@ -175,6 +176,7 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
         Some(change) => changes.push(change),
         None => changes.extend(forgotten(app, &name).await?),
     }
+    changes.extend(turn.mark());
     call.commit(app, changes).await?;
     Ok(Reply::json(write_channel(
         &name,
@@ -274,7 +276,7 @@ pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     let parent = format!("projects/{}", call.project()?);
     let force = call.query.boolean("force")?;
     let caller = by_caller(&call);
-    let _turn = app.alert_writes.lock().await;
+    let turn = app.alert_writes.take(&app.store).await?;
     let mut changes = vec![Change::Delete {
         kind: Kind::NotificationChannel,
         name: name.clone(),
@@ -296,6 +298,7 @@ pub(super) async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         policy.notification_channels.retain(|channel| *channel != name);
         changes.push(policies::replacement(&record, &policy, &caller.by));
     }
+    changes.extend(turn.mark());
     call.commit(app, changes).await?;
     Ok(Reply::empty())
 }

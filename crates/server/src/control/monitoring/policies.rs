@@ -38,7 +38,7 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let mut policy = read_policy(call.take_body())?;
     let name = format!("{parent}/alertPolicies/{}", new_id(&call));
     policy.name_conditions(&name);
-    let _turn = app.alert_writes.lock().await;
+    let turn = app.alert_writes.take(&app.store).await?;
     require_room(app, Kind::AlertPolicy, &parent, "alert policies").await?;
     let caller = by_caller(&call);
     let mut changes = vec![Change::Insert(NewResource {
@@ -48,6 +48,7 @@ pub(super) async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError>
         document: document(&write_stored_policy(&policy), &caller.by, &caller.by),
     })];
     changes.extend(channels_exist(app, &parent, &policy).await?);
+    changes.extend(turn.mark());
     call.commit(app, changes).await?;
     Ok(Reply::json(write_policy(&name, &policy, &caller, &caller)))
 }
@@ -99,13 +100,14 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let name = COLLECTION.name_of(&call)?;
     let mask = FieldMask::parse_whole(call.query.string("updateMask")?.unwrap_or_default(), FIELDS)?;
     let body = call.take_body();
-    let _turn = app.alert_writes.lock().await;
+    let turn = app.alert_writes.take(&app.store).await?;
     let Stored { record, content } = COLLECTION.stored(app, &name).await?;
     let mut policy = content.updated(body, &mask)?;
     policy.name_conditions(&name);
     let caller = by_caller(&call);
     let mut changes = vec![replacement(&record, &policy, &caller.by)];
     changes.extend(channels_exist(app, &record.row.parent, &policy).await?);
+    changes.extend(turn.mark());
     call.commit(app, changes).await?;
     Ok(Reply::json(write_policy(
         &name,

@@ -1,0 +1,201 @@
+//! The chart, judged by helm and by a real API server.
+
+use binauthz_conformance::{Cluster, Desk, Node, tools};
+
+use crate::cluster_install::typed;
+
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm/binauthz");
+const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes/monitoring-crds.yaml");
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests");
+const IMAGE: &str = "--set=image.repository=registry.example/binauthz --set-string=image.tag=1 \
+                     --set=credentialsSecret=binauthz-credentials";
+const DATABASE: &str = "--set=store.kind=postgresql --set=store.postgresql.urlSecret.name=database";
+
+/// A desk with helm; `helm` in it is the one that was built.
+fn desk() -> Option<Desk> {
+    if !tools::needs(&["helm"]) {
+        return None;
+    }
+    let mut desk = Desk::with(&["jq", "openssl"])?;
+    if let Some(folder) = tools::helm() {
+        let path = desk.shell.variable("PATH").unwrap_or_default().to_owned();
+        desk.shell.set("PATH", format!("{}:{path}", folder.display()));
+    }
+    Some(desk)
+}
+
+#[test]
+fn what_cannot_work_is_not_rendered() {
+    let Some(desk) = desk() else { return };
+    desk.ok(&format!("helm lint --strict {CHART} {IMAGE}"));
+    desk.ok(&format!("helm lint --strict {CHART} {IMAGE} {DATABASE}"));
+    let refused = [
+        ("--set=image.repository=", "image.repository is missing"),
+        (
+            "--set-string=image.tag=",
+            "image.digest (sha256:…) or image.tag is missing",
+        ),
+        ("--set=image.digest=sha256:abc", "/image/digest"),
+        ("--set=image.tga=1", "tga"),
+        ("--set=credentialsSecret=", "credentialsSecret is missing"),
+        ("--set=replicas=2", "a SQLite file has one server"),
+        ("--set=replicas=0", "/replicas"),
+        ("--set=store.kind=mysql", "/store/kind"),
+        (
+            "--set=store.kind=postgresql",
+            "store.postgresql.urlSecret.name is missing",
+        ),
+        ("--set=clusters[0]=my-cluster", "/clusters/0"),
+        ("--set=config.apiListen=0.0.0.0:1", "apiListen"),
+        (
+            "--set=podSecurityContext.runAsUser=0",
+            "/podSecurityContext/runAsUser",
+        ),
+        (
+            "--set=terminationGracePeriodSeconds=1",
+            "/terminationGracePeriodSeconds",
+        ),
+        ("--set=guard.enabled=true", "clusters is empty"),
+        ("--set=nonsense=1", "nonsense"),
+    ];
+    for (value, words) in refused {
+        desk.sh(&format!("helm template {CHART} {IMAGE} {value}"))
+            .refused(&[words]);
+    }
+    let replicas = |values: &str| {
+        let script =
+            format!("helm template {CHART} {IMAGE} {values} | grep -E '^(kind: (Dep|Stat)|  replicas)'");
+        desk.ok(&script).text().replace('\n', " ")
+    };
+    assert_eq!(replicas(""), "kind: Deployment   replicas: 1");
+    assert_eq!(replicas(DATABASE), "kind: StatefulSet   replicas: 3");
+    assert_eq!(
+        replicas(&format!("{DATABASE} --set=replicas=5")),
+        "kind: StatefulSet   replicas: 5"
+    );
+}
+
+/// The manifests that are compiled into the program are those of the chart.
+#[test]
+fn the_manifests_are_those_of_the_chart() {
+    let Some(desk) = desk() else { return };
+    desk.ok(&format!(
+        "{MANIFESTS}/generate \"$PWD/now.yaml\"
+         diff -u {MANIFESTS}/binauthz.yaml now.yaml || {{ echo 'run deploy/manifests/generate'; exit 1; }}"
+    ));
+}
+
+/// Value sets that between them reach every line of the templates.
+#[test]
+fn an_api_server_takes_what_is_rendered() {
+    let Some(mut desk) = desk() else { return };
+    let Some(cluster) = Cluster::take() else { return };
+    let namespace = cluster.attach(&mut desk);
+    desk.write(
+        "everything.yaml",
+        "clusters: [projects/demo/locations/us-central1-a/clusters/my-cluster]
+config: {requirePolicy: true, journalKeepDays: 90}
+extraArgs: [--googleapis]
+guard: {enabled: true}
+image: {pullSecrets: [registry], digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
+service: {type: LoadBalancer, annotations: {team: platform}}
+nodeSelector: {kubernetes.io/os: linux}
+tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists, effect: NoSchedule}]
+affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [
+  {weight: 1, podAffinityTerm: {topologyKey: kubernetes.io/hostname, labelSelector: {}}}]}}
+podAnnotations: {team: platform}
+networkPolicy:
+  webhookFrom: [{ipBlock: {cidr: 10.0.0.0/28}}]
+  apiFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ci}}}]
+  metricsFrom: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
+  egress: [{ports: [{port: 443}]}]
+monitoring: {serviceMonitor: {enabled: true, labels: {team: a}}, rules: {enabled: true, labels: {team: a}}}
+",
+    );
+    desk.ok(&format!(
+        "kubectl apply -f {CRDS}
+         kubectl wait --for=condition=Established -f {CRDS}
+         # What a Pod in it needs is the strictest there is.
+         kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=restricted"
+    ));
+    for values in [
+        "",
+        DATABASE,
+        "--values=everything.yaml",
+        &format!("{DATABASE} --values=everything.yaml"),
+    ] {
+        let applied = desk.ok(&format!(
+            "helm template binauthz {CHART} --namespace={namespace} {IMAGE} {values} >rendered.yaml
+             kubectl apply --server-side --validate=strict --dry-run=server -f rendered.yaml >/dev/null
+             kubectl apply --server-side --validate=strict -f rendered.yaml
+             kubectl get deployment,statefulset -o json |
+                 jq '{{apiVersion: \"v1\", kind: \"Pod\", metadata: {{name: \"probe\"}},
+                     spec: (.items[0].spec.template.spec | .volumes += (if any(.volumes[]; .name == \"data\") then []
+                         else [{{name: \"data\", emptyDir: {{}}}}] end))}}' |
+                 kubectl create --dry-run=server -f -
+             kubectl delete -f rendered.yaml --wait=false >/dev/null"
+        ));
+        applied.says(&[
+            "serviceaccount/binauthz",
+            "service/binauthz-webhook",
+            "poddisruptionbudget",
+        ]);
+    }
+    desk.ok(&format!("kubectl delete -f {CRDS}"));
+}
+
+#[test]
+fn helm_installs_upgrades_and_uninstalls_and_the_webhooks_come_and_go_beside_it() {
+    let Some(mut desk) = desk() else { return };
+    let Some(cluster) = Cluster::take() else { return };
+    let namespace = cluster.attach(&mut desk);
+    let name = "projects/demo/locations/us-central1-a/clusters/my-cluster";
+    let release = format!(
+        "binauthz {CHART} --namespace={namespace} {IMAGE} --set='clusters[0]={name}' --set=config.requirePolicy=true"
+    );
+    desk.ok(&format!(
+        "binauthz cluster credentials --namespace={namespace} >secret.yaml
+         kubectl create -f secret.yaml
+         kubectl get secret binauthz-credentials -o jsonpath='{{.data.authority\\.pem}}' | base64 -d >authority.pem"
+    ));
+    desk.ok(&format!("helm install {release}")).says(&[
+        "STATUS: deployed",
+        "cluster install",
+        "cluster uninstall",
+    ]);
+    // Before the server runs nothing is guarded, and nothing is stopped.
+    let anything = "kubectl --namespace=default run anything --image=registry.k8s.io/pause:3.9";
+    desk.ok(&format!("{anything} --dry-run=server"));
+
+    let node = Node::start(&desk, &namespace);
+    desk.ok("kubectl rollout status deployment/binauthz --timeout=60s");
+    let binauthz =
+        |verb: &str, flags: &str| format!("{} --project=demo {flags} {}", typed(verb), node.flags());
+    let webhook = format!("--service={namespace}/binauthz-webhook:8443 --webhook-ca=authority.pem");
+    desk.ok(&binauthz("install", &webhook))
+        .says(&["is denied", "Installed"]);
+    desk.sh(anything).refused(&["denied the request"]);
+
+    // Another replica takes the place of the first, and the webhooks stay as they are.
+    let pod = "kubectl get pods -o name";
+    let before = desk.ok(pod).text().to_owned();
+    desk.ok(&format!("helm upgrade {release} --set=config.journalKeepDays=90"));
+    desk.ok("kubectl rollout status deployment/binauthz --timeout=60s");
+    assert_ne!(desk.ok(pod).text(), before);
+    desk.ok(&binauthz("status", "")).says(&["guarded"]);
+    desk.sh(&format!("helm upgrade {release} --set=replicas=3"))
+        .refused(&["a SQLite file has one server"]);
+    desk.ok(&binauthz("status", "")).says(&["guarded"]);
+
+    desk.ok(&binauthz("uninstall", "")).says(&["Uninstalled"]);
+    desk.ok(
+        "helm uninstall binauthz --namespace=$(kubectl config view --minify -o jsonpath='{..namespace}')",
+    );
+    // The keys and the log stay.
+    let left = "kubectl get deployment,service,persistentvolumeclaim,networkpolicy,poddisruptionbudget,configmap -o name";
+    assert_eq!(
+        desk.ok(left).text(),
+        "persistentvolumeclaim/binauthz\nconfigmap/kube-root-ca.crt"
+    );
+    desk.ok(&format!("{anything} --dry-run=server"));
+}
