@@ -252,35 +252,26 @@ impl Settings {
             Some(path) => read(path)?,
             None => File::default(),
         };
-        let api_listen = flags
-            .api_listen
-            .or(file.api_listen)
-            .unwrap_or_else(|| loopback(8787));
+        let api_listen = address(flags.api_listen, file.api_listen, 8787);
         if flags.dev && !api_listen.ip().is_loopback() {
             return Err(InvalidSettings::NotLoopback(api_listen));
         }
-        let registries = file.registries.iter().chain(&flags.registries);
-        let registries = registries.map(|text| registry(text)).collect::<Result<_, _>>()?;
+        let registries = file
+            .registries
+            .iter()
+            .chain(&flags.registries)
+            .map(|text| registry(text));
         let custom_resources_file = flags.custom_resources.or(file.custom_resources);
         Ok(Self {
             data_dir: flags.data_dir,
             dev: flags.dev,
             api_listen,
-            webhook_listen: flags
-                .webhook_listen
-                .or(file.webhook_listen)
-                .unwrap_or_else(|| loopback(8443)),
-            health_listen: flags
-                .health_listen
-                .or(file.health_listen)
-                .unwrap_or_else(|| loopback(8788)),
-            registries,
+            webhook_listen: address(flags.webhook_listen, file.webhook_listen, 8443),
+            health_listen: address(flags.health_listen, file.health_listen, 8788),
+            registries: registries.collect::<Result<_, _>>()?,
             require_policy: flags.require_policy || file.require_policy,
             googleapis: flags.googleapis || file.googleapis,
-            googleapis_listen: flags
-                .googleapis_listen
-                .or(file.googleapis_listen)
-                .unwrap_or_else(|| loopback(8789)),
+            googleapis_listen: address(flags.googleapis_listen, file.googleapis_listen, 8789),
             warn_only_for_workloads: file.warn_only_for_workloads,
             unique_attestor_keys: file.unique_attestor_keys,
             audit_allows_may_wait: file.audit_allows_may_wait,
@@ -298,7 +289,11 @@ impl Settings {
             secrets_dir: file.secrets_dir,
             clusters: clusters(&file.clusters)?,
             webhook_client_authorities: file.webhook_client_authorities,
-            pkcs11: pkcs11_of(file.pkcs11)?,
+            pkcs11: file
+                .pkcs11
+                .map(Pkcs11::checked)
+                .transpose()
+                .map_err(InvalidSettings::Pkcs11)?,
             webhook_certificate: WebhookCertificate::chosen(file.webhook_secret, file.webhook_certificates)?,
             lifetimes: certificate::lifetimes(
                 file.authority_lifetime_seconds,
@@ -316,18 +311,6 @@ impl Settings {
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
         })
     }
-}
-
-fn registry(text: &str) -> Result<Endpoint, InvalidSettings> {
-    text.parse::<Endpoint>().map_err(|why| InvalidSettings::Registry {
-        text: text.split('@').next_back().unwrap_or_default().to_owned(),
-        why: why.to_string(),
-    })
-}
-
-fn pkcs11_of(block: Option<Pkcs11>) -> Result<Option<Pkcs11>, InvalidSettings> {
-    let checked = block.map(Pkcs11::checked).transpose();
-    checked.map_err(InvalidSettings::Pkcs11)
 }
 
 impl Settings {
@@ -449,6 +432,19 @@ fn custom_resources_of(path: Option<&PathBuf>) -> Result<CustomResources, Invali
     };
     let file = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
     custom_resources::read(&file).map_err(|error| unusable(error.to_string()))
+}
+
+/// Where to listen: the flag wins.
+fn address(flag: Option<SocketAddr>, file: Option<SocketAddr>, usual_port: u16) -> SocketAddr {
+    flag.or(file).unwrap_or_else(|| loopback(usual_port))
+}
+
+/// `HOST=URL`; a password in the URL is not repeated.
+fn registry(text: &str) -> Result<Endpoint, InvalidSettings> {
+    text.parse::<Endpoint>().map_err(|why| InvalidSettings::Registry {
+        text: text.split('@').next_back().unwrap_or_default().to_owned(),
+        why: why.to_string(),
+    })
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -135,6 +135,7 @@ mod tests {
                 authority: Duration::from_secs(3_600),
                 serving: Duration::from_secs(600),
             },
+            is_shared: false,
         };
         Material::new(&terms, SystemTime::now()).unwrap()
     }

@@ -44,6 +44,8 @@ impl Lifetimes {
 pub(super) struct Terms {
     pub(super) names: Vec<String>,
     pub(super) lifetimes: Lifetimes,
+    /// Others have their own idea of the names, while one release replaces another.
+    pub(super) is_shared: bool,
 }
 
 /// A private key in PEM. It is not printed.
@@ -184,10 +186,28 @@ impl Material {
             let old = std::mem::replace(&mut new.authority, next);
             new.retire(old, now);
             new.serving = issue(&new.authority, terms, now)?;
-        } else if new.serving.names != terms.names || new.is_serving_due(terms, now) {
+        } else if let Some(names) = new.names_wanted(terms) {
+            let terms = Terms {
+                names,
+                ..terms.clone()
+            };
+            new.serving = issue(&new.authority, &terms, now)?;
+        } else if new.is_serving_due(terms, now) {
             new.serving = issue(&new.authority, terms, now)?;
         }
         Ok((new != *self).then_some(new))
+    }
+
+    /// The names of another serving certificate, if this one's do not do. Where others share it, theirs stay until it is
+    /// renewed: each would take away what the other adds, again and again.
+    fn names_wanted(&self, terms: &Terms) -> Option<Vec<String>> {
+        let present = &self.serving.names;
+        if !terms.is_shared {
+            return (*present != terms.names).then(|| terms.names.clone());
+        }
+        let mut names = present.clone();
+        names.extend(terms.names.iter().filter(|name| !present.contains(name)).cloned());
+        (names.len() > present.len()).then_some(names)
     }
 
     fn retire(&mut self, old: Authority, now: SystemTime) {
@@ -303,6 +323,7 @@ mod tests {
                 authority: Duration::from_secs(AUTHORITY),
                 serving: Duration::from_secs(SERVING),
             },
+            is_shared: false,
         }
     }
 
@@ -331,6 +352,24 @@ mod tests {
         let other = first.advanced(&renamed, at(1), None).unwrap().unwrap();
         assert_ne!(other.serving, first.serving);
         assert_eq!(other.authority, first.authority);
+    }
+
+    #[test]
+    fn those_who_share_do_not_take_names_from_each_other() {
+        let named = |names: &[&str]| Terms {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            is_shared: true,
+            ..terms()
+        };
+        let (old, new) = (named(&["a", "b"]), named(&["a", "c"]));
+        let first = Material::new(&old, at(0)).unwrap();
+        let both = first.advanced(&new, at(1), None).unwrap().unwrap();
+        assert_eq!(both.serving.names, ["a", "b", "c"]);
+        for terms in [&old, &new] {
+            assert_eq!(both.advanced(terms, at(2), None).unwrap(), None);
+        }
+        let renewed = both.advanced(&new, at(SERVING), None).unwrap().unwrap();
+        assert_eq!(renewed.serving.names, ["a", "c"]);
     }
 
     #[test]

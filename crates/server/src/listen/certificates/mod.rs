@@ -145,6 +145,7 @@ impl Certificates {
         let terms = Terms {
             names,
             lifetimes: plan.lifetimes,
+            is_shared: matches!(place, Place::Secret(_)),
         };
         let served = served(advanced(&place, &terms, now, None).await?, &place)?;
         let certificates = Self {
