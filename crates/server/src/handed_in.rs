@@ -68,10 +68,13 @@ fn put_authority(tls: &Path, key: &[u8], certificate: &[u8]) -> Result<(), FileE
         return Ok(());
     }
     files::prepare(tls)?;
-    // First, so that a certificate of the former authority is never served under the new one.
-    let serving = tls.join("serving.json");
-    match fs::remove_file(&serving) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(FileError::new(&serving, error)),
+    // First, so that nothing of the former authority is served under the new one: what is made of an authority is made
+    // anew where it is missing.
+    let material = tls.join("material.json");
+    match fs::remove_file(&material) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FileError::new(&material, error));
+        }
         _ => {}
     }
     put(&key_path, key, 0o600)?;
@@ -110,8 +113,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::SystemTime;
 
+    use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair};
+
     use super::*;
-    use crate::listen::Certificates;
+    use crate::listen::{Certificates, Lifetimes, Plan};
 
     /// A folder of secrets and a data directory, both empty.
     fn folders() -> (tempfile::TempDir, tempfile::TempDir) {
@@ -162,33 +167,58 @@ mod tests {
         assert!(!data.path().join("admin.token").exists());
     }
 
-    #[test]
-    fn replicas_with_one_authority_are_trusted_alike_and_another_one_takes_its_place() {
+    /// Key and certificate of an authority, as `cluster credentials` makes them.
+    fn authority() -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "binauthz webhook authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (key.serialize_pem(), certificate.pem())
+    }
+
+    /// Starts with what was handed in, and says whom to trust.
+    async fn trusted(secrets: &Path, data: &Path) -> String {
+        take(secrets, data).unwrap();
+        let plan = Plan {
+            data_directory: data,
+            secret: None,
+            names: &[],
+            lifetimes: Lifetimes::USUAL,
+        };
+        Certificates::open(plan, SystemTime::now()).await.unwrap();
+        fs::read_to_string(data.join("webhook-ca.pem")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn replicas_with_one_authority_are_trusted_alike_and_another_one_takes_its_place() {
         let (secrets, data) = folders();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let authority = |folder: &Path| fs::read(folder.join("webhook-ca.pem")).unwrap();
-        Certificates::open(elsewhere.path(), &[], SystemTime::now()).unwrap();
-        for name in ["authority.key", "authority.pem"] {
-            fs::copy(elsewhere.path().join("tls").join(name), secrets.path().join(name)).unwrap();
-        }
-        Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-        let serving = || fs::read(data.path().join("tls/serving.pem")).unwrap();
-        let before = serving();
-        assert_ne!(authority(data.path()), authority(elsewhere.path()));
+        let replica = tempfile::tempdir().unwrap();
+        let material = || fs::read(data.path().join("tls/material.json")).unwrap();
+        let mut before = None;
         for _ in 0..2 {
-            take(secrets.path(), data.path()).unwrap();
-            Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-            assert_eq!(authority(data.path()), authority(elsewhere.path()));
+            let (key, certificate) = authority();
+            hand_in(
+                secrets.path(),
+                &[
+                    ("authority.key", key.as_bytes()),
+                    ("authority.pem", certificate.as_bytes()),
+                ],
+            );
+            assert_eq!(trusted(secrets.path(), data.path()).await, certificate);
+            assert_eq!(trusted(secrets.path(), replica.path()).await, certificate);
+            assert_ne!(
+                before,
+                Some(material()),
+                "nothing of the former authority is served"
+            );
+            before = Some(material());
+            trusted(secrets.path(), data.path()).await;
+            assert_eq!(before, Some(material()), "what is there already is left as it is");
         }
-        assert_ne!(
-            serving(),
-            before,
-            "the former authority's certificate is not served"
-        );
-        let after = serving();
-        take(secrets.path(), data.path()).unwrap();
-        Certificates::open(data.path(), &[], SystemTime::now()).unwrap();
-        assert_eq!(serving(), after, "what is there already is left as it is");
     }
 
     #[test]
