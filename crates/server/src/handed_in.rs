@@ -4,7 +4,7 @@
 //! | file | what it is | where another one is there already |
 //! |---|---|---|
 //! | `admin.token` | the administrator's token | it takes its place |
-//! | `master.key` | seals the private keys in the database | refused: what is sealed could not be opened |
+//! | `master.key` | seals the private keys in the database | that one stays: it opens what is sealed, and `keys rewrap` made it |
 //! | `authority.key`, `authority.pem` | the authority of the webhook's certificate | they take its place |
 
 use std::fs::{self, File};
@@ -26,9 +26,6 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
         return Err(FileError::new(folder, format!("expected {wanted} in it")));
     }
     // Before anything is written: a folder that is refused changes nothing.
-    if let Some(master) = &master {
-        must_be_the_same(master, &data.join("master.key"))?;
-    }
     let authority = match authority {
         (Some(key), Some(certificate)) => Some((key, certificate)),
         (None, None) => None,
@@ -39,10 +36,11 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
             ));
         }
     };
-    for (name, bytes) in [("admin.token", token), ("master.key", master)] {
-        if let Some(bytes) = bytes {
-            put(&data.join(name), &bytes, 0o600)?;
-        }
+    if let Some(token) = token {
+        put(&data.join("admin.token"), &token, 0o600)?;
+    }
+    if let Some(master) = master {
+        put_master_key(&data.join("master.key"), &master)?;
     }
     match authority {
         Some((key, certificate)) => put_authority(&data.join("tls"), &key, &certificate),
@@ -50,13 +48,19 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
     }
 }
 
-fn must_be_the_same(master: &[u8], path: &Path) -> Result<(), FileError> {
+fn put_master_key(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     match read(path)? {
-        Some(present) if present != master => Err(FileError::new(
-            path,
-            "differs from the one that was handed in: what it sealed could not be opened with the other",
-        )),
-        _ => Ok(()),
+        None => files::write_whole(path, bytes, 0o600),
+        Some(present) => {
+            if present != bytes {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the master key is another one than was handed in, and stays: after `keys rewrap` hand in the new one, \
+                     or a replica that starts with the former one opens nothing"
+                );
+            }
+            Ok(())
+        }
     }
 }
 
@@ -151,20 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn another_master_key_is_refused_and_nothing_is_changed() {
+    fn a_master_key_that_sealed_something_stays() {
         let (secrets, data) = folders();
         hand_in(
             secrets.path(),
             &[("admin.token", &[b't'; 40]), ("master.key", &[7; 32])],
         );
         hand_in(data.path(), &[("master.key", &[8; 32])]);
-        let error = take(secrets.path(), data.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("master.key") && error.contains("differs"),
-            "{error}"
-        );
+        take(secrets.path(), data.path()).unwrap();
         assert_eq!(fs::read(data.path().join("master.key")).unwrap(), [8; 32]);
-        assert!(!data.path().join("admin.token").exists());
+        assert!(data.path().join("admin.token").exists());
     }
 
     /// Key and certificate of an authority, as `cluster credentials` makes them.
