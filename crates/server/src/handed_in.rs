@@ -4,7 +4,7 @@
 //! | file | what it is | where another one is there already |
 //! |---|---|---|
 //! | `admin.token` | the administrator's token | it takes its place |
-//! | `master.key` | seals the private keys in the database | refused: what is sealed could not be opened |
+//! | `master.key` | seals the private keys in the database | that one stays: it opens what is sealed, and `keys rewrap` made it |
 //! | `authority.key`, `authority.pem` | the authority of the webhook's certificate | they take its place |
 
 use std::fs::{self, File};
@@ -26,9 +26,6 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
         return Err(FileError::new(folder, format!("expected {wanted} in it")));
     }
     // Before anything is written: a folder that is refused changes nothing.
-    if let Some(master) = &master {
-        must_be_the_same(master, &data.join("master.key"))?;
-    }
     let authority = match authority {
         (Some(key), Some(certificate)) => Some((key, certificate)),
         (None, None) => None,
@@ -39,10 +36,11 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
             ));
         }
     };
-    for (name, bytes) in [("admin.token", token), ("master.key", master)] {
-        if let Some(bytes) = bytes {
-            put(&data.join(name), &bytes, 0o600)?;
-        }
+    if let Some(token) = token {
+        put(&data.join("admin.token"), &token, 0o600)?;
+    }
+    if let Some(master) = master {
+        put_master_key(&data.join("master.key"), &master)?;
     }
     match authority {
         Some((key, certificate)) => put_authority(&data.join("tls"), &key, &certificate),
@@ -50,13 +48,19 @@ pub(crate) fn take(folder: &Path, data: &Path) -> Result<(), FileError> {
     }
 }
 
-fn must_be_the_same(master: &[u8], path: &Path) -> Result<(), FileError> {
+fn put_master_key(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     match read(path)? {
-        Some(present) if present != master => Err(FileError::new(
-            path,
-            "differs from the one that was handed in: what it sealed could not be opened with the other",
-        )),
-        _ => Ok(()),
+        None => files::write_whole(path, bytes, 0o600),
+        Some(present) => {
+            if present != bytes {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the master key is another one than was handed in, and stays: after `keys rewrap` hand in the new one, \
+                     or a replica that starts with the former one opens nothing"
+                );
+            }
+            Ok(())
+        }
     }
 }
 
@@ -68,8 +72,8 @@ fn put_authority(tls: &Path, key: &[u8], certificate: &[u8]) -> Result<(), FileE
         return Ok(());
     }
     files::prepare(tls)?;
-    // First, so that a certificate of the former authority is never served under the new one. What is served is made from
-    // the two files at the start.
+    // First, so that nothing of the former authority is served under the new one: what is made of an authority is made
+    // anew where it is missing.
     let material = tls.join("material.json");
     match fs::remove_file(&material) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -113,6 +117,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::SystemTime;
 
+    use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair};
+
     use super::*;
     use crate::listen::{Certificates, Lifetimes, Plan};
 
@@ -121,10 +127,7 @@ mod tests {
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
     }
 
-    /// A file and what is in it.
-    type Handed<'f> = (&'f str, &'f [u8]);
-
-    fn hand_in(folder: &Path, files: &[Handed<'_>]) {
+    fn hand_in(folder: &Path, files: &[(&str, &[u8])]) {
         for (name, bytes) in files {
             fs::write(folder.join(name), bytes).unwrap();
         }
@@ -152,24 +155,34 @@ mod tests {
     }
 
     #[test]
-    fn another_master_key_is_refused_and_nothing_is_changed() {
+    fn a_master_key_that_sealed_something_stays() {
         let (secrets, data) = folders();
         hand_in(
             secrets.path(),
             &[("admin.token", &[b't'; 40]), ("master.key", &[7; 32])],
         );
         hand_in(data.path(), &[("master.key", &[8; 32])]);
-        let error = take(secrets.path(), data.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("master.key") && error.contains("differs"),
-            "{error}"
-        );
+        take(secrets.path(), data.path()).unwrap();
         assert_eq!(fs::read(data.path().join("master.key")).unwrap(), [8; 32]);
-        assert!(!data.path().join("admin.token").exists());
+        assert!(data.path().join("admin.token").exists());
     }
 
-    /// As a server does it at its start.
-    async fn start(data: &Path) {
+    /// Key and certificate of an authority, as `cluster credentials` makes them.
+    fn authority() -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "binauthz webhook authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (key.serialize_pem(), certificate.pem())
+    }
+
+    /// Starts with what was handed in, and says whom to trust.
+    async fn trusted(secrets: &Path, data: &Path) -> String {
+        take(secrets, data).unwrap();
         let plan = Plan {
             data_directory: data,
             secret: None,
@@ -177,48 +190,41 @@ mod tests {
             lifetimes: Lifetimes::USUAL,
         };
         Certificates::open(plan, SystemTime::now()).await.unwrap();
+        fs::read_to_string(data.join("webhook-ca.pem")).unwrap()
     }
 
     #[tokio::test]
     async fn replicas_with_one_authority_are_trusted_alike_and_another_one_takes_its_place() {
         let (secrets, data) = folders();
-        let authority = |folder: &Path| fs::read_to_string(folder.join("webhook-ca.pem")).unwrap();
-        let elsewhere = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::default();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
-        let handed_in = params.self_signed(&elsewhere).unwrap().pem();
-        let key = elsewhere.serialize_pem();
-        hand_in(
-            secrets.path(),
-            &[
-                ("authority.key", key.as_bytes()),
-                ("authority.pem", handed_in.as_bytes()),
-            ],
-        );
-        start(data.path()).await;
-        let served = || fs::read(data.path().join("tls/material.json")).unwrap();
-        let before = served();
-        assert_ne!(authority(data.path()).trim(), handed_in.trim());
+        let replica = tempfile::tempdir().unwrap();
+        let material = || fs::read(data.path().join("tls/material.json")).unwrap();
+        let mut before = None;
         for _ in 0..2 {
-            take(secrets.path(), data.path()).unwrap();
-            start(data.path()).await;
-            assert_eq!(authority(data.path()).trim(), handed_in.trim());
+            let (key, certificate) = authority();
+            hand_in(
+                secrets.path(),
+                &[
+                    ("authority.key", key.as_bytes()),
+                    ("authority.pem", certificate.as_bytes()),
+                ],
+            );
+            assert_eq!(trusted(secrets.path(), data.path()).await, certificate);
+            assert_eq!(trusted(secrets.path(), replica.path()).await, certificate);
+            assert_ne!(
+                before,
+                Some(material()),
+                "nothing of the former authority is served"
+            );
+            before = Some(material());
+            trusted(secrets.path(), data.path()).await;
+            assert_eq!(before, Some(material()), "what is there already is left as it is");
         }
-        assert_ne!(
-            served(),
-            before,
-            "the former authority's certificate is not served"
-        );
-        let after = served();
-        take(secrets.path(), data.path()).unwrap();
-        start(data.path()).await;
-        assert_eq!(served(), after, "what is there already is left as it is");
     }
 
     #[test]
     fn folders_that_hold_too_little_or_too_much_are_refused() {
         let long = vec![b'x'; MAX_BYTES as usize + 1];
-        let table: [(&[Handed<'_>], &str); 4] = [
+        let table: [(&[(&str, &[u8])], &str); 4] = [
             (&[], "expected admin.token"),
             (&[("other", b"x")], "expected admin.token"),
             (&[("authority.key", b"x")], "authority.pem"),
