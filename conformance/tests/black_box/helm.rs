@@ -56,12 +56,27 @@ fn what_cannot_work_is_not_rendered() {
             "/terminationGracePeriodSeconds",
         ),
         ("--set=guard.enabled=true", "clusters is empty"),
+        ("--set=guard.events=5", "/guard/events"),
         ("--set=nonsense=1", "nonsense"),
     ];
     for (value, words) in refused {
         desk.sh(&format!("helm template {CHART} {IMAGE} {value}"))
             .refused(&[words]);
     }
+    // Rights are there for what is asked, and for nothing else.
+    let guarded =
+        format!("{IMAGE} --set=guard.enabled=true --set=clusters[0]=projects/p/locations/l/clusters/c");
+    let rendered = |values: &str| desk.ok(&format!("helm template {CHART} {guarded} {values}"));
+    rendered("")
+        .never_says("subjectaccessreviews")
+        .never_says("resources: [events]")
+        .never_says("reviewBreakGlass");
+    rendered("--set=guard.events=true --set=guard.reviewBreakGlass=true").says(&[
+        "resources: [subjectaccessreviews]",
+        "resources: [events]",
+        "      events: true",
+        "      reviewBreakGlass: true",
+    ]);
     let replicas = |values: &str| {
         let script =
             format!("helm template {CHART} {IMAGE} {values} | grep -E '^(kind: (Dep|Stat)|  replicas)'");
@@ -96,7 +111,7 @@ fn an_api_server_takes_what_is_rendered() {
         "clusters: [projects/demo/locations/us-central1-a/clusters/my-cluster]
 config: {requirePolicy: true, journalKeepDays: 90}
 extraArgs: [--googleapis]
-guard: {enabled: true}
+guard: {enabled: true, events: true, reviewBreakGlass: true}
 image: {pullSecrets: [registry], digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
 service: {type: LoadBalancer, annotations: {team: platform}}
 nodeSelector: {kubernetes.io/os: linux}
