@@ -63,7 +63,22 @@ fn what_cannot_work_is_not_rendered() {
         desk.sh(&format!("helm template {CHART} {IMAGE} {value}"))
             .refused(&[words]);
     }
-    // Rights are there for what is asked, and for nothing else.
+    let replicas = |values: &str| {
+        let script =
+            format!("helm template {CHART} {IMAGE} {values} | grep -E '^(kind: (Dep|Stat)|  replicas)'");
+        desk.ok(&script).text().replace('\n', " ")
+    };
+    assert_eq!(replicas(""), "kind: Deployment   replicas: 1");
+    assert_eq!(replicas(DATABASE), "kind: StatefulSet   replicas: 3");
+    assert_eq!(
+        replicas(&format!("{DATABASE} --set=replicas=5")),
+        "kind: StatefulSet   replicas: 5"
+    );
+}
+
+#[test]
+fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
+    let Some(desk) = desk() else { return };
     let guarded =
         format!("{IMAGE} --set=guard.enabled=true --set=clusters[0]=projects/p/locations/l/clusters/c");
     let rendered = |values: &str| desk.ok(&format!("helm template {CHART} {guarded} {values}"));
@@ -77,17 +92,6 @@ fn what_cannot_work_is_not_rendered() {
         "      events: true",
         "      reviewBreakGlass: true",
     ]);
-    let replicas = |values: &str| {
-        let script =
-            format!("helm template {CHART} {IMAGE} {values} | grep -E '^(kind: (Dep|Stat)|  replicas)'");
-        desk.ok(&script).text().replace('\n', " ")
-    };
-    assert_eq!(replicas(""), "kind: Deployment   replicas: 1");
-    assert_eq!(replicas(DATABASE), "kind: StatefulSet   replicas: 3");
-    assert_eq!(
-        replicas(&format!("{DATABASE} --set=replicas=5")),
-        "kind: StatefulSet   replicas: 5"
-    );
 }
 
 /// The manifests that are compiled into the program are those of the chart.
