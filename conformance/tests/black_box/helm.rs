@@ -56,6 +56,7 @@ fn what_cannot_work_is_not_rendered() {
             "/terminationGracePeriodSeconds",
         ),
         ("--set=guard.enabled=true", "clusters is empty"),
+        ("--set=guard.events=5", "/guard/events"),
         ("--set=nonsense=1", "nonsense"),
     ];
     for (value, words) in refused {
@@ -73,6 +74,24 @@ fn what_cannot_work_is_not_rendered() {
         replicas(&format!("{DATABASE} --set=replicas=5")),
         "kind: StatefulSet   replicas: 5"
     );
+}
+
+#[test]
+fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
+    let Some(desk) = desk() else { return };
+    let guarded =
+        format!("{IMAGE} --set=guard.enabled=true --set=clusters[0]=projects/p/locations/l/clusters/c");
+    let rendered = |values: &str| desk.ok(&format!("helm template {CHART} {guarded} {values}"));
+    rendered("")
+        .never_says("subjectaccessreviews")
+        .never_says("resources: [events]")
+        .never_says("reviewBreakGlass");
+    rendered("--set=guard.events=true --set=guard.reviewBreakGlass=true").says(&[
+        "resources: [subjectaccessreviews]",
+        "resources: [events]",
+        "      events: true",
+        "      reviewBreakGlass: true",
+    ]);
 }
 
 /// The manifests that are compiled into the program are those of the chart.
@@ -96,7 +115,7 @@ fn an_api_server_takes_what_is_rendered() {
         "clusters: [projects/demo/locations/us-central1-a/clusters/my-cluster]
 config: {requirePolicy: true, journalKeepDays: 90}
 extraArgs: [--googleapis]
-guard: {enabled: true}
+guard: {enabled: true, events: true, reviewBreakGlass: true}
 image: {pullSecrets: [registry], digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
 service: {type: LoadBalancer, annotations: {team: platform}}
 nodeSelector: {kubernetes.io/os: linux}

@@ -127,7 +127,10 @@ mod tests {
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap())
     }
 
-    fn hand_in(folder: &Path, files: &[(&str, &[u8])]) {
+    /// A file and what is in it.
+    type Handed<'f> = (&'f str, &'f [u8]);
+
+    fn hand_in(folder: &Path, files: &[Handed<'_>]) {
         for (name, bytes) in files {
             fs::write(folder.join(name), bytes).unwrap();
         }
@@ -224,7 +227,7 @@ mod tests {
     #[test]
     fn folders_that_hold_too_little_or_too_much_are_refused() {
         let long = vec![b'x'; MAX_BYTES as usize + 1];
-        let table: [(&[(&str, &[u8])], &str); 4] = [
+        let table: [(&[Handed<'_>], &str); 4] = [
             (&[], "expected admin.token"),
             (&[("other", b"x")], "expected admin.token"),
             (&[("authority.key", b"x")], "authority.pem"),
