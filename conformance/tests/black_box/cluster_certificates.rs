@@ -137,11 +137,11 @@ fn service_account(cluster: &Cluster, folder: &Path, with_secrets: bool) -> (She
         kubectl delete secret --namespace=binauthz binauthz-webhook --ignore-not-found
         kubectl delete role,rolebinding --namespace=binauthz --all
         kubectl delete role,rolebinding --namespace=default binauthz-canary --ignore-not-found
-        kubectl delete clusterrole,clusterrolebinding binauthz-guard --ignore-not-found
+        kubectl delete clusterrole,clusterrolebinding binauthz-by-hand --ignore-not-found
         kubectl create serviceaccount binauthz --namespace=binauthz --dry-run=client -o yaml | kubectl apply -f -
-        kubectl create clusterrole binauthz-guard --verb=get,update \
+        kubectl create clusterrole binauthz-by-hand --verb=get,update \
             --resource=validatingwebhookconfigurations,mutatingwebhookconfigurations
-        kubectl create clusterrolebinding binauthz-guard --clusterrole=binauthz-guard --serviceaccount=binauthz:binauthz
+        kubectl create clusterrolebinding binauthz-by-hand --clusterrole=binauthz-by-hand --serviceaccount=binauthz:binauthz
         kubectl create role binauthz-canary --namespace=default --verb=create --resource=pods
         kubectl create rolebinding binauthz-canary --namespace=default --role=binauthz-canary \
             --serviceaccount=binauthz:binauthz
