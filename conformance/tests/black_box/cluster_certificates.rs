@@ -137,11 +137,11 @@ fn service_account(cluster: &Cluster, folder: &Path, with_secrets: bool) -> (She
         kubectl delete secret --namespace=by-hand binauthz-webhook --ignore-not-found
         kubectl delete role,rolebinding --namespace=by-hand --all
         kubectl delete role,rolebinding --namespace=default canary-by-hand --ignore-not-found
-        kubectl delete clusterrole,clusterrolebinding binauthz-by-hand --ignore-not-found
+        kubectl delete clusterrole,clusterrolebinding guard-by-hand --ignore-not-found
         kubectl create serviceaccount binauthz --namespace=by-hand --dry-run=client -o yaml | kubectl apply -f -
-        kubectl create clusterrole binauthz-by-hand --verb=get,update \
+        kubectl create clusterrole guard-by-hand --verb=get,update \
             --resource=validatingwebhookconfigurations,mutatingwebhookconfigurations
-        kubectl create clusterrolebinding binauthz-by-hand --clusterrole=binauthz-by-hand --serviceaccount=by-hand:binauthz
+        kubectl create clusterrolebinding guard-by-hand --clusterrole=guard-by-hand --serviceaccount=by-hand:binauthz
         kubectl create role canary-by-hand --namespace=default --verb=create --resource=pods
         kubectl create rolebinding canary-by-hand --namespace=default --role=canary-by-hand \
             --serviceaccount=by-hand:binauthz
