@@ -381,5 +381,5 @@ fn an_api_server_without_the_right_certificate_is_not_answered() {
     let Some(desk) = desk(&cluster, &["--config", &wrong]) else {
         return;
     };
-    install(&desk, "").refused(&["does not reach the webhook", "tls", "changed back"]);
+    install(&desk, "").refused(&["does not reach the webhook", "changed back"]);
 }
