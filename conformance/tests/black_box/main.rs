@@ -3,6 +3,7 @@
 mod alerts;
 mod audit_log;
 mod bad_input;
+mod bench;
 mod cluster;
 mod cluster_certificates;
 mod cluster_coverage;
