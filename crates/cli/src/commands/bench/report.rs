@@ -13,8 +13,10 @@ use crate::{
 const COLUMNS: &str = "way,requests,requestsPerSecond:label=PER_SECOND,meanMilliseconds:label=MEAN_MS,\
                        p50Milliseconds:label=P50_MS,p90Milliseconds:label=P90_MS,p99Milliseconds:label=P99_MS,\
                        maxMilliseconds:label=MAX_MS,errors";
-/// The figures that can be compared.
-const FIGURES: [(&str, fn(&Came) -> Duration); 5] = [
+/// A time of everything that was asked one way.
+type Figure = fn(&Came) -> Duration;
+/// Those that are compared.
+const FIGURES: [(&str, Figure); 5] = [
     ("meanMilliseconds", |came| came.waits.mean()),
     ("p50Milliseconds", |came| came.waits.percentile(0.5)),
     ("p90Milliseconds", |came| came.waits.percentile(0.9)),
@@ -58,7 +60,7 @@ impl Report {
 
     fn entries(&self) -> Vec<Value> {
         let mut entries: Vec<Value> = self.ways().iter().map(|(name, came)| entry(name, came)).collect();
-        let figure = |of: fn(&Came) -> Duration| millis(of(&self.with)) - millis(of(&self.without));
+        let figure = |of: Figure| millis(of(&self.with)) - millis(of(&self.without));
         let mut added: Map<String, Value> = FIGURES
             .iter()
             .map(|(name, of)| ((*name).to_owned(), json!(rounded(figure(*of)))))
