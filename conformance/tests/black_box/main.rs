@@ -1,5 +1,6 @@
 //! The program judged from outside. One module per judge.
 
+mod access;
 mod alerts;
 mod audit_log;
 mod bad_input;

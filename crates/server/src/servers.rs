@@ -16,7 +16,7 @@ use binauthz_store::{
 };
 
 use crate::app::App;
-use crate::control::call::is_watched;
+use crate::control::call::{is_access, is_watched};
 use crate::files;
 use crate::listen::Shutdown;
 use crate::run::StartError;
@@ -226,6 +226,7 @@ fn take(app: &App, changed: &Changed) {
         Changed::Everything => {
             app.snapshots.invalidate();
             app.proofs.forget();
+            app.policies.invalidate();
             app.alerts.changed.tell();
             app.log_metrics.changed.tell();
             return;
@@ -247,6 +248,9 @@ fn take(app: &App, changed: &Changed) {
 fn take_kind(app: &App, kind: Kind) {
     if matches!(kind, Kind::Cluster | Kind::Policy | Kind::Attestor) {
         app.snapshots.invalidate();
+    }
+    if is_access(kind) {
+        app.policies.invalidate();
     }
     if kind == Kind::LogMetric {
         app.log_metrics.changed.tell();
