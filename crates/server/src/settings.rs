@@ -629,9 +629,13 @@ mod tests {
     #[test]
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
-        let settings = Settings::new(flags()).unwrap();
+        let served = Flags {
+            dev: false,
+            ..flags()
+        };
+        let settings = Settings::new(served).unwrap();
         let shown = settings.to_string()
-            + "webhookClientAuthorities: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
+            + "webhookClientAuthorities: none\napiClientAuthorities: none\nissuers: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
         is_next
     }
 
-    fn expect(&mut self, symbol: &'static str) -> Result<(), InvalidCondition> {
+    fn demand(&mut self, symbol: &'static str) -> Result<(), InvalidCondition> {
         if self.takes(symbol) {
             return Ok(());
         }
@@ -259,7 +259,7 @@ impl<'a> Reader<'a> {
             Expression::Not(Box::new(self.one()?))
         } else {
             let inner = self.any()?;
-            self.expect(")")?;
+            self.demand(")")?;
             inner
         };
         self.depth -= 1;
@@ -310,14 +310,14 @@ impl<'a> Reader<'a> {
             };
         }
         if self.takes("timestamp") {
-            self.expect("(")?;
+            self.demand("(")?;
             let before = self.at;
             let time = self.quoted().and_then(timestamp_from);
             let Some(time) = time else {
                 self.at = before;
                 return Err(self.unexpected("a time in quotes, such as `\"2030-01-01T00:00:00Z\"`"));
             };
-            self.expect(")")?;
+            self.demand(")")?;
             return Ok(Number::Time(time));
         }
         let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
@@ -338,7 +338,7 @@ impl<'a> Reader<'a> {
         let part = PARTS.into_iter().find(|(known, _)| *known == name);
         let (_, part) = part.ok_or_else(|| self.unexpected(KNOWN))?;
         self.at += 1 + length;
-        self.expect("(")?;
+        self.demand("(")?;
         self.space();
         let mut offset = 0;
         if self.rest().starts_with('"') {
@@ -350,7 +350,7 @@ impl<'a> Reader<'a> {
             };
             offset = seconds;
         }
-        self.expect(")")?;
+        self.demand(")")?;
         Ok(Number::Part(part, offset))
     }
 
