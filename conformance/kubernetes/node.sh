@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Plays the node of one Deployment, because the test's cluster has none. For its Pod, one after the other: puts what the Pod
 # mounts into FOLDER, runs the program that its image stands for with its arguments, reports it as ready when the server
-# says so, and ends the server when the Pod is gone. What the Pod is reached by is the ClusterIP of the webhook's Service,
+# says so, and ends the server when the Pod is to go. What the Pod is reached by is the ClusterIP of the webhook's Service,
 # on this machine's loopback. A claim's volume is there as long as the claim.
 #
 # usage: node.sh NAMESPACE DEPLOYMENT FOLDER PROCESS API_ADDRESS        (kubectl, jq, curl and binauthz on PATH)
@@ -12,10 +12,13 @@ set -euo pipefail
 namespace="$1" name="$2" folder="$3" process="$4" api="$5"
 data="$folder/var/lib/binauthz/data"
 mkdir -p "$folder/var/lib" "$folder/volumes"
-server=""
+server="" held=""
+# A Pod is gone when what runs of it has ended, as with a kubelet: a finalizer holds it until then.
 stop() {
   [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
   server=""
+  [ -z "$held" ] || k patch pod "$held" --type=merge -p '{"metadata": {"finalizers": null}}' >/dev/null 2>&1 || true
+  held=""
 }
 trap stop EXIT
 trap 'exit 0' TERM INT
@@ -76,9 +79,12 @@ run() { # run POD
     kill -0 "$server" 2>/dev/null || { pause; return 0; }
     pause
   done
+  held="$1"
+  k patch pod "$1" --type=merge -p '{"metadata": {"finalizers": ["binauthz.example/node"]}}' >/dev/null || return 0
   k patch pod "$1" --subresource=status --type=merge -p '{"status": {"phase": "Running", "conditions": [
     {"type": "Ready", "status": "True", "lastTransitionTime": "'"$(date -u +%Y-%m-%dT%H:%M:%SZ)"'"}]}}' >/dev/null || return 0
-  while k get pod "$1" >/dev/null 2>&1 && kill -0 "$server" 2>/dev/null; do pause; done
+  while k get pod "$1" -o json 2>/dev/null | jq -e '.metadata.deletionTimestamp == null' >/dev/null &&
+    kill -0 "$server" 2>/dev/null; do pause; done
 }
 
 while true; do

@@ -133,26 +133,26 @@ fn service_account(cluster: &Cluster, folder: &Path, with_secrets: bool) -> (She
     let mut shell = cluster.administrator(folder);
     shell.set("ACCOUNT", account.display().to_string());
     shell.run(r#"mkdir -p "$ACCOUNT"
-        kubectl create namespace binauthz --dry-run=client -o yaml | kubectl apply -f -
-        kubectl delete secret --namespace=binauthz binauthz-webhook --ignore-not-found
-        kubectl delete role,rolebinding --namespace=binauthz --all
-        kubectl delete role,rolebinding --namespace=default binauthz-canary --ignore-not-found
-        kubectl delete clusterrole,clusterrolebinding binauthz-guard --ignore-not-found
-        kubectl create serviceaccount binauthz --namespace=binauthz --dry-run=client -o yaml | kubectl apply -f -
-        kubectl create clusterrole binauthz-guard --verb=get,update \
+        kubectl create namespace by-hand --dry-run=client -o yaml | kubectl apply -f -
+        kubectl delete secret --namespace=by-hand binauthz-webhook --ignore-not-found
+        kubectl delete role,rolebinding --namespace=by-hand --all
+        kubectl delete role,rolebinding --namespace=default canary-by-hand --ignore-not-found
+        kubectl delete clusterrole,clusterrolebinding guard-by-hand --ignore-not-found
+        kubectl create serviceaccount binauthz --namespace=by-hand --dry-run=client -o yaml | kubectl apply -f -
+        kubectl create clusterrole guard-by-hand --verb=get,update \
             --resource=validatingwebhookconfigurations,mutatingwebhookconfigurations
-        kubectl create clusterrolebinding binauthz-guard --clusterrole=binauthz-guard --serviceaccount=binauthz:binauthz
-        kubectl create role binauthz-canary --namespace=default --verb=create --resource=pods
-        kubectl create rolebinding binauthz-canary --namespace=default --role=binauthz-canary \
-            --serviceaccount=binauthz:binauthz
-        kubectl create token binauthz --namespace=binauthz >"$ACCOUNT/token"
-        printf binauthz >"$ACCOUNT/namespace"
+        kubectl create clusterrolebinding guard-by-hand --clusterrole=guard-by-hand --serviceaccount=by-hand:binauthz
+        kubectl create role canary-by-hand --namespace=default --verb=create --resource=pods
+        kubectl create rolebinding canary-by-hand --namespace=default --role=canary-by-hand \
+            --serviceaccount=by-hand:binauthz
+        kubectl create token binauthz --namespace=by-hand >"$ACCOUNT/token"
+        printf by-hand >"$ACCOUNT/namespace"
         kubectl config view --raw --minify -o jsonpath='{.clusters[0].cluster.certificate-authority-data}' |
             base64 -d >"$ACCOUNT/ca.crt""#).ok();
     if with_secrets {
-        shell.run("kubectl create role binauthz-webhook --namespace=binauthz --verb=get,create,update --resource=secrets
-            kubectl create rolebinding binauthz-webhook --namespace=binauthz --role=binauthz-webhook \
-                --serviceaccount=binauthz:binauthz").ok();
+        shell.run("kubectl create role binauthz-webhook --namespace=by-hand --verb=get,create,update --resource=secrets
+            kubectl create rolebinding binauthz-webhook --namespace=by-hand --role=binauthz-webhook \
+                --serviceaccount=by-hand:binauthz").ok();
     }
     (shell, account)
 }
@@ -217,7 +217,7 @@ fn replicas_share_their_certificates_in_a_secret_and_do_not_fight() {
     );
     assert!(!bundle(&one).starts_with(&first));
     let shared = shell
-        .run("kubectl get secret binauthz-webhook --namespace=binauthz -o jsonpath='{.data.ca\\.crt}' | base64 -d")
+        .run("kubectl get secret binauthz-webhook --namespace=by-hand -o jsonpath='{.data.ca\\.crt}' | base64 -d")
         .ok();
     assert!(shared.text().contains("BEGIN CERTIFICATE"));
     for desk in [&one, &other] {
@@ -365,8 +365,9 @@ fn an_api_server_without_the_right_certificate_is_not_answered() {
             .refused(&["does not reach the webhook", "changed back"]);
         assert!(desk.server.logged().contains("is not bound to the cluster"));
         // Nobody else comes as far as a request.
-        let curl = "curl -sS --cacert \"$DATA/webhook-ca.pem\" \"$WEBHOOK/admit/projects/demo/locations/us-central1-a/clusters/my-cluster\"";
-        desk.sh(curl).refused(&["certificate required"]);
+        let curl = "curl -sS -w '%{http_code}' --cacert \"$DATA/webhook-ca.pem\" \"$WEBHOOK/admit/projects/demo/locations/us-central1-a/clusters/my-cluster\"";
+        // curl may hear of the alert or only of the end of the connection; either way there was no answer.
+        desk.sh(curl).refused(&["000"]);
     }
     let mut shell = cluster.administrator(folder.path());
     shell.set("OUT", folder.path().display().to_string());
@@ -380,5 +381,5 @@ fn an_api_server_without_the_right_certificate_is_not_answered() {
     let Some(desk) = desk(&cluster, &["--config", &wrong]) else {
         return;
     };
-    install(&desk, "").refused(&["does not reach the webhook", "tls", "changed back"]);
+    install(&desk, "").refused(&["does not reach the webhook", "changed back"]);
 }

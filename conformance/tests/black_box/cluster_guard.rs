@@ -107,6 +107,13 @@ fn a_server_that_is_passed_by_is_not_ready_and_says_so() {
     alerted(&desk);
     // Alive all the same, and its other answers are not held back.
     desk.ok("test \"$(curl -s \"$HEALTH/livez\")\" = ok");
+    // Who mends it has to reach it: as long as the probe of `install` is there, it is in service.
+    desk.ok("kubectl create -f - <<END
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {name: binauthz-probe, labels: {app.kubernetes.io/managed-by: binauthz}}, webhooks: []}
+END");
+    ready(&desk, 200);
+    desk.ok("kubectl delete validatingwebhookconfiguration binauthz-probe");
+    ready(&desk, 503);
     install(&desk, "").ok();
     ready(&desk, 200);
     entry(&desk, "CANARY_ADMITTED", "OVER");

@@ -92,6 +92,12 @@ fn ok(server: &Server, method: &str, path: &str, body: &Value) -> Value {
     answer
 }
 
+/// The status of a signature, and what the answer says.
+fn sign(server: &Server, version: &str) -> (u16, Value) {
+    let body = json!({ "data": "aGVsbG8=" });
+    call(server, "POST", &format!("{version}:asymmetricSign"), &body)
+}
+
 fn key(algorithm: &str, level: &str) -> Value {
     json!({ "purpose": "ASYMMETRIC_SIGN", "versionTemplate": { "algorithm": algorithm, "protectionLevel": level } })
 }
@@ -217,16 +223,7 @@ fn a_disabled_version_signs_nothing(server: &Server, version: &str) {
         &format!("{version}?updateMask=state"),
         &json!({ "state": "DISABLED" }),
     );
-    assert_eq!(
-        call(
-            server,
-            "POST",
-            &format!("{version}:asymmetricSign"),
-            &json!({ "data": "aGVsbG8=" })
-        )
-        .0,
-        400
-    );
+    assert_eq!(sign(server, version).0, 400);
     ok(
         server,
         "PATCH",
@@ -240,24 +237,15 @@ fn the_token_goes(folder: &Path, module: &Path, version: &str) {
     softhsm(folder, &["--delete-token", "--token", "keys"]);
     new_token(folder);
     let server = served(folder, module);
-    let (status, answer) = call(
-        &server,
-        "POST",
-        &format!("{version}:asymmetricSign"),
-        &json!({ "data": "aGVsbG8=" }),
-    );
+    let (status, answer) = sign(&server, version);
     assert_eq!(
         (status, answer["error"]["status"].as_str()),
         (503, Some("UNAVAILABLE")),
         "{answer}"
     );
     // What is not in the token is served as ever.
-    ok(
-        &server,
-        "POST",
-        &format!("{KEYS}/soft/cryptoKeyVersions/1:asymmetricSign"),
-        &json!({ "data": "aGVsbG8=" }),
-    );
+    let (status, answer) = sign(&server, &format!("{KEYS}/soft/cryptoKeyVersions/1"));
+    assert_eq!(status, 200, "{answer}");
     server.signal("-TERM");
     server.wait();
 
@@ -272,12 +260,7 @@ fn the_token_goes(folder: &Path, module: &Path, version: &str) {
     );
 
     let (server, _) = start_by(&folder.join("data"), &mut serve(&folder.join("data")));
-    let (status, answer) = call(
-        &server,
-        "POST",
-        &format!("{version}:asymmetricSign"),
-        &json!({ "data": "aGVsbG8=" }),
-    );
+    let (status, answer) = sign(&server, version);
     assert_eq!(
         (status, answer["error"]["status"].as_str()),
         (400, Some("FAILED_PRECONDITION")),

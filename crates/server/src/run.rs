@@ -371,10 +371,6 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
 async fn joined(settings: &Settings, master_key: &MasterKey) -> Result<(Store, Servers), StartError> {
     let store = servers::open(settings).await?;
     let staleness = settings.staleness.limit();
-    let opens_any = control::master_key::opens_any(&store, master_key);
-    if !opens_any.await.map_err(JoinError::from)? {
-        return Err(JoinError::OtherKey.into());
-    }
     let servers = Servers::join(&store, master_key, (staleness, system_clock())).await?;
     Ok((store, servers))
 }

@@ -17,6 +17,7 @@ use binauthz_store::{
 
 use crate::app::App;
 use crate::control::call::{is_access, is_watched};
+use crate::control::master_key::opens_any;
 use crate::files;
 use crate::listen::Shutdown;
 use crate::run::StartError;
@@ -103,8 +104,10 @@ impl Servers {
         let start = if store.is_shared() {
             prove(store, master, now).await?;
             store.news(0).await?.revision
-        } else {
+        } else if opens_any(store, master).await? {
             0
+        } else {
+            return Err(JoinError::OtherKey);
         };
         Ok(Servers {
             start,

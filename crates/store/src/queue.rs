@@ -50,3 +50,23 @@ pub(crate) async fn enqueue<T>(queue: &mpsc::Sender<T>, work: T) -> Result<(), U
         }),
     }
 }
+
+/// What became of each piece of a group.
+pub(crate) type Results = Vec<Result<Committed, CommitError>>;
+
+/// Answers everyone in a group. A caller that has gone away is no error: what it asked for stands.
+pub(crate) fn answer(group: Vec<Waiting>, written: Result<Results, Unavailable>) {
+    match written {
+        Ok(results) => {
+            for (waiting, result) in group.into_iter().zip(results) {
+                let _ = waiting.answer.send(result);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, commits = group.len(), "the store could not write");
+            for waiting in group {
+                let _ = waiting.answer.send(Err(error.clone().into()));
+            }
+        }
+    }
+}

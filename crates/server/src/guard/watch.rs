@@ -49,7 +49,7 @@ async fn look_after(app: Arc<App>, guarded: GuardedCluster) {
         let reports = post.take(looked, now);
         app.guarded.set(&guarded.cluster, |standing| {
             standing.passed_by = post.is_passed_by();
-            standing.being_installed = false;
+            standing.being_installed &= standing.passed_by;
             standing.denied = post.is_denied();
             standing.findings = post.codes();
             standing.looked = Some(now);
@@ -72,13 +72,17 @@ async fn look_after(app: Arc<App>, guarded: GuardedCluster) {
 /// Waits for the next look. A server that is held back is in no Service, and who mends that has to reach it first: as
 /// long as the probe of `cluster install` is there, it is ready.
 async fn wait(app: &App, guarded: &GuardedCluster, post: &Post, next: Instant) {
-    while post.is_passed_by() && Instant::now() + MENDED_POLL < next {
-        sleep_until(Instant::now() + MENDED_POLL).await;
+    while post.is_passed_by() {
         let probed = async { connect(app, guarded).ok()?.read(PROBE).await.ok()? };
         let is_there = matches!(timeout(MENDED_LOOK_MAX, probed).await, Ok(Some(_)));
         app.guarded.set(&guarded.cluster, |standing| {
             standing.being_installed = is_there;
         });
+        // A look may have taken longer than the time to the next one; once is looked in any case.
+        if Instant::now() >= next {
+            return;
+        }
+        sleep_until(next.min(Instant::now() + MENDED_POLL)).await;
     }
     sleep_until(next).await;
 }

@@ -15,7 +15,7 @@ use super::session::{Answer, Session, Values};
 use super::{Address, apply, settle};
 use crate::change::Committed;
 use crate::error::{CommitError, Unavailable};
-use crate::queue::{GROUP, NOTHING, Waiting, Work};
+use crate::queue::{GROUP, NOTHING, Results, Waiting, Work, answer};
 
 /// A group's statements, each of which has its own limit: 16 000 rows at 0.5 ms, one after the other.
 const GROUP_LIMIT: Duration = Duration::from_secs(10);
@@ -74,27 +74,13 @@ pub(super) async fn run(mut writer: Writer, mut waiting: mpsc::Receiver<Waiting>
     }
 }
 
-type Results = Vec<Result<Committed, CommitError>>;
-
 impl Writer {
     /// Writes a group and answers everyone in it. No answer leaves before the group is on disk: a refusal may rest on a row
     /// of the same group.
     async fn write(mut self, group: Vec<Waiting>) -> Writer {
         let works: Vec<&Work> = group.iter().map(|waiting| &waiting.work).collect();
-        match self.transact(&works).await {
-            Ok(results) => {
-                for (waiting, result) in group.into_iter().zip(results) {
-                    // A caller that has gone away is no error: what it asked for stands.
-                    let _ = waiting.answer.send(result);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, commits = group.len(), "the store could not write");
-                for waiting in group {
-                    let _ = waiting.answer.send(Err(error.clone().into()));
-                }
-            }
-        }
+        let written = self.transact(&works).await;
+        answer(group, written);
         self
     }
 

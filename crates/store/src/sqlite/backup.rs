@@ -69,6 +69,8 @@ pub fn backup(file: &Path, to: &Path) -> Result<(), BackupError> {
 fn fill(file: &Path, to: &Path, name: &str) -> Result<(), BackupError> {
     let from = connection::open_file(file, Role::Reader).map_err(OpenError::from)?;
     migrations::must_be_ours(&from)?;
+    // The copy counts as a write to SQLite.
+    from.pragma_update(None, "query_only", false)?;
     // One transaction that reads: what is committed meanwhile is not in it, and is not held up by it.
     from.execute("VACUUM INTO ?1", [name])?;
     let copy = connection::open_file(to, Role::Reader).map_err(OpenError::from)?;

@@ -7,30 +7,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::change::Committed;
 use crate::error::{CommitError, Unavailable};
-use crate::queue::{NOTHING, Waiting, Work};
+use crate::queue::{NOTHING, Results, Waiting, Work, answer};
 use crate::sqlite::{apply, settle};
 
 /// Writes a group and answers everyone in it. No answer leaves before the group is on disk: a refusal may
 /// rest on a row of the same group.
 pub(crate) fn write(connection: &mut Connection, group: Vec<Waiting>) {
     let works: Vec<&Work> = group.iter().map(|waiting| &waiting.work).collect();
-    match transact(connection, &works) {
-        Ok(results) => {
-            for (waiting, result) in group.into_iter().zip(results) {
-                // A caller that has gone away is no error: what it asked for stands.
-                let _ = waiting.answer.send(result);
-            }
-        }
-        Err(error) => {
-            tracing::error!(%error, commits = group.len(), "the store could not write");
-            for waiting in group {
-                let _ = waiting.answer.send(Err(error.clone().into()));
-            }
-        }
-    }
+    let written = transact(connection, &works);
+    answer(group, written);
 }
-
-type Results = Vec<Result<Committed, CommitError>>;
 
 fn transact(connection: &mut Connection, works: &[&Work]) -> Result<Results, Unavailable> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

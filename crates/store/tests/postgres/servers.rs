@@ -19,16 +19,21 @@ async fn insert(store: &Store, name: &str) -> Result<i64, CommitError> {
     store.commit(commit).await.map(|committed| committed.revision)
 }
 
+/// The stores of two servers.
+async fn pair(cluster: &Cluster, database: &str) -> [Store; 2] {
+    [
+        cluster.store(database, "one").await,
+        cluster.store(database, "two").await,
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_of_all_servers_are_in_one_order_without_gaps() {
     let Some(cluster) = Cluster::start(&["fsync = off"]).await else {
         return;
     };
     let database = cluster.database();
-    let stores = [
-        cluster.store(&database, "one").await,
-        cluster.store(&database, "two").await,
-    ];
+    let stores = pair(&cluster, &database).await;
     let mut tasks = Vec::new();
     for number in 0..400 {
         let store = stores[number % 2].clone();
@@ -140,10 +145,7 @@ async fn one_leads_until_its_connection_ends_and_then_writes_no_more_by_it() {
         return;
     };
     let database = cluster.database();
-    let stores = [
-        cluster.store(&database, "one").await,
-        cluster.store(&database, "two").await,
-    ];
+    let stores = pair(&cluster, &database).await;
     let settlement = |lead| Settlement {
         lead: Some(lead),
         cursor: None,
@@ -182,10 +184,7 @@ async fn every_server_reads_its_own_log_and_takes_up_its_own_incidents() {
         return;
     };
     let database = cluster.database();
-    let stores = [
-        cluster.store(&database, "one").await,
-        cluster.store(&database, "two").await,
-    ];
+    let stores = pair(&cluster, &database).await;
     for (store, id) in stores.iter().zip(["i1", "i2"]) {
         let incident = IncidentRow {
             id: id.into(),

@@ -169,11 +169,6 @@ impl Material {
     ) -> Result<Option<Material>, rcgen::Error> {
         let mut new = self.clone();
         let lifetime = terms.lifetimes.authority;
-        new.retired
-            .retain(|retired| time(retired.ends_unix_seconds) + lifetime > now);
-        for retired in &mut new.retired {
-            retired.has_ended |= time(retired.ends_unix_seconds) <= now;
-        }
         if new.next.is_none() && new.authority.ends() <= now + lifetime / 3 {
             new.next = Some(Authority::new(lifetime, now)?);
         }
@@ -194,6 +189,12 @@ impl Material {
             new.serving = issue(&new.authority, &terms, now)?;
         } else if new.is_serving_due(terms, now) {
             new.serving = issue(&new.authority, terms, now)?;
+        }
+        // Those that were replaced just now, too: they may have ended years ago.
+        new.retired
+            .retain(|retired| time(retired.ends_unix_seconds) + lifetime > now);
+        for retired in &mut new.retired {
+            retired.has_ended |= time(retired.ends_unix_seconds) <= now;
         }
         Ok((new != *self).then_some(new))
     }
@@ -429,7 +430,8 @@ mod tests {
                 authorities.push(material.authority.clone());
             }
         }
-        assert_eq!(authorities.len(), 4);
+        // Each is made at two thirds of the one before, and takes over when that one has a sixth left.
+        assert_eq!(authorities.len(), 5);
     }
 
     #[test]

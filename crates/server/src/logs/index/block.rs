@@ -1,7 +1,6 @@
 //! What a block of lines is about.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use binauthz_wire::logging::fold;
@@ -54,9 +53,8 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Draft {
     block: Block,
-    /// The texts whose words it has, by hashes that nobody can foresee: most of a record is as in the one before it.
-    known: HashSet<u64>,
-    keys: RandomState,
+    /// The texts of the last line of each shape, whose words it has: most of a record is as in the one before it.
+    texts: HashMap<Option<Shape>, Vec<String>>,
 }
 
 impl Draft {
@@ -64,8 +62,7 @@ impl Draft {
     pub(super) fn new(start: u64) -> Draft {
         Draft {
             block: Block::new(start),
-            known: HashSet::new(),
-            keys: RandomState::new(),
+            texts: HashMap::new(),
         }
     }
 
@@ -78,15 +75,27 @@ impl Draft {
         };
         block.oldest = block.oldest.min(arrival.as_micros());
         block.newest = block.newest.max(arrival.as_micros());
-        match Shape::of(line.bytes) {
+        let shape = Shape::of(line.bytes);
+        match shape {
             Some(shape) => block.shapes.insert(shape),
             None => block.shapes = Shapes::ALL,
         }
+        let (before, mut place) = (self.texts.entry(shape).or_default(), 0);
         entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
             entry.texts(&mut |text| {
-                if self.known.insert(self.keys.hash_one(text)) {
-                    block.words.add(&fold(text));
+                match before.get_mut(place) {
+                    Some(same) if same == text => {}
+                    Some(other) => {
+                        block.words.add(&fold(text));
+                        other.clear();
+                        other.push_str(text);
+                    }
+                    None => {
+                        block.words.add(&fold(text));
+                        before.push(text.to_owned());
+                    }
                 }
+                place += 1;
             });
             None::<()>
         });
@@ -98,7 +107,8 @@ impl Draft {
 
     /// What it has become; the next one begins where it ends.
     pub(super) fn take(&mut self) -> Block {
-        self.known.clear();
+        // The next one has none of these words.
+        self.texts.clear();
         let next = Block::new(self.block.bytes.end);
         std::mem::replace(&mut self.block, next)
     }
