@@ -41,7 +41,7 @@ impl<'a> On<'a> {
 fn is_place(name: &str) -> bool {
     let mut words = name.rsplit('/');
     let (id, collection) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let is_pair = name.split('/').count() % 2 == 0;
+    let is_pair = name.split('/').count().is_multiple_of(2);
     match is_pair {
         true => collection != "locations" && !id.is_empty(),
         false => matches!(id, "policy" | "continuousValidationConfig") && words.count() == 1,
