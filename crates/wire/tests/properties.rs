@@ -247,7 +247,7 @@ fn clusters() -> impl Strategy<Value = Cluster> {
 
 /// Conditions as they may be written.
 const EXPRESSION: &str =
-    r#"request\.time (<|<=|>|>=|==|!=) timestamp\("20[0-9]{2}-0[1-9]-[12][0-9]T00:00:00Z"\)"#;
+    r#"request\.time (<|<=|>|>=|==|!=) timestamp\("20[0-9]{2}-0[13-9]-[12][0-9]T00:00:00Z"\)"#;
 
 /// Policies with conditions of this form.
 fn bindings(expression: &'static str) -> impl Strategy<Value = Vec<Binding>> {
