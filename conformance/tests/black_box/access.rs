@@ -42,8 +42,7 @@ fn gcloud_does_what_was_granted_and_says_what_was_not() {
     desk.sh(&import).refused(&["binaryauthorization.policy.update"]);
     // A role of the project's own, made by gcloud, under a condition that has ended and one that has not.
     desk.ok(
-        "export CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM=$CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS
-         gcloud iam roles create releaser --project=demo --title=Releaser --quiet \
+        "gcloud iam roles create releaser --project=demo --title=Releaser --quiet \
            --permissions=binaryauthorization.policy.get,binaryauthorization.policy.update",
     );
     for (year, is_allowed) in [("2001", false), ("2100", true)] {
