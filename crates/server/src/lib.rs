@@ -37,5 +37,5 @@ pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{
     Access, BootstrapToken, Database, Flags, GuardedCluster, Guarding, InvalidSettings, Issuer, Pkcs11,
-    PrincipalClaim, RateLimits, Retention, Security, Settings, Smtp, Staleness, WebhookCertificate,
+    PrincipalClaim, Proof, RateLimits, Retention, Security, Settings, Smtp, Staleness, WebhookCertificate,
 };

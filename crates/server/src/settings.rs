@@ -26,7 +26,7 @@ pub use access::{Access, BootstrapToken};
 pub use certificate::WebhookCertificate;
 pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
-pub use issuers::{Issuer, PrincipalClaim};
+pub use issuers::{Issuer, PrincipalClaim, Proof};
 pub use pkcs11::Pkcs11;
 pub use rates::RateLimits;
 pub use retention::Retention;
@@ -276,7 +276,9 @@ impl Settings {
         if flags.dev && !api_listen.ip().is_loopback() {
             return Err(InvalidSettings::NotLoopback(api_listen));
         }
-        let access = access(&mut file, flags.dev)?;
+        let guard = Guarding::new(std::mem::take(&mut file.guard), flags.guard);
+        let guard = guard.map_err(InvalidSettings::Guard)?;
+        let access = access(&mut file, flags.dev, &guard)?;
         let registries = file
             .registries
             .iter()
@@ -327,7 +329,7 @@ impl Settings {
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
             custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
-            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
+            guard,
             store: Database::new(flags.store.or(file.store).as_deref())?,
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
             access,
@@ -420,14 +422,14 @@ impl fmt::Display for Settings {
     }
 }
 
-fn access(file: &mut File, dev: bool) -> Result<Access, InvalidSettings> {
+fn access(file: &mut File, dev: bool, guard: &Guarding) -> Result<Access, InvalidSettings> {
     let access = Access {
         client_authorities: file.api_client_authorities.take(),
         bootstrap_token: file.bootstrap_token,
         issuers: std::mem::take(&mut file.issuers),
         rate_limits: RateLimits::chosen(file.rate_limits, dev)?,
     };
-    access.checked(dev)
+    access.checked(dev, guard)
 }
 
 fn clusters(texts: &[String]) -> Result<Vec<ClusterName>, InvalidSettings> {

@@ -2,7 +2,7 @@
 //! secret is kept anywhere.
 //!
 //! Who somebody is are issuer and subject; other claims are attributes that a policy may name. Keys come from the issuer's
-//! key set alone, never from a token.
+//! key set alone, never from a token; or a cluster is asked whether the token is its own, and still good.
 
 mod issuers;
 mod keys;
@@ -11,12 +11,14 @@ use binauthz_core::time::UnixTime;
 use binauthz_wire::json::{Limits, Value};
 use binauthz_wire::jwt;
 
+use self::issuers::{Against, Known};
 pub use issuers::IssuerError;
 pub(crate) use issuers::{Issuers, keep_keys};
 
 use super::assertion::{Algorithm, read_header};
 use super::{Caller, Role};
 use crate::app::App;
+use crate::kubernetes;
 use crate::settings::{Issuer, PrincipalClaim};
 
 /// A token with the groups of a person in it has some KB.
@@ -41,6 +43,8 @@ pub(super) enum Refused {
     UnknownKey,
     #[error("the signature is wrong")]
     Signature,
+    #[error("the cluster does not say that it is its subject's")]
+    Review,
     #[error("the claim `{0}` is missing or not of its type")]
     Claim(&'static str),
     #[error("it is for somebody else: `aud` is none of the configured audiences")]
@@ -86,17 +90,31 @@ pub(super) async fn caller(app: &App, text: &str, now: UnixTime) -> Option<Optio
     let jws = Jws::read(text)?;
     let issuer = jws.claims.member("iss")?.as_str()?;
     let known = app.issuers.named(issuer)?;
-    let key = known.key(&jws).await;
-    let outcome = match key {
-        None => Err(Refused::UnknownKey),
-        Some(key) if !key.has_signed(&jws) => Err(Refused::Signature),
-        Some(_) => believed(known.settings(), &jws.claims, now.as_seconds()),
+    let outcome = match proven(app, known, (text, &jws)).await {
+        Ok(()) => believed(&known.settings, &jws.claims, now.as_seconds()),
+        Err(error) => Err(error),
     };
     match outcome {
         Ok((principal, names)) => Some(Some(Caller::new(principal, Role::Member).also(names))),
         Err(error) => {
-            tracing::debug!(issuer = known.settings().issuer, %error, "an ID token is not believed");
+            tracing::debug!(issuer, %error, "an ID token is not believed");
             Some(None)
+        }
+    }
+}
+
+/// Whether a token is of the issuer that it names.
+async fn proven(app: &App, known: &Known, (text, jws): (&str, &Jws<'_>)) -> Result<(), Refused> {
+    match &known.against {
+        Against::Keys(keys) => {
+            let key = keys.key(jws).await.ok_or(Refused::UnknownKey)?;
+            key.has_signed(jws).then_some(()).ok_or(Refused::Signature)
+        }
+        Against::Cluster(cluster) => {
+            let user = kubernetes::bearer(app, cluster, text, &known.settings.audiences).await;
+            // What is read here and what the cluster read are the same.
+            let is_subject = user.is_some() && user.as_deref() == text_of(&jws.claims, "sub");
+            is_subject.then_some(()).ok_or(Refused::Review)
         }
     }
 }

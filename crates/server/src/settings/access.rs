@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{InvalidSettings, Issuer, RateLimits, issuers};
+use super::{Guarding, InvalidSettings, Issuer, RateLimits, issuers};
 
 /// What the token in the data directory is good for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -33,11 +33,11 @@ pub struct Access {
 
 impl Access {
     /// The same, if it can be done.
-    pub(super) fn checked(mut self, dev: bool) -> Result<Access, InvalidSettings> {
+    pub(super) fn checked(mut self, dev: bool, guard: &Guarding) -> Result<Access, InvalidSettings> {
         if dev && self.client_authorities.is_some() {
             return Err(InvalidSettings::NoTls);
         }
-        self.issuers = issuers::chosen(self.issuers, dev).map_err(InvalidSettings::Issuers)?;
+        self.issuers = issuers::chosen(self.issuers, dev, guard).map_err(InvalidSettings::Issuers)?;
         Ok(self)
     }
 }

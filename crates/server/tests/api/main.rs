@@ -36,6 +36,7 @@ mod services;
 mod start;
 mod support;
 mod time_series;
+mod token_reviews;
 mod tokens;
 mod webhook;
 mod webhook_callers;

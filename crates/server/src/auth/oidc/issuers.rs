@@ -1,10 +1,12 @@
 //! The key sets of issuers: fetched in the background, kept while they can be fetched again, fetched early for a key that
 //! nobody has seen, and that no more than once in ten seconds.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use binauthz_core::name::ClusterName;
 use binauthz_wire::json::{self, Limits, Value};
 use reqwest::Client;
 use tokio::sync::watch;
@@ -14,7 +16,7 @@ use super::Jws;
 use super::keys::{Key, MAX_SET};
 use crate::app::App;
 use crate::listen::Shutdown;
-use crate::settings::Issuer;
+use crate::settings::{Issuer, Proof};
 
 /// From one fetch to the next; issuers announce a new key a day before its use.
 const EVERY: Duration = Duration::from_secs(300);
@@ -35,12 +37,30 @@ const DOCUMENT: Limits = Limits {
 
 /// Everybody whose ID tokens are believed.
 #[derive(Debug, Default)]
-pub(crate) struct Issuers(Vec<Arc<Known>>);
+pub(crate) struct Issuers(Vec<Known>);
 
-/// One issuer with its keys.
+/// One issuer, and what shows that a token is its own.
 #[derive(Debug)]
 pub(super) struct Known {
-    settings: Issuer,
+    pub(super) settings: Issuer,
+    pub(super) against: Against,
+}
+
+/// What a token is held against.
+#[derive(Debug)]
+pub(super) enum Against {
+    /// Keys that are fetched.
+    Keys(Arc<KeySet>),
+    /// The word of a cluster.
+    Cluster(ClusterName),
+}
+
+/// Keys of one issuer.
+#[derive(Debug)]
+pub(super) struct KeySet {
+    issuer: String,
+    /// Where they are; found by discovery if absent.
+    jwks_uri: Option<String>,
     client: Client,
     keys: ArcSwap<Fetched>,
     /// The last fetch.
@@ -77,18 +97,28 @@ pub enum IssuerError {
 
 impl Issuers {
     pub(crate) fn new(settings: &[Issuer]) -> Result<Issuers, IssuerError> {
-        let known = |issuer: &Issuer| {
-            let client = client(issuer).map_err(|why| IssuerError::Authorities {
-                issuer: issuer.issuer.clone(),
-                why,
-            })?;
-            Ok(Arc::new(Known {
-                settings: issuer.clone(),
-                client,
-                keys: ArcSwap::default(),
-                last: Mutex::default(),
-                ended: watch::Sender::new(0),
-            }))
+        let known = |settings: &Issuer| {
+            let against = match &settings.proof {
+                Proof::Review(cluster) => Against::Cluster(cluster.clone()),
+                Proof::Keys {
+                    jwks_uri,
+                    authorities,
+                } => Against::Keys(Arc::new(KeySet {
+                    issuer: settings.issuer.clone(),
+                    jwks_uri: jwks_uri.clone(),
+                    client: client(authorities.as_deref()).map_err(|why| IssuerError::Authorities {
+                        issuer: settings.issuer.clone(),
+                        why,
+                    })?,
+                    keys: ArcSwap::default(),
+                    last: Mutex::default(),
+                    ended: watch::Sender::new(0),
+                })),
+            };
+            Ok(Known {
+                settings: settings.clone(),
+                against,
+            })
         };
         settings.iter().map(known).collect::<Result<_, _>>().map(Issuers)
     }
@@ -97,20 +127,20 @@ impl Issuers {
         self.0.is_empty()
     }
 
-    pub(super) fn named(&self, issuer: &str) -> Option<&Arc<Known>> {
+    pub(super) fn named(&self, issuer: &str) -> Option<&Known> {
         self.0.iter().find(|known| known.settings.issuer == issuer)
     }
 }
 
 /// A client that follows nothing and uses no proxy it was not told about.
-fn client(issuer: &Issuer) -> Result<Client, String> {
+fn client(authorities: Option<&Path>) -> Result<Client, String> {
     let mut builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .timeout(PATIENCE)
         .user_agent(concat!("binauthz/", env!("CARGO_PKG_VERSION")));
-    if let Some(path) = &issuer.authorities {
+    if let Some(path) = authorities {
         let pem = std::fs::read(path).map_err(|why| format!("`{}`: {why}", path.display()))?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|why| why.to_string())?;
         if roots.is_empty() {
@@ -121,11 +151,7 @@ fn client(issuer: &Issuer) -> Result<Client, String> {
     builder.build().map_err(|why| why.to_string())
 }
 
-impl Known {
-    pub(super) fn settings(&self) -> &Issuer {
-        &self.settings
-    }
-
+impl KeySet {
     /// The key that a token names. For one that is not there the keys are fetched again, if they were not just now.
     pub(super) async fn key(self: &Arc<Self>, jws: &Jws<'_>) -> Option<Key> {
         let mut ended = self.ended.subscribe();
@@ -133,8 +159,8 @@ impl Known {
             return Some(key);
         }
         // A task of its own: a caller who goes away does not end it for the others who wait.
-        let known = Arc::clone(self);
-        let fetch = tokio::spawn(async move { known.fetch().await });
+        let keys = Arc::clone(self);
+        let fetch = tokio::spawn(async move { keys.fetch().await });
         let _ = tokio::time::timeout(WAIT, async {
             if fetch.await.unwrap_or(false) {
                 return;
@@ -170,7 +196,7 @@ impl Known {
                 goes_on: true,
             };
         }
-        let issuer = &self.settings.issuer;
+        let issuer = &self.issuer;
         match self.fetched().await {
             Ok(keys) => {
                 let at = Some(Instant::now());
@@ -188,7 +214,7 @@ impl Known {
     }
 
     async fn fetched(&self) -> Result<Vec<Key>, String> {
-        let address = match &self.settings.jwks_uri {
+        let address = match &self.jwks_uri {
             Some(address) => address.clone(),
             None => self.discovered().await?,
         };
@@ -198,7 +224,7 @@ impl Known {
 
     /// Where the keys are, by the issuer's own word (OpenID Connect Discovery 1.0).
     async fn discovered(&self) -> Result<String, String> {
-        let issuer = &self.settings.issuer;
+        let issuer = &self.issuer;
         let base = issuer.trim_end_matches('/');
         let document = self
             .get(
@@ -248,7 +274,9 @@ pub(crate) async fn keep_keys(app: Arc<App>, mut shutdown: Shutdown) {
             _ = clock.tick() => {}
         }
         for known in &app.issuers.0 {
-            known.fetch().await;
+            if let Against::Keys(keys) = &known.against {
+                keys.fetch().await;
+            }
         }
     }
 }
