@@ -21,6 +21,7 @@ mod gcloud_monitoring;
 mod googleapis;
 mod guide;
 mod helm;
+mod id_tokens;
 mod imagepolicy;
 mod kill;
 mod log_metrics;
