@@ -1,6 +1,7 @@
 //! What the promises about speed and size come to on this machine, each in one run:
 //!
 //! ```text
+//! cargo run --release -p binauthz-benches -- access      what IAM policies add to a read of the management API
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- durability  records per sync of the disk, and what recording adds to an admission
@@ -22,6 +23,7 @@
     reason = "a program for a terminal"
 )]
 
+mod access;
 mod admission;
 mod alert_delay;
 mod bare;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["access"] => run(access::measure()),
         ["admission"] => run(admission::measure()),
         ["creates"] => run(creates::measure()),
         ["cold"] => run(cold::measure()),
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
         [process::SERVE, folder, store] => run(serve(PathBuf::from(folder), Some((*store).to_owned()))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
         _ => Err(
-            "expected one of: admission, alert-delay, cold, creates, durability, start, query, soak, instructions"
+            "expected one of: access, admission, alert-delay, cold, creates, durability, start, query, soak, instructions"
                 .into(),
         ),
     };

@@ -1,5 +1,6 @@
 //! The program judged from outside. One module per judge.
 
+mod access;
 mod alerts;
 mod audit_log;
 mod bad_input;
@@ -11,6 +12,7 @@ mod cluster_glass;
 mod cluster_guard;
 mod cluster_inside;
 mod cluster_install;
+mod cluster_tokens;
 mod demo;
 mod gcloud_artifacts;
 mod gcloud_binauthz;
@@ -20,6 +22,7 @@ mod gcloud_monitoring;
 mod googleapis;
 mod guide;
 mod helm;
+mod id_tokens;
 mod imagepolicy;
 mod kill;
 mod log_metrics;
