@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod audit_log;
 mod bad_input;
+mod bench;
 mod cluster;
 mod cluster_certificates;
 mod cluster_coverage;

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        access, attestations, attestors, audit, break_glass, channels, cluster, clusters, completion,
+        access, attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
         credentials, decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes,
         payload, policy, projects, services, snapshot, tokens,
     },
@@ -241,6 +241,8 @@ pub enum Command {
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
+    /// Measure what the webhook adds to the time of an admission
+    Bench(bench::Flags),
     /// Show a verdict that was given, by the id in a refusal, and what was tried
     Explain(explain::Flags),
     /// Snapshots: policy, attestors and attestations in one file, for `decide` without a server
@@ -518,6 +520,9 @@ mod tests {
         "credentials delete ci",
         "decide -",
         "decide deployment.yaml --snapshot s.json --explain",
+        "bench --data-dir d --project p --image=i --expect=admitted --rate=50 --plot=p.svg",
+        "bench --webhook-url=https://b.example --cluster=us-central1-a.c --manifest=pod.yaml --client-certificate=c.pem",
+        "bench --context=c --kubeconfig=k --namespace=n --exempt-namespace=e --concurrency=16 --duration=1m30s",
         "explain 019b0a5e-3c11-7d62-8f0e-5d1c2b7a9e10",
         "snapshot export --output s.json",
         "completion bash",
@@ -552,6 +557,14 @@ mod tests {
         "cluster install c --location l --context k --service ns/b --exempt-namespace Kube_System",
         "cluster uninstall c --location l",
         "cluster coverage",
+        "bench --concurrency=0",
+        "bench --duration=2h",
+        "bench --rate=0",
+        "bench --image=i --manifest=m",
+        "bench --expect=maybe",
+        "bench --context=c --webhook-url=https://b.example",
+        "bench --context=c --cluster=l.c",
+        "bench --exempt-namespace=e",
         "explain",
         "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
         "policy export --format=xml",
