@@ -11,6 +11,7 @@ mod cluster_glass;
 mod cluster_guard;
 mod cluster_inside;
 mod cluster_install;
+mod cluster_last_known_good;
 mod cluster_recovery;
 mod demo;
 mod gcloud_artifacts;
