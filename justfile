@@ -23,6 +23,18 @@ demo:
 deny:
     cargo deny --offline check bans licenses sources
 
+# Instructions of an admission against those that were found good; needs valgrind.
+instructions:
+    cargo run --release -p binauthz-benches -- instructions
+
+# The same, taken for good from now on.
+bless-instructions:
+    BINAUTHZ_BLESS=1 cargo run --release -p binauthz-benches -- instructions
+
+# Every measurement, and its results into docs/performance.md; `just performance start cold` does some.
+performance *names:
+    cargo run --release -p binauthz-benches -- report {{names}}
+
 # Hostile input for every decoder, so many seconds for each.
 fuzz seconds:
     BINAUTHZ_FUZZ_SECONDS={{seconds}} cargo test --release -p binauthz-fuzz --test smoke -- --nocapture

@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use binauthz_cli::load::{Came, Fault, Load, Until, drive};
 use binauthz_kubernetes::{Api, Configuration, Endpoint, Guard};
 use serde_json::{Value, json};
 
-use crate::load::{median, percentile};
+use crate::load::{median, must_be_good};
 use crate::process::{BARE, SERVE, Server};
 use crate::{Outcome, inputs, line};
 
@@ -78,29 +78,27 @@ impl Cluster {
         Arc::clone(&self.api)
     }
 
-    /// Creates Pods, some at a time; how long each took, sorted, and how long it took in all.
-    async fn create(&self, (creates, at_once): (usize, usize)) -> Outcome<(Vec<Duration>, Duration)> {
-        let (next, began) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-        let workers: Vec<_> = (0..at_once)
-            .map(|_| {
-                let (api, next) = (Arc::clone(&self.api), Arc::clone(&next));
-                tokio::spawn(async move {
-                    let (pod, mut waits) = (pod(), Vec::new());
-                    while next.fetch_add(1, Ordering::Relaxed) < creates {
-                        let began = Instant::now();
-                        api.create(PODS, &pod).await?;
-                        waits.push(began.elapsed());
-                    }
-                    Ok::<_, binauthz_kubernetes::ApiError>(waits)
+    /// Creates Pods, some at a time.
+    async fn create(&self, (creates, at_once): (usize, usize)) -> Outcome<Came> {
+        let load = Load {
+            at_once,
+            until: Until::Requests(creates as u64),
+            per_second: None,
+        };
+        let (api, pod) = (Arc::clone(&self.api), Arc::new(pod()));
+        let came = drive(load, move |_| {
+            let (api, pod) = (Arc::clone(&api), Arc::clone(&pod));
+            async move {
+                let created = api.create(PODS, &pod).await;
+                created.map(drop).map_err(|error| Fault {
+                    kind: "not created".to_owned(),
+                    sentence: error.to_string(),
                 })
-            })
-            .collect();
-        let mut waits = Vec::new();
-        for worker in workers {
-            waits.extend(worker.await??);
-        }
-        waits.sort_unstable();
-        Ok((waits, began.elapsed()))
+            }
+        })
+        .await;
+        must_be_good(&came)?;
+        Ok(came)
     }
 }
 
@@ -191,13 +189,12 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn add(&mut self, (waits, whole): &(Vec<Duration>, Duration)) {
+    fn add(&mut self, came: &Came) {
         let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
-        let sum: Duration = waits.iter().sum();
-        self.mean.push(millis(sum) / waits.len() as f64);
-        self.p50.extend(percentile(waits, 50).map(millis));
-        self.p99.extend(percentile(waits, 99).map(millis));
-        self.per_second.push(waits.len() as f64 / whole.as_secs_f64());
+        self.mean.push(millis(came.waits.mean()));
+        self.p50.push(millis(came.waits.percentile(0.5)));
+        self.p99.push(millis(came.waits.percentile(0.99)));
+        self.per_second.push(came.per_second());
     }
 
     /// Prints them; the median of the means.

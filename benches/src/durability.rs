@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::load::{self, percentile};
-use crate::process::{SERVE, Server};
+use crate::process::{SERVE, Server, metric};
 use crate::{Outcome, inputs, line, line_at_least};
 
 /// Syncs of the yardstick, each time.
@@ -173,12 +173,7 @@ impl Desk {
     }
 
     async fn metrics(&self) -> Outcome<Metrics> {
-        let url = format!("{}/metrics", self.server.url("health")?);
-        let text = reqwest::get(url).await?.text().await?;
-        let single = |name: &str| -> Outcome<f64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            Ok(line.ok_or("no such metric")?.trim().parse()?)
-        };
+        let text = self.server.metrics().await?;
         let head = "binauthz_decision_phase_seconds_bucket{phase=\"record\",le=\"";
         let record = text
             .lines()
@@ -193,8 +188,8 @@ impl Desk {
             })
             .collect::<Outcome<Vec<(f64, f64)>>>()?;
         Ok(Metrics {
-            records: single("binauthz_verdicts_total ")?,
-            syncs: single("binauthz_journal_syncs_total ")?,
+            records: metric(&text, "binauthz_verdicts_total")?,
+            syncs: metric(&text, "binauthz_journal_syncs_total")?,
             record,
         })
     }

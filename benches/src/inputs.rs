@@ -16,6 +16,8 @@ pub(crate) const NOTE: &str = "projects/bench/notes/signed";
 const ATTESTOR: &str = "projects/bench/attestors/signer";
 const KEY_ID: &str = "//binauthz/bench/key";
 const REPOSITORY: &str = "us-central1-docker.pkg.dev/bench/app/service";
+/// Where attestations are stored several at once.
+pub(crate) const BATCH_PATH: &str = "/v1/projects/bench/occurrences:batchCreate";
 pub(crate) const WEBHOOK_PATH: &str =
     "/admit/projects/bench/locations/us-central1-a/clusters/bench?timeout=10s";
 
@@ -164,8 +166,7 @@ pub(crate) async fn attest(server: &Server, signer: &Signer, numbers: std::ops::
             .map(|number| signer.occurrence(number))
             .collect::<Outcome<Vec<_>>>()?;
         let body = json!({ "occurrences": occurrences });
-        api.send("POST", "/v1/projects/bench/occurrences:batchCreate", &body)
-            .await?;
+        api.send("POST", BATCH_PATH, &body).await?;
     }
     Ok(())
 }

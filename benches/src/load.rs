@@ -1,13 +1,16 @@
 //! Requests over kept-alive connections, and what they cost the server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use binauthz_cli::load::{Came, Fault, Load, Until, drive};
 use bytes::Bytes;
 
 use crate::Outcome;
 use crate::process::Server;
+
+/// What the address of the webhook says: an answer after it is none.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What one round of requests came to.
 pub(crate) struct Round {
@@ -26,62 +29,76 @@ pub(crate) async fn post(
     bodies: &Arc<Vec<Bytes>>,
     (requests, concurrency): (usize, usize),
 ) -> Outcome<Round> {
-    let next = Arc::new(AtomicUsize::new(0));
+    let load = Load {
+        at_once: concurrency,
+        until: Until::Requests(requests as u64),
+        per_second: None,
+    };
     let before = server.cpu()?;
-    let mut workers = Vec::new();
-    for _ in 0..concurrency {
-        let (client, url, bodies, next) = (
-            client.clone(),
-            url.to_owned(),
-            Arc::clone(bodies),
-            Arc::clone(&next),
-        );
-        workers.push(tokio::spawn(async move {
-            worker(&client, &url, &bodies, (&next, requests)).await
-        }));
-    }
-    let mut latencies = Vec::with_capacity(requests);
-    for worker in workers {
-        latencies.extend(worker.await??);
-    }
+    let came = reviews(load, (client, url), bodies).await;
     let used = server.cpu()? - before;
-    latencies.sort_unstable();
+    must_be_good(&came)?;
     Ok(Round {
         cpu_micros: used.as_secs_f64() * 1e6 / requests as f64,
-        median: percentile(&latencies, 50).unwrap_or_default(),
-        p99: percentile(&latencies, 99).unwrap_or_default(),
+        median: came.waits.percentile(0.5),
+        p99: came.waits.percentile(0.99),
     })
+}
+
+/// Posts the bodies in turn for as long as the load says.
+pub(crate) async fn reviews(
+    load: Load,
+    (client, url): (&reqwest::Client, &str),
+    bodies: &Arc<Vec<Bytes>>,
+) -> Came {
+    let (client, url, bodies) = (client.clone(), Arc::<str>::from(url), Arc::clone(bodies));
+    drive(load, move |number| {
+        let place = usize::try_from(number).unwrap_or_default() % bodies.len();
+        let body = bodies.get(place).cloned().unwrap_or_default();
+        let request = client.post(&*url).header("content-type", "application/json");
+        review(request.body(body))
+    })
+    .await
+}
+
+async fn review(request: reqwest::RequestBuilder) -> Result<(), Fault> {
+    let fault = |kind: &str, sentence: String| Fault {
+        kind: kind.to_owned(),
+        sentence,
+    };
+    let began = Instant::now();
+    let failed = |error: reqwest::Error| fault("no answer", error.to_string());
+    let answer = request
+        .send()
+        .await
+        .map_err(failed)?
+        .bytes()
+        .await
+        .map_err(failed)?;
+    if began.elapsed() > TIMEOUT {
+        return Err(fault("too late", format!("after {:?}", began.elapsed())));
+    }
+    match answer.windows(14).any(|part| part == br#""allowed":true"#) {
+        true => Ok(()),
+        false => Err(fault(
+            "not admitted",
+            String::from_utf8_lossy(&answer).into_owned(),
+        )),
+    }
+}
+
+/// An error with what went wrong first, if anything did.
+pub(crate) fn must_be_good(came: &Came) -> Outcome<()> {
+    match came.faults.first_key_value() {
+        None => Ok(()),
+        Some((kind, (count, sentence))) => Err(format!("{count} × {kind}: {sentence}").into()),
+    }
 }
 
 /// What that many of a hundred do not exceed. The values are sorted.
 pub(crate) fn percentile<T: Copy>(sorted: &[T], hundredths: usize) -> Option<T> {
     let place = (sorted.len() * hundredths).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied()
-}
-
-async fn worker(
-    client: &reqwest::Client,
-    url: &str,
-    bodies: &[Bytes],
-    (next, requests): (&AtomicUsize, usize),
-) -> Outcome<Vec<Duration>> {
-    let mut latencies = Vec::new();
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let Some(body) = bodies.get(number % bodies.len()).filter(|_| number < requests) else {
-            return Ok(latencies);
-        };
-        let began = std::time::Instant::now();
-        let request = client
-            .post(url)
-            .header("content-type", "application/json")
-            .body(body.clone());
-        let answer = request.send().await?.bytes().await?;
-        latencies.push(began.elapsed());
-        if !answer.windows(14).any(|part| part == br#""allowed":true"#) {
-            return Err(format!("not admitted: {}", String::from_utf8_lossy(&answer)).into());
-        }
-    }
 }
 
 /// The middle one of several measurements.

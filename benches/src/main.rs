@@ -1,15 +1,21 @@
 //! What the promises about speed and size come to on this machine, each in one run:
 //!
 //! ```text
+//! cargo run --release -p binauthz-benches -- access      what IAM policies add to a read of the management API
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- durability  records per sync of the disk, and what recording adds to an admission
 //! cargo run --release -p binauthz-benches -- alert-delay   from the record of a break-glass to the receiver of its alert
-//! cargo run --release -p binauthz-benches -- start       start to ready, and memory, with 100 000 attestations
+//! cargo run --release -p binauthz-benches -- start [ATTESTATIONS]  start to ready, and memory, with 1 000 000 of them stored
+//! cargo run --release -p binauthz-benches -- allowlist   10 000 patterns against 10
+//! cargo run --release -p binauthz-benches -- ingest [ATTESTATIONS]  attestations through the API, against the store alone
+//! cargo run --release -p binauthz-benches -- misses [DIGESTS]  proofs that are not in memory, against pgbench
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
+//! cargo run --release -p binauthz-benches -- saturation [PLOT]  warm admissions at half and at twice of what can be answered
 //! cargo run --release -p binauthz-benches -- soak [SECONDS]  ten minutes of creates while servers and policy change
-//! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
+//! cargo run --release -p binauthz-benches -- instructions  what admissions execute, counted by valgrind, against the baseline
+//! cargo run --release -p binauthz-benches -- report [NAME…]  runs them and writes the results into docs/performance.md
 //! ```
 //!
 //! The servers are processes of their own (this program started again), so that their CPU time is theirs alone.
@@ -22,28 +28,56 @@
     reason = "a program for a terminal"
 )]
 
+mod access;
 mod admission;
 mod alert_delay;
+mod allowlist;
 mod bare;
+mod baseline;
 mod cold;
 mod creates;
 mod durability;
+mod filled;
+mod ingest;
 mod inputs;
 mod instructions;
 mod load;
+mod misses;
 mod process;
 mod query;
+mod report;
+mod saturation;
 mod soak;
 mod start;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use binauthz_server::{Flags, Settings};
 
 // As the product's own main does.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The measurements, and what writes them down.
+const NAMES: [&str; 15] = [
+    "access",
+    "admission",
+    "alert-delay",
+    "allowlist",
+    "cold",
+    "creates",
+    "durability",
+    "ingest",
+    "instructions",
+    "misses",
+    "query",
+    "report",
+    "saturation",
+    "soak",
+    "start",
+];
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -52,33 +86,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
-        ["admission"] => run(admission::measure()),
-        ["creates"] => run(creates::measure()),
-        ["cold"] => run(cold::measure()),
-        ["durability"] => run(durability::measure()),
-        ["alert-delay"] => run(alert_delay::measure()),
-        ["start"] => run(start::measure()),
-        ["query"] => run(query::measure(query::ENTRIES)),
-        ["query", entries] => match entries.parse() {
-            Ok(entries) => run(query::measure(entries)),
-            Err(_) => Err("expected a number of verdicts after `query`".into()),
-        },
-        ["soak"] => run(soak::measure(600)),
-        ["soak", seconds] => match seconds.parse() {
-            Ok(seconds) => run(soak::measure(seconds)),
-            Err(_) => Err("expected a number of seconds after `soak`".into()),
-        },
-        ["instructions"] => run(instructions::measure(None)),
-        ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
-        [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),
-        [process::SERVE, folder, store] => run(serve(PathBuf::from(folder), Some((*store).to_owned()))),
-        [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
-        _ => Err(
-            "expected one of: admission, alert-delay, cold, creates, durability, start, query, soak, instructions"
-                .into(),
-        ),
-    };
+    let outcome = measure(&words);
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -86,6 +94,44 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::from(2)
         }
+    }
+}
+
+/// What the words ask for.
+fn measure(words: &[&str]) -> Outcome<bool> {
+    match words {
+        ["access"] => run(access::measure()),
+        ["admission"] => run(admission::measure()),
+        ["allowlist"] => run(allowlist::measure()),
+        ["alert-delay"] => run(alert_delay::measure()),
+        ["cold"] => run(cold::measure()),
+        ["creates"] => run(creates::measure()),
+        ["durability"] => run(durability::measure()),
+        ["start", rest @ ..] => run(start::measure(number(rest, start::ATTESTATIONS)?)),
+        ["ingest", rest @ ..] => run(ingest::measure(number(rest, ingest::ATTESTATIONS)?)),
+        ["misses", rest @ ..] => run(misses::measure(number(rest, misses::DIGESTS)?)),
+        ["query", rest @ ..] => run(query::measure(number(rest, query::ENTRIES)?)),
+        ["saturation"] => run(saturation::measure(None)),
+        ["saturation", plot] => run(saturation::measure(Some(plot.as_ref()))),
+        ["soak", rest @ ..] => run(soak::measure(number(rest, 600)?)),
+        ["instructions"] => run(instructions::measure(None)),
+        ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
+        [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),
+        [process::SERVE, folder, store] => run(serve(PathBuf::from(folder), Some((*store).to_owned()))),
+        [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
+        ["report", names @ ..] => report::write(names),
+        _ => Err(format!("expected one of: {}", NAMES.join(", ")).into()),
+    }
+}
+
+/// The number behind the name of a measurement, if there is one.
+fn number<T: FromStr>(rest: &[&str], usual: T) -> Outcome<T> {
+    match rest {
+        [] => Ok(usual),
+        [number] => number
+            .parse()
+            .map_err(|_| format!("`{number}`: expected a number").into()),
+        _ => Err("expected one number, or none".into()),
     }
 }
 

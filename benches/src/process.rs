@@ -11,6 +11,14 @@ pub(crate) const SERVE: &str = "serve";
 /// Starts the bare handler.
 pub(crate) const BARE: &str = "bare";
 
+/// The value of a metric that has no labels.
+pub(crate) fn metric(metrics: &str, name: &str) -> Outcome<f64> {
+    let mut lines = metrics.lines().filter_map(|line| line.split_once(' '));
+    let found = lines.find(|(first, _)| *first == name);
+    let (_, value) = found.ok_or_else(|| format!("there is no metric `{name}`"))?;
+    Ok(value.trim().parse()?)
+}
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -30,8 +38,8 @@ impl Server {
     }
 
     /// Starts it under another program, whose first words these are.
-    pub(crate) async fn start_under(above: Option<&[&str]>, word: &str, folder: &Path) -> Outcome<Self> {
-        Self::launch(above, word, (folder, &[])).await
+    pub(crate) async fn start_under(above: &[&str], word: &str, folder: &Path) -> Outcome<Self> {
+        Self::launch(Some(above), word, (folder, &[])).await
     }
 
     async fn launch(above: Option<&[&str]>, word: &str, (folder, rest): (&Path, &[&str])) -> Outcome<Self> {
@@ -117,6 +125,12 @@ impl Server {
             .ok_or("no VmRSS")?;
         let kilobytes: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS")?.parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    /// Its metrics, as text.
+    pub(crate) async fn metrics(&self) -> Outcome<String> {
+        let url = format!("{}/metrics", self.url("health")?);
+        Ok(reqwest::get(url).await?.text().await?)
     }
 
     /// The process's number.

@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, break_glass, channels, cluster, clusters, completion, credentials,
-        decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes, payload,
-        policy, projects, services, snapshot, tokens,
+        access, attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
+        credentials, decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes,
+        payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -214,6 +214,15 @@ pub enum Command {
         after_help = "Examples:\n  binauthz break-glass report --since=7d"
     )]
     BreakGlass(break_glass::Command),
+    /// Who has which permission
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz iam who-can binaryauthorization.policy.update projects/demo/policy"
+    )]
+    Iam(access::IamCommand),
+    /// Separation of duties: nobody both signs and edits the policy
+    #[command(subcommand, after_help = "Examples:\n  binauthz sod check")]
+    Sod(access::SodCommand),
     /// API tokens
     #[command(
         subcommand,
@@ -232,6 +241,8 @@ pub enum Command {
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
+    /// Measure what the webhook adds to the time of an admission
+    Bench(bench::Flags),
     /// Show a verdict that was given, by the id in a refusal, and what was tried
     Explain(explain::Flags),
     /// Snapshots: policy, attestors and attestations in one file, for `decide` without a server
@@ -497,6 +508,10 @@ mod tests {
         "channels dead-letters retry 0198",
         "channels dead-letters delete projects/p/deadLetters/0198",
         "tokens create ci --role admin --ttl=90d",
+        "tokens create jane --role=member --principal=user:jane@example.com --projects=p,q --permissions=binaryauthorization.*",
+        "iam who-can binaryauthorization.policy.update",
+        "iam who-can binaryauthorization.policy.update projects/p/policy --limit=5",
+        "sod check --accept=user:a --accept=user:b",
         "projects create demo",
         "env --data-dir d",
         "env --data-dir d --googleapis --credentials=ci.json",
@@ -505,6 +520,9 @@ mod tests {
         "credentials delete ci",
         "decide -",
         "decide deployment.yaml --snapshot s.json --explain",
+        "bench --data-dir d --project p --image=i --expect=admitted --rate=50 --plot=p.svg",
+        "bench --webhook-url=https://b.example --cluster=us-central1-a.c --manifest=pod.yaml --client-certificate=c.pem",
+        "bench --context=c --kubeconfig=k --namespace=n --exempt-namespace=e --concurrency=16 --duration=1m30s",
         "explain 019b0a5e-3c11-7d62-8f0e-5d1c2b7a9e10",
         "snapshot export --output s.json",
         "completion bash",
@@ -539,6 +557,14 @@ mod tests {
         "cluster install c --location l --context k --service ns/b --exempt-namespace Kube_System",
         "cluster uninstall c --location l",
         "cluster coverage",
+        "bench --concurrency=0",
+        "bench --duration=2h",
+        "bench --rate=0",
+        "bench --image=i --manifest=m",
+        "bench --expect=maybe",
+        "bench --context=c --webhook-url=https://b.example",
+        "bench --context=c --cluster=l.c",
+        "bench --exempt-namespace=e",
         "explain",
         "keys create k --keyring=r --location=global --purpose=asymmetric-signing --default-algorithm=md5",
         "policy export --format=xml",
@@ -553,6 +579,9 @@ mod tests {
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",
         "tokens create ci --role admin --ttl=90",
+        "tokens create ci --role=owner",
+        "iam who-can",
+        "sod check user:a",
         "credentials create ci --role admin",
         "credentials create ci --output=f",
         "env --data-dir d --credentials=f",

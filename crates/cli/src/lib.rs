@@ -16,6 +16,7 @@ mod failure;
 mod key_flags;
 mod lint;
 mod listing;
+pub mod load;
 mod names;
 mod output;
 mod settings;
@@ -113,10 +114,13 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Logs(command) => command.run(settings).await,
         Command::Audit(command) => command.run(settings).await,
         Command::BreakGlass(command) => command.run(settings).await,
+        Command::Iam(command) => command.run(settings).await,
+        Command::Sod(command) => command.run(settings).await,
         Command::Tokens(command) => command.run(settings).await,
         Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,
+        Command::Bench(flags) => flags.run(settings).await,
         Command::Explain(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,
         Command::Env(flags) => flags.run(settings),

@@ -146,7 +146,8 @@ impl Settings {
         }
     }
 
-    fn authority(&self) -> Result<Option<Vec<u8>>, Failure> {
+    /// The certificates to trust, of `--ca-file` or beside the server's data.
+    pub(crate) fn authority(&self) -> Result<Option<Vec<u8>>, Failure> {
         let beside = self
             .data_dir()
             .map(|folder| folder.join("webhook-ca.pem"))

@@ -76,6 +76,20 @@ proptest! {
         }
     }
 
+    /// Each stem begins the next, and the image leaves their line somewhere.
+    #[test]
+    fn wherever_a_long_line_is_left_the_longest_that_fits_is_found(
+        lengths in prop::collection::vec(1..130_usize, 1..90),
+        left in 1..140_usize,
+        end in "[b]{0,2}",
+    ) {
+        let texts: Vec<String> = lengths.iter().map(|length| format!("r.test/{}*", "a".repeat(*length))).collect();
+        let patterns = parsed(&texts);
+        let image: ImageRef = format!("r.test/{}{end}", "a".repeat(left)).parse().unwrap();
+        let allowlist = Allowlist::from(patterns.clone());
+        prop_assert_eq!(allowlist.exempting(&image), tried(&patterns, &image));
+    }
+
     /// Each pattern, alone, exempts the reference it was cut from (if it exempts it at all), wherever it stands.
     #[test]
     fn no_pattern_is_lost_among_others(one in patterns(), image in images(), others in prop::collection::vec(patterns(), 0..30)) {

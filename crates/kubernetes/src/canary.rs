@@ -43,8 +43,16 @@ pub enum Canary {
 /// # Errors
 /// [`ApiError`] when there is no answer of an API server.
 pub async fn known_bad_pod(api: &Api, namespace: &str) -> Result<Canary, ApiError> {
+    try_pod(api, namespace, &pod(namespace)).await
+}
+
+/// Tries a Pod, and says what came of it.
+///
+/// # Errors
+/// [`ApiError`] when there is no answer of an API server.
+pub async fn try_pod(api: &Api, namespace: &str, pod: &Value) -> Result<Canary, ApiError> {
     let collection = format!("/api/v1/namespaces/{namespace}/pods");
-    tried(api.try_create(&collection, &pod(namespace)).await, WEBHOOK)
+    tried(api.try_create(&collection, pod).await, WEBHOOK)
 }
 
 /// The same, when the configuration may not have taken effect everywhere: waits for a denial.

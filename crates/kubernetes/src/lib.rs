@@ -21,7 +21,7 @@ mod webhooks;
 pub use api::{Api, ApiError};
 pub use canary::{
     CANARY_NAMESPACE, Canary, Unreachable, known_bad_pod, known_bad_pod_denied, pod, prove_reachable,
-    remove_probe,
+    remove_probe, try_pod,
 };
 pub use endpoint::{Endpoint, InvalidEndpoint, is_label};
 pub use inside::{Inside, NotInside};

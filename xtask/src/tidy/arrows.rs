@@ -35,11 +35,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("binauthz", &["binauthz-cli", "binauthz-server"]),
     // Black boxes: they know the program by its ports and its output only.
     ("binauthz-conformance", &[]),
-    // May build inputs with the judge's own types, fill a store to measure it and ask a cluster, with the databases of the
-    // black-box tests, but starts the real program.
+    // May build inputs with the judge's own types, fill a store to measure it and ask a cluster, with the load driver of the
+    // command line and the databases of the black-box tests, but starts the real program.
     (
         "binauthz-benches",
         &[
+            "binauthz-cli",
             "binauthz-conformance",
             "binauthz-core",
             "binauthz-kubernetes",

@@ -96,23 +96,9 @@ impl Flags {
 
     /// The cluster that was named, or the only one there is.
     fn cluster(&self, project: &str, known: &[String]) -> Result<ClusterName, Failure> {
-        if let Some(named) = &self.cluster {
-            return cluster_name(named, project);
-        }
-        match known {
-            [only] => cluster_name(only, project),
-            [] => Err(
-                Failure::usage(format_args!("project `{project}` has no cluster that could ask"))
-                    .advise("register one: binauthz clusters create CLUSTER --location=LOCATION"),
-            ),
-            several => Err(Failure::usage(format_args!(
-                "project `{project}` has {} clusters",
-                several.len()
-            ))
-            .advise(format_args!(
-                "name one: --cluster={}",
-                several.join(", or --cluster=")
-            ))),
+        match &self.cluster {
+            Some(named) => cluster_name(named, project),
+            None => only(project, known),
         }
     }
 
@@ -189,6 +175,27 @@ async fn ask(
         .ok_or_else(|| Failure::usage("the server answered without a verdict"))
 }
 
+/// The only cluster that a project has.
+fn only(project: &str, known: &[String]) -> Result<ClusterName, Failure> {
+    match known {
+        [only] => cluster_name(only, project),
+        [] => Err(
+            Failure::usage(format_args!("project `{project}` has no cluster that could ask"))
+                .advise("register one: binauthz clusters create CLUSTER --location=LOCATION"),
+        ),
+        several => Err(
+            Failure::usage(format_args!("project `{project}` has {} clusters", several.len())).advise(
+                format_args!("name one: --cluster={}", several.join(", or --cluster=")),
+            ),
+        ),
+    }
+}
+
+/// The only cluster that the server knows of a project.
+pub(super) async fn only_cluster(client: &Client, project: &str) -> Result<ClusterName, Failure> {
+    only(project, &clusters(client, project).await?)
+}
+
 /// The clusters of a project, as `--cluster` takes them.
 async fn clusters(client: &Client, project: &str) -> Result<Vec<String>, Failure> {
     let path = format!("/v1/projects/{project}/locations/-/clusters");
@@ -259,7 +266,7 @@ fn title(manifest: &Manifest) -> String {
 }
 
 /// `LOCATION.CLUSTER` as a policy writes it, or the full name.
-fn cluster_name(text: &str, project: &str) -> Result<ClusterName, Failure> {
+pub(super) fn cluster_name(text: &str, project: &str) -> Result<ClusterName, Failure> {
     if text.contains('/') {
         return text.parse().map_err(Failure::usage);
     }

@@ -1,8 +1,10 @@
 //! One file per noun: its flags as typed on top, what it does below.
 
+pub(crate) mod access;
 pub(crate) mod attestations;
 pub(crate) mod attestors;
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod break_glass;
 mod cef;
 pub(crate) mod channels;

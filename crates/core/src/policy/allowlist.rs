@@ -196,6 +196,10 @@ struct Stem {
     text: Box<str>,
     /// The longest other stem that this one begins with.
     parent: Option<usize>,
+    /// One further up, so that a long line of stems takes few steps: see [`jump_over`].
+    jump: Option<usize>,
+    /// How many stems this one begins with.
+    depth: usize,
     /// The first places of this stem and of all that it begins with.
     first: Own,
 }
@@ -214,11 +218,19 @@ impl Folder {
                 parent = stem.parent;
             }
             let above = parent.and_then(|place| done.get(place));
+            let jump = above.and_then(|stem| jump_over(stem, &done)).or(parent);
+            let depth = above.map_or(0, |stem| stem.depth + 1);
             let first = above.map_or(own, |stem| Own {
                 within: own.within.earlier(stem.first.within),
                 across: own.across.earlier(stem.first.across),
             });
-            done.push(Stem { text, parent, first });
+            done.push(Stem {
+                text,
+                parent,
+                jump,
+                depth,
+                first,
+            });
         }
         Self { stems: done }
     }
@@ -239,8 +251,23 @@ impl Folder {
         let pairs = stem.text.bytes().zip(rest.bytes());
         let common = pairs.take_while(|(one, other)| one == other).count();
         while stem.text.len() > common {
-            stem = self.stems.get(stem.parent?)?;
+            let jumped = stem.jump.and_then(|place| self.stems.get(place));
+            stem = match jumped.filter(|jumped| jumped.text.len() > common) {
+                Some(jumped) => jumped,
+                None => self.stems.get(stem.parent?)?,
+            };
         }
         Some(stem)
     }
+}
+
+/// Where the stem after this one jumps to, if further than to this one: two jumps of the same length are one of twice
+/// their length. That makes a line of n stems some 2·log₂ n steps long, wherever one stops (Myers, "An applicative
+/// random-access stack", 1983).
+fn jump_over(stem: &Stem, done: &[Stem]) -> Option<usize> {
+    let over = done.get(stem.jump?)?;
+    let further = done.get(over.jump?)?;
+    (stem.depth - over.depth == over.depth - further.depth)
+        .then_some(over.jump)
+        .flatten()
 }
