@@ -13,6 +13,8 @@ mod cluster_glass;
 mod cluster_guard;
 mod cluster_inside;
 mod cluster_install;
+mod cluster_last_known_good;
+mod cluster_recovery;
 mod cluster_tokens;
 mod demo;
 mod gcloud_artifacts;
