@@ -10,6 +10,7 @@
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
 //! cargo run --release -p binauthz-benches -- soak [SECONDS]  ten minutes of creates while servers and policy change
+//! cargo run --release -p binauthz-benches -- wrong-tokens  what a thousand wrong tokens a second do to the webhook
 //! cargo run --release -p binauthz-benches -- instructions  what a warm admission executes, counted by valgrind
 //! ```
 //!
@@ -37,6 +38,7 @@ mod process;
 mod query;
 mod soak;
 mod start;
+mod wrong_tokens;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,13 +74,14 @@ fn main() -> ExitCode {
             Ok(seconds) => run(soak::measure(seconds)),
             Err(_) => Err("expected a number of seconds after `soak`".into()),
         },
+        ["wrong-tokens"] => run(wrong_tokens::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),
         [process::SERVE, folder, store] => run(serve(PathBuf::from(folder), Some((*store).to_owned()))),
         [process::BARE, folder] => run(bare::serve(PathBuf::from(folder))),
         _ => Err(
-            "expected one of: access, admission, alert-delay, cold, creates, durability, start, query, soak, instructions"
+            "expected one of: access, admission, alert-delay, cold, creates, durability, start, query, soak, wrong-tokens, instructions"
                 .into(),
         ),
     };
