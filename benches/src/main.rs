@@ -49,6 +49,7 @@ mod report;
 mod saturation;
 mod soak;
 mod start;
+mod wrong_tokens;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,7 +62,7 @@ use binauthz_server::{Flags, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The measurements, and what writes them down.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "access",
     "admission",
     "alert-delay",
@@ -77,6 +78,7 @@ const NAMES: [&str; 15] = [
     "saturation",
     "soak",
     "start",
+    "wrong-tokens",
 ];
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -114,6 +116,7 @@ fn measure(words: &[&str]) -> Outcome<bool> {
         ["saturation"] => run(saturation::measure(None)),
         ["saturation", plot] => run(saturation::measure(Some(plot.as_ref()))),
         ["soak", rest @ ..] => run(soak::measure(number(rest, 600)?)),
+        ["wrong-tokens"] => run(wrong_tokens::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),
