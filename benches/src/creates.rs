@@ -176,6 +176,7 @@ fn guard(server: &Server, folder: &Path) -> Outcome<Guard> {
         custom: Vec::new(),
         inject_ca_from: None,
         registered_by_install: false,
+        last_known_good: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What the promises about speed and size come to on this machine, each in one run:
 //!
 //! ```text
+//! cargo run --release -p binauthz-benches -- access      what IAM policies add to a read of the management API
 //! cargo run --release -p binauthz-benches -- admission   server CPU per warm admission, against a bare handler
 //! cargo run --release -p binauthz-benches -- cold        server CPU per decision on an image never seen before
 //! cargo run --release -p binauthz-benches -- durability  records per sync of the disk, and what recording adds to an admission
@@ -27,6 +28,7 @@
     reason = "a program for a terminal"
 )]
 
+mod access;
 mod admission;
 mod alert_delay;
 mod allowlist;
@@ -47,6 +49,7 @@ mod report;
 mod saturation;
 mod soak;
 mod start;
+mod wrong_tokens;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,7 +62,8 @@ use binauthz_server::{Flags, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The measurements, and what writes them down.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
+    "access",
     "admission",
     "alert-delay",
     "allowlist",
@@ -74,6 +78,7 @@ const NAMES: [&str; 14] = [
     "saturation",
     "soak",
     "start",
+    "wrong-tokens",
 ];
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -97,6 +102,7 @@ fn main() -> ExitCode {
 /// What the words ask for.
 fn measure(words: &[&str]) -> Outcome<bool> {
     match words {
+        ["access"] => run(access::measure()),
         ["admission"] => run(admission::measure()),
         ["allowlist"] => run(allowlist::measure()),
         ["alert-delay"] => run(alert_delay::measure()),
@@ -110,6 +116,7 @@ fn measure(words: &[&str]) -> Outcome<bool> {
         ["saturation"] => run(saturation::measure(None)),
         ["saturation", plot] => run(saturation::measure(Some(plot.as_ref()))),
         ["soak", rest @ ..] => run(soak::measure(number(rest, 600)?)),
+        ["wrong-tokens"] => run(wrong_tokens::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
         [process::SERVE, folder] => run(serve(PathBuf::from(folder), None)),

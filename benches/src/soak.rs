@@ -277,6 +277,7 @@ pub(crate) async fn measure(seconds: u64) -> Outcome<bool> {
         exempt: Vec::new(),
         custom: Vec::new(),
         registered_by_install: false,
+        last_known_good: None,
     };
     tokio::spawn(Arc::clone(&balancer).serve(listener));
     // The script removes it.

@@ -6,16 +6,18 @@
 #
 # Writes FOLDER/kubeconfig (contexts `my-cluster`, an administrator, and `alice`, who may deploy), then FOLDER/ready. It
 # runs as long as its standard input is open, so that it ends with whoever started it, in whatever way that ends; then
-# it removes FOLDER.
+# it removes FOLDER. A line `restart NAME` of its standard input kills kube-apiserver and starts it anew, and makes the
+# file FOLDER/NAME when it is ready again.
 set -euo pipefail
 
 folder="$1" etcd=http://127.0.0.1:"$2" peer=http://127.0.0.1:"$3" port="$4"
 shift 4
+flags=("$@")
 assets="$KUBEBUILDER_ASSETS"
 cd "$folder"
 exec 3<&0 4>&2 </dev/null >log 2>&1
 
-programs=()
+declare -A programs=()
 end() {
   trap - EXIT
   [ -e ready ] || tail -n 20 log ./*.log >&4
@@ -95,8 +97,8 @@ END
 run() { # run NAME FLAG...: starts a program whose end is the end of everything.
   local name="$1"
   shift
-  "$assets/$name" "$@" >"$name.log" 2>&1 &
-  programs+=("$!")
+  "$assets/$name" "$@" >>"$name.log" 2>&1 &
+  programs[$name]="$!"
 }
 
 kubectl() { "$assets/kubectl" --kubeconfig=kubeconfig "$@"; }
@@ -122,14 +124,17 @@ printf 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]
 run etcd --data-dir=etcd --unsafe-no-fsync --name=test --initial-cluster="test=$peer" --initial-advertise-peer-urls="$peer" \
   --listen-peer-urls="$peer" --listen-client-urls="$etcd" --advertise-client-urls="$etcd"
 # Every ClusterIP is a loopback address: a Service reaches what listens there, without kube-proxy.
-run kube-apiserver --etcd-servers="$etcd" --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$port" \
-  --endpoint-reconciler-type=none --service-cluster-ip-range=127.100.0.0/24 --client-ca-file=ca.pem \
-  --tls-cert-file=server.pem --tls-private-key-file=server.key --token-auth-file=tokens.csv --authorization-mode=RBAC \
-  --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
-  --service-account-signing-key-file=accounts.key --allow-privileged=true \
-  --admission-control-config-file=admission.yaml \
-  --audit-policy-file=audit.yaml --audit-log-path=audit.log "$@"
-until_ok 900 kubectl get --raw=/readyz
+api_server() {
+  run kube-apiserver --etcd-servers="$etcd" --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$port" \
+    --endpoint-reconciler-type=none --service-cluster-ip-range=127.100.0.0/24 --client-ca-file=ca.pem \
+    --tls-cert-file=server.pem --tls-private-key-file=server.key --token-auth-file=tokens.csv --authorization-mode=RBAC \
+    --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
+    --service-account-signing-key-file=accounts.key --allow-privileged=true \
+    --admission-control-config-file=admission.yaml \
+    --audit-policy-file=audit.yaml --audit-log-path=audit.log "${flags[@]}"
+  until_ok 900 kubectl get --raw=/readyz
+}
+api_server
 run kube-controller-manager --kubeconfig=kubeconfig --authentication-kubeconfig=kubeconfig \
   --authorization-kubeconfig=kubeconfig --secure-port=0 --leader-elect=false --use-service-account-credentials=true \
   --service-account-private-key-file=accounts.key --root-ca-file=ca.pem
@@ -139,5 +144,12 @@ kubectl create clusterrole developer --verb='*' --resource=pods,pods/ephemeralco
 kubectl create clusterrolebinding developers --clusterrole=developer --group=developers
 until_ok 900 kubectl get serviceaccount default
 touch ready
-# Nothing is ever written there: this waits for the end.
-read -r _ <&3 || true
+# The end of its standard input is its own.
+while read -r order name <&3; do
+  [ "$order" = restart ] || { echo "unknown order: $order"; exit 1; }
+  # Without a warning, as a power cut would.
+  kill -KILL "${programs[kube-apiserver]}"
+  wait "${programs[kube-apiserver]}" || true
+  api_server
+  touch "$name"
+done

@@ -74,6 +74,7 @@ run() { # run POD
   binauthz "${arguments[@]}" --webhook-listen="$address:8443" --api-listen="$api" --health-listen=127.0.0.1:0 \
     >>"$folder/log" 2>&1 &
   server=$!
+  echo "$server" >"$folder/pid"
   until ready; do
     # A container that ends is started again.
     kill -0 "$server" 2>/dev/null || { pause; return 0; }

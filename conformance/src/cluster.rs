@@ -6,9 +6,10 @@
 //! `my-cluster` and `alice` as in `conformance/kubernetes/cluster.sh`, and its API server must reach this machine's
 //! loopback. It is not `KUBECONFIG`, which may name a cluster that somebody needs.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -36,8 +37,17 @@ pub struct Cluster {
 struct Shared {
     kubeconfig: PathBuf,
     kubectl_folder: Option<PathBuf>,
-    /// Its standard input is what keeps the cluster alive: it is closed when this process ends, however it ends.
-    _script: Option<Child>,
+    /// None where the cluster is another one.
+    script: Option<Script>,
+}
+
+/// What keeps the cluster running.
+struct Script {
+    /// Where it puts what it has done.
+    folder: PathBuf,
+    /// It ends when this is closed, which it is when this process ends, however it ends.
+    orders: Mutex<ChildStdin>,
+    _program: Child,
 }
 
 impl Cluster {
@@ -67,6 +77,22 @@ impl Cluster {
     /// The kubeconfig of the administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.shared.kubeconfig
+    }
+
+    /// Kills the API server and waits until it is ready again, with nothing in its memory. False, with a line that says
+    /// so, where it is not ours to kill.
+    pub fn restart_api_server(&self) -> bool {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let Some(script) = &self.shared.script else {
+            return tools::needs(&["a cluster of the tests' own"]);
+        };
+        let name = format!("restarted-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut orders = script.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(orders, "restart {name}").expect("the cluster's script listens");
+        let done = script.folder.join(&name);
+        poll_until(START_LIMIT, || done.exists().then_some(()))
+            .unwrap_or_else(|| panic!("the API server did not come back within {START_LIMIT:?}"));
+        true
     }
 
     /// The authority of the certificate that the API server shows to webhooks, which speaks for the tutorial's cluster;
@@ -151,7 +177,7 @@ impl Shared {
             return Self {
                 kubeconfig: PathBuf::from(kubeconfig),
                 kubectl_folder: tools::kubernetes(),
-                _script: None,
+                script: None,
             };
         }
         let assets = tools::kubernetes().expect("the test was skipped where they are not");
@@ -177,10 +203,15 @@ impl Shared {
             started == Some(true),
             "the cluster did not start, as it says above"
         );
+        let orders = script.stdin.take().expect("it was piped");
         Self {
             kubeconfig: folder.join("kubeconfig"),
             kubectl_folder: Some(assets),
-            _script: Some(script),
+            script: Some(Script {
+                folder,
+                orders: Mutex::new(orders),
+                _program: script,
+            }),
         }
     }
 

@@ -25,6 +25,7 @@ const OVERRIDES: &[&str] = &[
     "CLOUDRESOURCEMANAGER",
     "CONTAINER",
     "CONTAINERANALYSIS",
+    "IAM",
     "LOGGING",
     "MONITORING",
     "SERVICEUSAGE",

@@ -30,6 +30,7 @@ fn find(name: &str) -> Option<PathBuf> {
     match name {
         "python-clients" => return python(),
         "schemathesis" => return schemathesis(),
+        "oidc-provider-mock" => return openid_provider(),
         "PostgreSQL" => return postgresql(),
         "kube-apiserver" => {
             let other = std::env::var_os("BINAUTHZ_TEST_KUBECONFIG").map(PathBuf::from);
@@ -63,6 +64,13 @@ pub fn python() -> Option<PathBuf> {
 pub fn schemathesis() -> Option<PathBuf> {
     python()
         .map(|python| python.with_file_name("schemathesis"))
+        .filter(|file| file.is_file())
+}
+
+/// An OpenID provider of others; it lies there, too.
+pub fn openid_provider() -> Option<PathBuf> {
+    python()
+        .map(|python| python.with_file_name("oidc-provider-mock"))
         .filter(|file| file.is_file())
 }
 

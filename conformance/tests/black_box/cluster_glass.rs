@@ -14,7 +14,7 @@ use crate::cluster_install::{desk, install};
 const GUIDE: &str = include_str!("../../../docs/guide/6-break-glass.md");
 
 /// A guarded cluster whose server asks it so, and `kubectl` is Alice's.
-fn guarded(cluster: &Cluster, context: &str, asks: &str) -> Option<(Desk, NamedTempFile)> {
+pub(crate) fn guarded(cluster: &Cluster, context: &str, asks: &str) -> Option<(Desk, NamedTempFile)> {
     let mut config = NamedTempFile::new().expect("a file can be made");
     let kubeconfig = cluster.kubeconfig().display();
     writeln!(

@@ -50,7 +50,7 @@ fn canary() -> String {
 
 /// The newest entry about a finding, once there is one of this state.
 #[track_caller]
-fn entry(desk: &Desk, code: &str, state: &str) -> Value {
+pub(crate) fn entry(desk: &Desk, code: &str, state: &str) -> Value {
     let filter = format!(
         "logName=\\\"projects/demo/logs/binaryauthorization.googleapis.com%2Fguard\\\" AND \
          jsonPayload.finding=\\\"{code}\\\" AND jsonPayload.state=\\\"{state}\\\""

@@ -5,7 +5,7 @@ use binauthz_conformance::{Cluster, Desk, Node, Ran};
 use crate::cluster_install::typed;
 use crate::story;
 
-const IMAGE: &str =
+pub(crate) const IMAGE: &str =
     "registry.example/binauthz@sha256:1111111111111111111111111111111111111111111111111111111111111111";
 const NEXT: &str =
     "registry.example/binauthz@sha256:2222222222222222222222222222222222222222222222222222222222222222";
@@ -28,7 +28,7 @@ pub(crate) fn desk(cluster: &Cluster) -> Option<Desk> {
     Some(desk)
 }
 
-fn install(desk: &Desk, image: &str, flags: &str) -> Ran {
+pub(crate) fn install(desk: &Desk, image: &str, flags: &str) -> Ran {
     desk.sh(&format!(
         "{} --in-cluster --image={image} {flags}",
         typed("install")

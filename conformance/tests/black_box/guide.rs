@@ -9,11 +9,12 @@ use crate::cluster_inside;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide");
 
 /// Chapters whose cluster is another one: tests of their own follow them.
-const APART: [&str; 4] = [
+const APART: [&str; 5] = [
     "10-install.md",
     "11-upgrade.md",
     "12-recovery.md",
     "13-image-policy-webhook.md",
+    "14-last-known-good.md",
 ];
 
 #[test]
@@ -68,4 +69,21 @@ fn a_server_in_the_cluster_can_be_installed_upgraded_and_recovered() {
         "binauthz cluster uninstall my-cluster --location=us-central1-a --context=my-cluster
              kubectl --namespace=default delete pod anything",
     );
+}
+
+/// An API server of its own: one from which the policy was removed is of no use to another test.
+#[test]
+fn what_runs_may_start_again() {
+    let Some(cluster) = Cluster::with_flags(&[]) else {
+        return;
+    };
+    let Some(mut desk) = Desk::with(&["jq"]) else {
+        return;
+    };
+    cluster.attach(&mut desk);
+    let chapter = "14-last-known-good.md";
+    let markdown = std::fs::read_to_string(Path::new(FOLDER).join(chapter)).expect("a chapter can be read");
+    let steps = guide::steps(&markdown);
+    assert!(guide::needs_cluster(&steps), "{chapter}");
+    guide::follow(&desk, chapter, steps, true);
 }

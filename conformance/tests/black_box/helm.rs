@@ -84,6 +84,7 @@ fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
     let rendered = |values: &str| desk.ok(&format!("helm template {CHART} {guarded} {values}"));
     rendered("")
         .never_says("subjectaccessreviews")
+        .never_says("tokenreviews")
         .never_says("resources: [events]")
         .never_says("reviewBreakGlass");
     rendered("--set=guard.events=true --set=guard.reviewBreakGlass=true").says(&[
@@ -92,6 +93,10 @@ fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
         "      events: true",
         "      reviewBreakGlass: true",
     ]);
+    // An issuer whose tokens the cluster judges brings the right to ask it, and another does not.
+    rendered("--set=config.issuers[0].issuer=https://k.example").never_says("tokenreviews");
+    rendered("--set=config.issuers[0].tokenReview=projects/p/locations/l/clusters/c")
+        .says(&["resources: [tokenreviews]"]);
 }
 
 /// The manifests that are compiled into the program are those of the chart.
@@ -113,7 +118,8 @@ fn an_api_server_takes_what_is_rendered() {
     desk.write(
         "everything.yaml",
         "clusters: [projects/demo/locations/us-central1-a/clusters/my-cluster]
-config: {requirePolicy: true, journalKeepDays: 90}
+config: {requirePolicy: true, journalKeepDays: 90, issuers: [
+  {issuer: 'https://kubernetes.default.svc', audiences: [binauthz], tokenReview: projects/demo/locations/us-central1-a/clusters/my-cluster}]}
 extraArgs: [--googleapis]
 guard: {enabled: true, events: true, reviewBreakGlass: true}
 image: {pullSecrets: [registry], digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}

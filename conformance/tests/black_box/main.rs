@@ -1,5 +1,6 @@
 //! The program judged from outside. One module per judge.
 
+mod access;
 mod alerts;
 mod audit_log;
 mod bad_input;
@@ -12,6 +13,9 @@ mod cluster_glass;
 mod cluster_guard;
 mod cluster_inside;
 mod cluster_install;
+mod cluster_last_known_good;
+mod cluster_recovery;
+mod cluster_tokens;
 mod demo;
 mod gcloud_artifacts;
 mod gcloud_binauthz;
@@ -21,6 +25,7 @@ mod gcloud_monitoring;
 mod googleapis;
 mod guide;
 mod helm;
+mod id_tokens;
 mod imagepolicy;
 mod kill;
 mod log_metrics;

@@ -18,10 +18,15 @@ fn at_home(desk: &mut Desk) {
 /// Everything up to a policy in force, and a registered cluster.
 pub(crate) fn ready(desk: &mut Desk) {
     at_home(desk);
-    desk.write("binauthz-policy.yaml", story::POLICY);
     desk.ok("binauthz clusters create my-cluster --location=us-central1-a \
-               --binauthz-evaluation-mode=project-singleton-policy-enforce
-             binauthz keyrings create image-signing --location=global
+           --binauthz-evaluation-mode=project-singleton-policy-enforce");
+    policy(desk);
+}
+
+/// The tutorial's policy, with its attestor and the key of that.
+pub(crate) fn policy(desk: &Desk) {
+    desk.write("binauthz-policy.yaml", story::POLICY);
+    desk.ok("binauthz keyrings create image-signing --location=global
              binauthz keys create image-signer --keyring=image-signing --location=global \
                --purpose=asymmetric-signing --default-algorithm=ec-sign-p256-sha256
              binauthz notes create image-signing-note --human-readable-name='Image signing attestor'

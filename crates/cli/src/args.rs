@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
+        access, attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
         credentials, decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes,
         payload, policy, projects, services, snapshot, tokens,
     },
@@ -214,6 +214,15 @@ pub enum Command {
         after_help = "Examples:\n  binauthz break-glass report --since=7d"
     )]
     BreakGlass(break_glass::Command),
+    /// Who has which permission
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  binauthz iam who-can binaryauthorization.policy.update projects/demo/policy"
+    )]
+    Iam(access::IamCommand),
+    /// Separation of duties: nobody both signs and edits the policy
+    #[command(subcommand, after_help = "Examples:\n  binauthz sod check")]
+    Sod(access::SodCommand),
     /// API tokens
     #[command(
         subcommand,
@@ -499,6 +508,10 @@ mod tests {
         "channels dead-letters retry 0198",
         "channels dead-letters delete projects/p/deadLetters/0198",
         "tokens create ci --role admin --ttl=90d",
+        "tokens create jane --role=member --principal=user:jane@example.com --projects=p,q --permissions=binaryauthorization.*",
+        "iam who-can binaryauthorization.policy.update",
+        "iam who-can binaryauthorization.policy.update projects/p/policy --limit=5",
+        "sod check --accept=user:a --accept=user:b",
         "projects create demo",
         "env --data-dir d",
         "env --data-dir d --googleapis --credentials=ci.json",
@@ -566,6 +579,9 @@ mod tests {
         "keys create k --keyring=r --location=global --default-algorithm=ec-sign-p256-sha256 --labels=a",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --digest-algorithm=md5",
         "tokens create ci --role admin --ttl=90",
+        "tokens create ci --role=owner",
+        "iam who-can",
+        "sod check user:a",
         "credentials create ci --role admin",
         "credentials create ci --output=f",
         "env --data-dir d --credentials=f",

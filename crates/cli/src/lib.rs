@@ -114,6 +114,8 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Logs(command) => command.run(settings).await,
         Command::Audit(command) => command.run(settings).await,
         Command::BreakGlass(command) => command.run(settings).await,
+        Command::Iam(command) => command.run(settings).await,
+        Command::Sod(command) => command.run(settings).await,
         Command::Tokens(command) => command.run(settings).await,
         Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,

@@ -17,11 +17,11 @@ pub const CANARY_NAMESPACE: &str = "default";
 const NAME: &str = "binauthz-canary";
 const LABEL: (&str, &str) = ("binauthz-canary", "probe");
 /// No registry has this name (RFC 6761), and nothing has this digest.
-const IMAGE: &str =
+pub(crate) const IMAGE: &str =
     "binauthz.invalid/canary@sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// A configuration takes effect within tens of milliseconds, on each of several API servers by itself: 5 s in all.
-const POLLS_MAX: u32 = 50;
-const POLL_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const POLLS_MAX: u32 = 50;
+pub(crate) const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// From one try to the next where an answer may take a minute to come.
 const PATIENT_PAUSE: Duration = Duration::from_secs(1);
 

@@ -13,6 +13,7 @@ mod endpoint;
 mod inside;
 mod installed;
 mod kubeconfig;
+pub mod last_known_good;
 mod token;
 pub mod transport;
 mod webhooks;
@@ -28,8 +29,8 @@ pub use installed::{Condition, Installed};
 pub use kubeconfig::InvalidKubeconfig;
 pub use token::{Secret, Token, UnusableToken, is_private, read_token};
 pub use webhooks::{
-    CA_BUNDLE, Configuration, CustomRule, Guard, PROBE, cluster_of, differences, is_injected, is_managed,
-    is_registered_by_install,
+    CA_BUNDLE, Configuration, CustomRule, Guard, PROBE, cluster_of, differences, has_shipped_conditions,
+    is_injected, is_managed, is_registered_by_install,
 };
 
 #[cfg(test)]

@@ -9,20 +9,23 @@ use binauthz_wire::custom_resources::CustomResource;
 use serde_json::{Map, Value, json};
 
 use super::endpoint::{Endpoint, is_label};
+use super::last_known_good;
 
 /// The name `kubectl` prints with every refusal.
 pub(crate) const WEBHOOK: &str = "imagepolicywebhook.image-policy.k8s.io";
 /// Of the configuration that only says whether the webhook can be reached.
 pub(crate) const PROBE_WEBHOOK: &str = "probe.image-policy.k8s.io";
 /// Name of both configurations; they are of different kinds.
-const NAME: &str = "binauthz";
+pub(crate) const NAME: &str = "binauthz";
 /// The server ends its own work two seconds earlier, so that it is the server that denies and says why.
 const TIMEOUT_SECONDS: u32 = 10;
 /// Whoever may edit a namespace may label it; this one label the API server sets itself.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const CLUSTER_ANNOTATION: &str = "binauthz/cluster";
 const REGISTRATION_ANNOTATION: &str = "binauthz/registration";
+/// The namespace of the list, where the policy judges while no server answers.
+const LAST_KNOWN_GOOD_ANNOTATION: &str = "binauthz/last-known-good";
 /// Where a configuration says whom it trusts.
 pub const CA_BUNDLE: &str = "/webhooks/0/clientConfig/caBundle";
 /// As cert-manager has it.
@@ -97,6 +100,9 @@ pub struct Guard {
     pub custom: Vec<CustomRule>,
     /// Whether the cluster was registered by `install`.
     pub registered_by_install: bool,
+    /// The namespace of the list by which new Pods and Jobs are judged while no server answers; without it, they are
+    /// refused.
+    pub last_known_good: Option<String>,
 }
 
 /// A custom resource that is reviewed.
@@ -142,6 +148,7 @@ impl Guard {
             exempt: exempt_namespaces(webhook.get("namespaceSelector")?)?,
             custom: custom_rules(webhook, which),
             registered_by_install: is_registered_by_install(found),
+            last_known_good: last_known_good_of(found).map(str::to_owned),
         })
     }
 
@@ -175,6 +182,13 @@ impl Guard {
             CLUSTER_ANNOTATION: self.cluster.to_string(),
             REGISTRATION_ANNOTATION: registration,
         });
+        if let Some(namespace) = &self.last_known_good {
+            annotations[LAST_KNOWN_GOOD_ANNOTATION] = json!(namespace);
+            webhook["matchConditions"] = match which {
+                Configuration::Mutating => last_known_good::mutating(),
+                Configuration::Validating => last_known_good::validating(namespace),
+            };
+        }
         if let Some(certificate) = &self.inject_ca_from {
             annotations[INJECTION_ANNOTATION] = json!(certificate);
         }
@@ -242,6 +256,22 @@ pub fn is_injected(found: &Value) -> bool {
     label(found, "annotations", INJECTION_ANNOTATION).is_some()
 }
 
+/// Whether a validating configuration is asked about all but what a policy judges while no server answers.
+#[must_use]
+pub fn has_shipped_conditions(found: &Value) -> bool {
+    let webhooks = found.get("webhooks").and_then(Value::as_array);
+    last_known_good_of(found).is_some_and(|namespace| {
+        let shipped = last_known_good::validating(namespace);
+        let mut webhooks = webhooks.into_iter().flatten();
+        webhooks.all(|webhook| webhook.get("matchConditions") == Some(&shipped))
+    })
+}
+
+/// The namespace of the list that it notes.
+fn last_known_good_of(found: &Value) -> Option<&str> {
+    label(found, "annotations", LAST_KNOWN_GOOD_ANNOTATION).filter(|namespace| is_label(namespace))
+}
+
 /// Whether `install` registered the cluster too.
 #[must_use]
 pub fn is_registered_by_install(found: &Value) -> bool {
@@ -295,7 +325,7 @@ fn custom_rules(webhook: &Value, which: Configuration) -> Vec<CustomRule> {
     found.filter_map(custom).collect()
 }
 
-fn rule(group: &str, versions: &[&str], resources: &[&str], operations: &[&str]) -> Value {
+pub(crate) fn rule(group: &str, versions: &[&str], resources: &[&str], operations: &[&str]) -> Value {
     json!({
         "apiGroups": [group],
         "apiVersions": versions,
@@ -305,7 +335,7 @@ fn rule(group: &str, versions: &[&str], resources: &[&str], operations: &[&str])
     })
 }
 
-fn namespace_selector(exempt: &[String]) -> Value {
+pub(crate) fn namespace_selector(exempt: &[String]) -> Value {
     match exempt {
         [] => json!({}),
         names => json!({"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "NotIn", "values": names}]}),
@@ -347,7 +377,13 @@ pub fn differences(found: &Value, shipped: &Value) -> Vec<String> {
     differences
 }
 
-fn compare(path: &str, found: Option<&Value>, shipped: Option<&Value>, differences: &mut Vec<String>) {
+/// Adds every place in which two values differ.
+pub(crate) fn compare(
+    path: &str,
+    found: Option<&Value>,
+    shipped: Option<&Value>,
+    differences: &mut Vec<String>,
+) {
     match (found, shipped) {
         (found, shipped) if found == shipped => {}
         (Some(Value::Object(found)), Some(Value::Object(shipped))) => {
@@ -410,6 +446,7 @@ mod tests {
             exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
             custom: Vec::new(),
             registered_by_install: true,
+            last_known_good: None,
         }
     }
 
@@ -431,11 +468,16 @@ mod tests {
             inject_ca_from: Some("binauthz/webhook".to_owned()),
             ..guard(&[])
         };
+        let kept = Guard {
+            last_known_good: Some("binauthz".to_owned()),
+            ..guard(&["binauthz"])
+        };
         for guard in [
             guard(&[]),
             guard(&["binauthz", "kube-system"]),
             with_custom(),
             injected,
+            kept,
         ] {
             for which in Configuration::ALL {
                 let written = guard.configuration(which);
@@ -589,6 +631,34 @@ mod tests {
             differences(&found, &shipped),
             [r#"webhooks[0].matchConditions is `[{"expression":"false","name":"x"}]`, shipped is absent"#]
         );
+    }
+
+    #[test]
+    fn only_the_conditions_that_are_shipped_are_no_gap() {
+        let kept = Guard {
+            last_known_good: Some("binauthz".to_owned()),
+            ..guard(&["binauthz"])
+        };
+        let shipped = kept.configuration(Configuration::Validating);
+        assert!(has_shipped_conditions(&shipped));
+        let without = guard(&[]).configuration(Configuration::Validating);
+        assert!(!has_shipped_conditions(&without));
+        for (pointer, value) in [
+            (
+                "/webhooks/0/matchConditions",
+                json!([{"name": "x", "expression": "false"}]),
+            ),
+            ("/webhooks/0/matchConditions", json!([])),
+            ("/metadata/annotations/binauthz~1last-known-good", json!("other")),
+            ("/metadata/annotations/binauthz~1last-known-good", json!("o'ther")),
+        ] {
+            let mut found = shipped.clone();
+            *found.pointer_mut(pointer).expect("a field that is shipped") = value.clone();
+            assert!(!has_shipped_conditions(&found), "{value}");
+            let read = Guard::of(&kept.cluster, Configuration::Validating, &found).expect("it is read");
+            let meant = read.configuration(Configuration::Validating);
+            assert!(!differences(&found, &meant).is_empty(), "{value}");
+        }
     }
 
     #[test]

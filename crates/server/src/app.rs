@@ -9,11 +9,12 @@ use binauthz_registry::Registries;
 use binauthz_store::Store;
 use tokio::sync::{Notify, OnceCell, Semaphore};
 
+use crate::access::Policies;
 use crate::admission::{Counters, Proofs, Snapshots};
 use crate::alert::Alerts;
 use crate::alert::channel::Poster;
 use crate::audit::Journal;
-use crate::auth::{AccessKey, AdminToken};
+use crate::auth::{AccessKey, AdminToken, Issuers};
 use crate::control::TagMoves;
 use crate::counting::LogMetrics;
 use crate::guard::Guarded;
@@ -22,6 +23,7 @@ use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::rates::Rates;
 use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::trace::Tracer;
@@ -50,7 +52,13 @@ pub(crate) struct App {
     pub(crate) token: Option<Arc<Token>>,
     /// What access tokens are made with, once one is wanted.
     pub(crate) access_key: OnceCell<AccessKey>,
+    /// IAM policies that were asked about lately.
+    pub(crate) policies: Policies,
     pub(crate) registries: Registries,
+    /// Whose ID tokens are believed.
+    pub(crate) issuers: Issuers,
+    /// How often the API was called by whom.
+    pub(crate) rates: Rates,
     pub(crate) journal: Journal,
     /// What others wrote as log entries.
     pub(crate) entries: Journal,

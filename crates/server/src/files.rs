@@ -45,6 +45,9 @@ pub(crate) fn admin_token(folder: &Path) -> Result<AdminToken, FileError> {
     let path = folder.join("admin.token");
     if let Some(text) = existing(&path)? {
         let text = String::from_utf8_lossy(&text).trim().to_owned();
+        if text == USED_UP {
+            return Ok(AdminToken::used_up());
+        }
         if text.len() < SHORTEST_TOKEN {
             let problem = format!(
                 "expected a token of at least {SHORTEST_TOKEN} characters; remove the file to have one made"
@@ -73,6 +76,18 @@ pub(crate) fn secret_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
 const MASTER_KEY: &str = "master.key";
 /// The master key before that, while something may be sealed under it; see [`crate::master`].
 const PREVIOUS_MASTER_KEY: &str = "master.previous";
+
+/// What is in the file of a token that was used up: no token can begin like this.
+const USED_UP: &str = "# used up: it made the first administrator's token";
+
+/// Leaves no token in `admin.token`.
+pub(crate) fn use_up_admin_token(folder: &Path) -> Result<(), FileError> {
+    write_whole(
+        &folder.join("admin.token"),
+        format!("{USED_UP}\n").as_bytes(),
+        0o600,
+    )
+}
 
 /// The key that seals private keys: the 32 bytes of `master.key`, or new ones written there. It also opens what the one
 /// in `master.previous` sealed, if there is such a file.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod admission;
 pub mod alert;
 mod app;
@@ -23,16 +24,18 @@ mod logs;
 mod master;
 mod metrics;
 mod migrate;
+mod rates;
 mod run;
 mod servers;
 mod settings;
 mod trace;
 mod turns;
 
+pub use auth::IssuerError;
 pub use migrate::{MigrateError, backup, migrate_data};
 pub use run::{Addresses, Server, StartError, run};
 pub use servers::JoinError;
 pub use settings::{
-    Database, Flags, GuardedCluster, Guarding, InvalidSettings, Pkcs11, Retention, Security, Settings, Smtp,
-    Staleness, WebhookCertificate,
+    Access, BootstrapToken, Database, Flags, GuardedCluster, Guarding, InvalidSettings, Issuer, Pkcs11,
+    PrincipalClaim, Proof, RateLimits, Retention, Security, Settings, Smtp, Staleness, WebhookCertificate,
 };

@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use binauthz_keyring::{Token, TokenError};
+use binauthz_keyring::{MasterKey, Token, TokenError};
 use binauthz_kubernetes::{Inside, NotInside};
 use binauthz_registry::Registries;
-use binauthz_store::OpenError;
+use binauthz_store::{OpenError, Store};
 use http::{Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -23,12 +23,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::access::Policies;
 use crate::admission::{self, Counters, Proofs, Snapshots};
 use crate::alert::channel::{Mailer, MailerError, Poster};
 use crate::alert::{self, Alerts};
 use crate::app::{ADMISSIONS, App, BODIES, GENERATIONS, TAILS, system_clock};
 use crate::audit::{self, Journal, JournalSettings, OpenJournalError};
-use crate::control::DeclareError;
+use crate::auth::{self, IssuerError, Issuers};
+use crate::control::{DeclareError, Source};
 use crate::counting::{self, LogMetrics};
 use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
@@ -39,6 +41,7 @@ use crate::listen::{
 use crate::logs::Reached;
 use crate::master::Master;
 use crate::metrics::ControlCounters;
+use crate::rates::Rates;
 use crate::servers::{self, JoinError, Servers};
 use crate::settings::{Pkcs11, Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
@@ -84,6 +87,9 @@ pub enum StartError {
     /// The mail server's settings.
     #[error("cannot send mail: {0}")]
     Mail(#[from] MailerError),
+    /// An issuer of ID tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// An address is taken or not ours.
     #[error("cannot listen on `{address}` for the {what}: {source}")]
     Listen {
@@ -122,7 +128,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 12],
+    jobs: [JoinHandle<()>; 13],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -239,7 +245,14 @@ impl Listeners {
             Some(given) => webhook_tls(settings, given.clone())?,
             None => webhook_tls(settings, certificates.clone())?,
         });
-        let api = bind("API", settings.api_listen, own_tls.clone()).await?;
+        let api_tls = match &settings.access.client_authorities {
+            Some(authorities) => Some(listen::take_client_certificates(
+                certificates.clone(),
+                authorities,
+            )?),
+            None => own_tls.clone(),
+        };
+        let api = bind("API", settings.api_listen, api_tls).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
         let health = bind("health port", settings.health_listen, own_tls).await?;
         let googleapis = if settings.googleapis {
@@ -263,14 +276,17 @@ impl Listeners {
 
     /// Serves on each.
     fn open(self, app: &Arc<App>, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
-        let api: Handler = |app, _, request| Box::pin(async move { control::handle(&app, request).await });
+        let api: Handler = |app, peer, request| {
+            Box::pin(async move { control::handle(&app, Source::told(&peer, request)).await })
+        };
         let webhook: Handler = |app, peer, request| {
             Box::pin(async move { admission::handle(&app, &peer, request).await.map(Either::Left) })
         };
         let health: Handler =
             |app, _, request| Box::pin(async move { health::answer(&app, &request).await.map(Either::Left) });
-        let googleapis: Handler =
-            |app, _, request| Box::pin(async move { googleapis::handle(&app, request).await });
+        let googleapis: Handler = |app, peer, request| {
+            Box::pin(async move { googleapis::handle(&app, Source::told(&peer, request)).await })
+        };
         [
             (Some(self.api), api),
             (Some(self.webhook), webhook),
@@ -301,9 +317,7 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
     let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
     // Before the logs: under another key they would seem to be somebody else's.
-    let store = servers::open(&settings).await?;
-    let staleness = settings.staleness.limit();
-    let servers = Servers::join(&store, &master_key, (staleness, system_clock())).await?;
+    let (store, servers) = joined(&settings, &master_key).await?;
     let journal = Journal::open(
         &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
@@ -321,6 +335,9 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         master: Master::new(folder, master_key),
         token,
         access_key: OnceCell::new(),
+        policies: Policies::default(),
+        rates: Rates::new(settings.access.rate_limits),
+        issuers: Issuers::new(&settings.access.issuers)?,
         registries,
         journal,
         entries,
@@ -350,6 +367,14 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     })
 }
 
+/// The store, and what is known of the others on it.
+async fn joined(settings: &Settings, master_key: &MasterKey) -> Result<(Store, Servers), StartError> {
+    let store = servers::open(settings).await?;
+    let staleness = settings.staleness.limit();
+    let servers = Servers::join(&store, master_key, (staleness, system_clock())).await?;
+    Ok((store, servers))
+}
+
 /// Logs in to the token of the settings.
 fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
     let pin = files::secret_text(&settings.pin_file)?;
@@ -357,7 +382,7 @@ fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 12] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 13] {
     [
         tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
@@ -371,6 +396,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
         tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
         tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(auth::keep_keys(Arc::clone(app), shutdown.clone())),
     ]
 }
 

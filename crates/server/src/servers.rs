@@ -16,7 +16,7 @@ use binauthz_store::{
 };
 
 use crate::app::App;
-use crate::control::call::is_watched;
+use crate::control::call::{is_access, is_watched};
 use crate::control::master_key::opens_any;
 use crate::files;
 use crate::listen::Shutdown;
@@ -229,6 +229,7 @@ fn take(app: &App, changed: &Changed) {
         Changed::Everything => {
             app.snapshots.invalidate();
             app.proofs.forget();
+            app.policies.invalidate();
             app.alerts.changed.tell();
             app.log_metrics.changed.tell();
             return;
@@ -250,6 +251,9 @@ fn take(app: &App, changed: &Changed) {
 fn take_kind(app: &App, kind: Kind) {
     if matches!(kind, Kind::Cluster | Kind::Policy | Kind::Attestor) {
         app.snapshots.invalidate();
+    }
+    if is_access(kind) {
+        app.policies.invalidate();
     }
     if kind == Kind::LogMetric {
         app.log_metrics.changed.tell();

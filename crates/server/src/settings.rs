@@ -1,9 +1,12 @@
 //! What the operator chose: flags, and a strict YAML file beneath them.
 
+mod access;
 mod certificate;
 mod database;
 mod guard;
+mod issuers;
 mod pkcs11;
+mod rates;
 mod retention;
 mod smtp;
 
@@ -19,10 +22,13 @@ use serde::Deserialize;
 use crate::googleapis;
 use crate::listen::Lifetimes;
 
+pub use access::{Access, BootstrapToken};
 pub use certificate::WebhookCertificate;
 pub use database::{Database, Staleness};
 pub use guard::{GuardedCluster, Guarding};
+pub use issuers::{Issuer, PrincipalClaim, Proof};
 pub use pkcs11::Pkcs11;
+pub use rates::RateLimits;
 pub use retention::Retention;
 pub use smtp::{Security, Smtp};
 
@@ -62,6 +68,11 @@ pub enum InvalidSettings {
     /// The block `pkcs11` says something that cannot be meant.
     #[error("{0}")]
     Pkcs11(String),
+    /// Client certificates without TLS.
+    #[error(
+        "with `--dev` the API speaks plain HTTP, which has no client certificates: leave out `apiClientAuthorities`"
+    )]
+    NoTls,
     /// The block `smtp` says something that cannot be done.
     #[error("{0}")]
     Smtp(String),
@@ -71,6 +82,9 @@ pub enum InvalidSettings {
     /// The block `guard` or `--guard` does.
     #[error("{0}")]
     Guard(String),
+    /// An entry of `issuers` says something that cannot be done.
+    #[error("{0}")]
+    Issuers(String),
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -173,12 +187,16 @@ struct File {
     webhook_certificates: Option<PathBuf>,
     authority_lifetime_seconds: Option<u32>,
     certificate_lifetime_seconds: Option<u32>,
+    api_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
     otlp_endpoint: Option<String>,
     custom_resources: Option<PathBuf>,
     guard: guard::Block,
     store: Option<String>,
     store_max_staleness_seconds: Option<u32>,
+    rate_limits: Option<rates::Block>,
+    bootstrap_token: BootstrapToken,
+    issuers: Vec<Issuer>,
 }
 
 /// Everything the operator chose.
@@ -240,6 +258,8 @@ pub struct Settings {
     pub store: Database,
     /// How long decisions are made from memory when a shared store does not answer.
     pub staleness: Staleness,
+    /// Who may call the API by what, and how often.
+    pub access: Access,
 }
 
 impl Settings {
@@ -248,7 +268,7 @@ impl Settings {
     /// # Errors
     /// [`InvalidSettings`] naming what is wrong.
     pub fn new(flags: Flags) -> Result<Self, InvalidSettings> {
-        let file = match &flags.config {
+        let mut file = match &flags.config {
             Some(path) => read(path)?,
             None => File::default(),
         };
@@ -256,6 +276,9 @@ impl Settings {
         if flags.dev && !api_listen.ip().is_loopback() {
             return Err(InvalidSettings::NotLoopback(api_listen));
         }
+        let guard = Guarding::new(std::mem::take(&mut file.guard), flags.guard);
+        let guard = guard.map_err(InvalidSettings::Guard)?;
+        let access = access(&mut file, flags.dev, &guard)?;
         let registries = file
             .registries
             .iter()
@@ -306,9 +329,10 @@ impl Settings {
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
             custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
-            guard: Guarding::new(file.guard, flags.guard).map_err(InvalidSettings::Guard)?,
+            guard,
             store: Database::new(flags.store.or(file.store).as_deref())?,
             staleness: Staleness::new(file.store_max_staleness_seconds)?,
+            access,
         })
     }
 }
@@ -358,6 +382,7 @@ impl fmt::Display for Settings {
         }
         writeln!(formatter, "store: {}", self.store)?;
         writeln!(formatter, "storeMaxStalenessSeconds: {}", self.staleness)?;
+        write!(formatter, "{}", self.access)?;
         writeln!(formatter, "serverNames: [{}]", self.server_names.join(", "))?;
         if let Some(path) = &self.secrets_dir {
             writeln!(formatter, "secretsDir: {}", path.display())?;
@@ -395,6 +420,16 @@ impl fmt::Display for Settings {
             false => writeln!(formatter, "guard: {}", self.guard),
         }
     }
+}
+
+fn access(file: &mut File, dev: bool, guard: &Guarding) -> Result<Access, InvalidSettings> {
+    let access = Access {
+        client_authorities: file.api_client_authorities.take(),
+        bootstrap_token: file.bootstrap_token,
+        issuers: std::mem::take(&mut file.issuers),
+        rate_limits: RateLimits::chosen(file.rate_limits, dev)?,
+    };
+    access.checked(dev, guard)
 }
 
 fn clusters(texts: &[String]) -> Result<Vec<ClusterName>, InvalidSettings> {
@@ -596,9 +631,13 @@ mod tests {
     #[test]
     fn the_reference_is_complete() {
         let reference = include_str!("../../../docs/reference/configuration.md");
-        let settings = Settings::new(flags()).unwrap();
+        let served = Flags {
+            dev: false,
+            ..flags()
+        };
+        let settings = Settings::new(served).unwrap();
         let shown = settings.to_string()
-            + "webhookClientAuthorities: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
+            + "webhookClientAuthorities: none\napiClientAuthorities: none\nissuers: none\npkcs11: none\ncustomResources: none\nsmtp: none\notlpEndpoint: none\n";
         for (key, value) in shown.lines().filter_map(|line| line.split_once(": ")).skip(2) {
             let row = reference
                 .lines()

@@ -51,11 +51,13 @@ pub enum Kind {
     DeletedLog,
     /// A public key whose owner may sign for access tokens.
     Credential,
+    /// A role that a project made for itself.
+    Role,
 }
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Project,
         Kind::Policy,
         Kind::Attestor,
@@ -75,6 +77,7 @@ impl Kind {
         Kind::LogMetric,
         Kind::DeletedLog,
         Kind::Credential,
+        Kind::Role,
     ];
 
     /// The word that stands for the kind in the database. It never changes once released.
@@ -99,6 +102,7 @@ impl Kind {
             Kind::LogMetric => "log_metric",
             Kind::DeletedLog => "deleted_log",
             Kind::Credential => "credential",
+            Kind::Role => "role",
         }
     }
 }

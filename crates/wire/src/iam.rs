@@ -1,8 +1,24 @@
 //! `google.iam.v1`: policies of one resource. The etag travels as bytes.
 
+mod condition;
+
+pub use condition::{InvalidCondition, TimeCondition};
+
 use serde_json::{Map, json};
 
 use crate::json::{InvalidField, Object, Value, bytes_out};
+
+/// Kinds of members that somebody can be. `token` and `credential` are ours; Google's others name what is not here.
+pub const MEMBER_KINDS: [&str; 8] = [
+    "user",
+    "serviceAccount",
+    "group",
+    "domain",
+    "principal",
+    "principalSet",
+    "token",
+    "credential",
+];
 
 /// Google's own bound on members of all bindings together.
 const MAX_MEMBERS: usize = 1_500;
@@ -46,7 +62,32 @@ pub fn read_set_request(value: Value) -> Result<SetRequest, InvalidField> {
     object.ignore("resource");
     let policy = object.take_object("policy")?;
     object.finish()?;
-    read_policy_object(policy)
+    let request = read_policy_object(policy)?;
+    for (index, binding) in request.bindings.iter().enumerate() {
+        understood(index, binding)?;
+    }
+    Ok(request)
+}
+
+/// What nobody could be given or what could not be judged is refused when it is written, not passed over for good.
+fn understood(index: usize, binding: &Binding) -> Result<(), InvalidField> {
+    let at = format!("policy.bindings[{index}]");
+    for (place, member) in binding.members.iter().enumerate() {
+        let kind = member.split(':').next().unwrap_or_default();
+        let is_known = matches!(kind, "allUsers" | "allAuthenticatedUsers" | "deleted");
+        if !is_known && !MEMBER_KINDS.contains(&kind) {
+            let kinds = MEMBER_KINDS.join("`, `");
+            return Err(InvalidField::refused(
+                format!("{at}.members[{place}]"),
+                format_args!("is of an unknown kind, expected one of `{kinds}`, or `allAuthenticatedUsers`"),
+            ));
+        }
+    }
+    if let Some(condition) = &binding.condition {
+        TimeCondition::parse(&condition.expression)
+            .map_err(|why| InvalidField::refused(format!("{at}.condition.expression"), why))?;
+    }
+    Ok(())
 }
 
 /// Reads `GetIamPolicyRequest`. There is one form of a policy, so the version asked for does not matter.
@@ -232,6 +273,14 @@ mod tests {
             (
                 r#"{"policy":{"bindings":[{"role":"roles/viewer","condition":{}}]}}"#,
                 "policy.bindings[0].condition.expression",
+            ),
+            (
+                r#"{"policy":{"bindings":[{"role":"roles/viewer","members":["user:a"],"condition":{"expression":"resource.name == 'x'"}}]}}"#,
+                "policy.bindings[0].condition.expression",
+            ),
+            (
+                r#"{"policy":{"bindings":[{"role":"roles/viewer","members":["user:a","robot:b"]}]}}"#,
+                "policy.bindings[0].members[1]",
             ),
             (r#"{"policy":{"auditConfigs":[{}]}}"#, "policy.auditConfigs"),
             (r#"{"policy":{"bindingz":[]}}"#, "policy.bindingz"),

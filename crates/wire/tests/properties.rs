@@ -10,7 +10,7 @@ use binauthz_wire::container::{
 use binauthz_wire::containeranalysis::{self, Note, Occurrence, SignedPayload};
 use binauthz_wire::field_mask::FieldMask;
 use binauthz_wire::filter::Filter;
-use binauthz_wire::iam::{self, Binding, Condition};
+use binauthz_wire::iam::{self, Binding, Condition, TimeCondition};
 use binauthz_wire::json::{self, Limits, Value};
 use binauthz_wire::page::{self, PageToken};
 use binauthz_wire::serviceusage::{self, ServiceName, ServiceState};
@@ -245,8 +245,13 @@ fn clusters() -> impl Strategy<Value = Cluster> {
         )
 }
 
-fn bindings() -> impl Strategy<Value = Vec<Binding>> {
-    let condition = ("\\PC{1,20}", TEXT, TEXT).prop_map(|(expression, title, description)| Condition {
+/// Conditions as they may be written.
+const EXPRESSION: &str =
+    r#"request\.time (<|<=|>|>=|==|!=) timestamp\("20[0-9]{2}-0[13-9]-[12][0-9]T00:00:00Z"\)"#;
+
+/// Policies with conditions of this form.
+fn bindings(expression: &'static str) -> impl Strategy<Value = Vec<Binding>> {
+    let condition = (expression, TEXT, TEXT).prop_map(|(expression, title, description)| Condition {
         expression,
         title,
         description,
@@ -282,11 +287,26 @@ proptest! {
     }
 
     #[test]
-    fn iam_policies_come_back(bindings in bindings(), etag in prop::collection::vec(any::<u8>(), 1..20)) {
+    fn iam_policies_come_back(bindings in bindings(EXPRESSION), etag in prop::collection::vec(any::<u8>(), 1..20)) {
         let written = iam::write_policy(&bindings, &etag);
         let read = iam::read_policy(written.clone().into()).unwrap();
         prop_assert_eq!((&read.bindings, read.etag.as_ref()), (&bindings, Some(&etag)), "{}", written);
         prop_assert_eq!(iam::read_set_request(json!({ "policy": written }).into()), Ok(read));
+    }
+
+    /// What was stored is read as it is; what is written now is understood, or refused with the field's path.
+    #[test]
+    fn conditions_that_are_not_understood_are_not_taken(bindings in bindings("\\PC{1,20}"), etag in prop::collection::vec(any::<u8>(), 1..20)) {
+        let written = iam::write_policy(&bindings, &etag);
+        let read = iam::read_policy(written.clone().into()).unwrap();
+        prop_assert_eq!(&read.bindings, &bindings);
+        let conditions = bindings.iter().filter_map(|binding| binding.condition.as_ref());
+        let unknown = conditions.map(|condition| TimeCondition::parse(&condition.expression)).find(Result::is_err);
+        match (iam::read_set_request(json!({ "policy": written }).into()), unknown) {
+            (Ok(set), None) => prop_assert_eq!(set, read),
+            (Err(error), Some(_)) => prop_assert!(error.to_string().contains(".condition.expression"), "{}", error),
+            (set, unknown) => prop_assert!(false, "{:?} {:?}", set, unknown),
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct CreateFlags {
     #[command(flatten)]
     credential: CredentialFlag,
     /// What it may do
-    #[arg(long, value_parser = ["admin", "viewer"])]
+    #[arg(long, value_parser = ["admin", "viewer", "member"])]
     role: String,
     /// How long it works, e.g. 24h, 90d; for ever by default
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]

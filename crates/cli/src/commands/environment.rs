@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The services of gcloud that this server answers for.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "BINARYAUTHORIZATION",
     "CONTAINERANALYSIS",
     "CLOUDKMS",
@@ -19,6 +19,7 @@ const SERVICES: [&str; 9] = [
     "SERVICEUSAGE",
     "ARTIFACTREGISTRY",
     "CLOUDRESOURCEMANAGER",
+    "IAM",
     "LOGGING",
     "MONITORING",
 ];

@@ -1,5 +1,6 @@
 //! One file per noun: its flags as typed on top, what it does below.
 
+pub(crate) mod access;
 pub(crate) mod attestations;
 pub(crate) mod attestors;
 pub(crate) mod audit;

@@ -18,7 +18,9 @@ use crate::{
 pub enum Command {
     /// Make a token; it is printed once and kept nowhere
     #[command(
-        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=90d --description='build pipeline' > ci.token"
+        after_help = "Examples:\n  binauthz tokens create ci --role=admin --ttl=90d --description='build pipeline' > ci.token\n  \
+            binauthz tokens create jane --role=member --principal=user:jane@example.com > jane.token\n  \
+            binauthz tokens create signer --role=admin --projects=demo --permissions=cloudkms.cryptoKeyVersions.useToSign > signer.token"
     )]
     Create(CreateFlags),
     /// List the tokens (not their secrets)
@@ -41,8 +43,8 @@ pub struct TokenFlag {
 pub struct CreateFlags {
     #[command(flatten)]
     token: TokenFlag,
-    /// What it may do
-    #[arg(long, value_parser = ["admin", "viewer"])]
+    /// What it may do by itself; `member` may what IAM policies give it
+    #[arg(long, value_parser = ["admin", "viewer", "member"])]
     role: String,
     /// How long it works, e.g. 24h, 90d; for ever by default
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -50,6 +52,15 @@ pub struct CreateFlags {
     /// Who uses it
     #[arg(long)]
     description: Option<String>,
+    /// Whom it stands for, `user:NAME@HOST` or `serviceAccount:NAME@HOST`; `token:ID` by default
+    #[arg(long, value_name = "MEMBER")]
+    principal: Option<String>,
+    /// The only projects it is good for
+    #[arg(long, value_name = "PROJECT", value_delimiter = ',')]
+    projects: Vec<String>,
+    /// The only permissions it is good for, e.g. `cloudkms.cryptoKeyVersions.useToSign`, `binaryauthorization.*`
+    #[arg(long, value_name = "PERMISSION", value_delimiter = ',')]
+    permissions: Vec<String>,
 }
 
 impl Command {
@@ -65,6 +76,14 @@ impl Command {
                 }
                 if let Some(description) = &flags.description {
                     body["description"] = json!(description);
+                }
+                if let Some(principal) = &flags.principal {
+                    body["principal"] = json!(principal);
+                }
+                for (name, list) in [("projects", &flags.projects), ("permissions", &flags.permissions)] {
+                    if !list.is_empty() {
+                        body[name] = json!(list);
+                    }
                 }
                 let id = &flags.token.id;
                 let created = client
@@ -90,7 +109,7 @@ impl Command {
                     path: "/binauthz/v1/tokens",
                     query: &[],
                     field: "tokens",
-                    columns: "name.basename(),role,description,createTime,expireTime,revokeTime",
+                    columns: "name.basename(),principal,role,description,createTime,expireTime,revokeTime",
                 };
                 return flags.show(&list, settings).await;
             }

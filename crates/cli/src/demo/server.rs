@@ -126,6 +126,7 @@ fn webhook_manifest(address: &str, authority: &[u8]) -> Result<String, Failure> 
         exempt: vec!["kube-system".to_owned()],
         custom: Vec::new(),
         registered_by_install: false,
+        last_known_good: None,
     };
     let documents = Configuration::ALL.map(|which| yaml::write(&guard.configuration(which)));
     Ok(documents.join("---\n"))

@@ -93,7 +93,7 @@ pub(crate) struct Claimed<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
+pub(super) enum Algorithm {
     Rs256,
     Es256,
 }
@@ -237,7 +237,7 @@ fn is_service(audience: &str) -> bool {
         .is_some_and(|name| crate::googleapis::SERVICES.contains(&name))
 }
 
-fn read_header(header: &mut Object) -> Result<(Algorithm, Option<String>), InvalidAssertion> {
+pub(super) fn read_header(header: &mut Object) -> Result<(Algorithm, Option<String>), InvalidAssertion> {
     let part = |error: json::InvalidField| unreadable("header", &error);
     let algorithm = header.take_string("alg").map_err(part)?;
     let key_id = header.take_optional_string("kid").map_err(part)?;

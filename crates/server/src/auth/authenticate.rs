@@ -2,15 +2,15 @@
 
 use binauthz_core::time::UnixTime;
 use binauthz_store::{TokenRow, Unavailable};
-use binauthz_wire::json::{self, Limits};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::{Caller, Claimed, Credential, Purpose, Role, Token, access};
+use super::{Caller, Claimed, Credential, Grant, Purpose, Role, Token, access, bootstrap, oidc};
 use crate::app::App;
+use crate::settings::BootstrapToken;
 
-/// The longest header looked at; our tokens have 52 characters. What is longer is hashed for nobody.
-const MAX_TOKEN: usize = 4096;
+/// The longest header looked at; our tokens have 52 characters, ID tokens some thousand. What is longer is hashed for nobody.
+const MAX_TOKEN: usize = 8 << 10;
 
 /// The caller of a request, or nobody.
 ///
@@ -26,7 +26,13 @@ pub(crate) async fn authenticate(
     };
     let hash = token.hash();
     if app.admin_token.matches(&hash) {
-        return Ok(Some(Caller::new("admin".to_owned(), Role::Admin)));
+        return match app.settings.access.bootstrap_token {
+            BootstrapToken::Permanent => Ok(Some(Caller::new("admin".to_owned(), Role::Admin))),
+            BootstrapToken::Once => Ok(bootstrap::is_left(&app.store).await?.then(bootstrap::caller)),
+        };
+    }
+    if let Some(caller) = oidc::caller(app, token.reveal(), now).await {
+        return Ok(caller);
     }
     if app.settings.googleapis {
         if access::is_access_token(token.reveal()) {
@@ -80,14 +86,16 @@ async fn of_assertion(
 }
 
 fn owner(credential: &Credential) -> Caller {
-    Caller::new(format!("credential:{}", credential.id()), credential.role())
+    // As Google's files call it.
+    let account = format!("serviceAccount:{}", credential.email());
+    Caller::new(format!("credential:{}", credential.id()), credential.role()).also([account])
 }
 
-/// A stored token whose role this release does not know is nobody's.
+/// A stored token whose rights this release cannot read is nobody's.
 fn caller(row: TokenRow) -> Option<Caller> {
-    let document = json::parse(row.document.as_bytes(), Limits::API).ok()?;
-    let role = Role::from_name(document.member("role")?.as_str()?)?;
-    Some(Caller::new(row.principal, role))
+    let Grant { role, scope, .. } = Grant::from_document(&row.document)?;
+    let names = (row.principal != Grant::own_principal(&row.id)).then(|| Grant::own_principal(&row.id));
+    Some(Caller::new(row.principal, role).also(names).within(scope))
 }
 
 /// Expired the moment it expires; revoked for good.
@@ -110,7 +118,6 @@ fn bearer(headers: &HeaderMap) -> Option<Token> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::routes::Class;
 
     fn headers(values: &[&str]) -> HeaderMap {
         values
@@ -151,14 +158,23 @@ mod tests {
             expires: None,
             revoked: None,
         };
-        assert!(caller(row(r#"{"role":"admin"}"#)).unwrap().may(Class::Write));
-        let viewer = caller(row(r#"{"role":"viewer"}"#)).unwrap();
-        assert!(viewer.may(Class::Read) && !viewer.may(Class::Write));
+        for role in Role::ALL {
+            let caller = caller(row(&format!(r#"{{"role":"{}"}}"#, role.as_str()))).unwrap();
+            assert_eq!(
+                (caller.role(), caller.is_administrator()),
+                (role, role == Role::Admin)
+            );
+        }
+        let scoped = caller(row(r#"{"role":"scoped:admin","projects":["p"]}"#)).unwrap();
+        assert!(!scoped.is_administrator());
         for document in [
             "{}",
             r#"{"role":"root"}"#,
             r#"{"role":"Admin"}"#,
             r#"{"role":1}"#,
+            r#"{"role":"admin","projects":["p"]}"#,
+            r#"{"role":"scoped:admin"}"#,
+            r#"{"role":"scoped:admin","projects":"p"}"#,
             "",
             "x",
         ] {

@@ -8,10 +8,6 @@ use serde_json::json;
 
 use super::Role;
 
-/// What follows the id in the address that stands for a credential where Google's files have a service account's. Nobody
-/// can have mail there (RFC 2606).
-const EMAIL_DOMAIN: &str = "@binauthz.invalid";
-
 /// The algorithms of keys that may sign assertions, as tried on a PEM.
 const ALGORITHMS: [SignatureAlgorithm; 4] = [
     SignatureAlgorithm::RsaPkcs1_2048Sha256,
@@ -31,6 +27,10 @@ pub(crate) struct Credential {
 }
 
 impl Credential {
+    /// What follows the id in the address that stands for a credential where Google's files have a service account's. Nobody
+    /// can have mail there (RFC 2606).
+    pub(crate) const EMAIL_DOMAIN: &str = "@binauthz.invalid";
+
     /// A new one. `id` is one of [`super::is_plain_id`].
     pub(crate) fn new(id: String, role: Role, key: PkixKey, expires: Option<UnixTime>) -> Credential {
         Credential {
@@ -94,13 +94,13 @@ impl Credential {
 
     /// The address that Google's files and assertions name it by.
     pub(crate) fn email(&self) -> String {
-        format!("{}{EMAIL_DOMAIN}", self.id)
+        format!("{}{}", self.id, Credential::EMAIL_DOMAIN)
     }
 
     /// The id behind such an address.
     pub(crate) fn id_of_email(email: &str) -> Option<&str> {
         email
-            .strip_suffix(EMAIL_DOMAIN)
+            .strip_suffix(Credential::EMAIL_DOMAIN)
             .filter(|id| super::is_plain_id(id))
     }
 

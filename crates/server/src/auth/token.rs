@@ -62,20 +62,27 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The administrator's token, as far as the server keeps it.
+/// The administrator's token, as far as the server keeps it; none if it was used up.
 #[derive(Debug, Clone)]
 pub(crate) struct AdminToken {
-    hash: [u8; 32],
+    hash: Option<[u8; 32]>,
 }
 
 impl AdminToken {
     pub(crate) fn new(token: &Token) -> AdminToken {
-        AdminToken { hash: token.hash() }
+        AdminToken {
+            hash: Some(token.hash()),
+        }
+    }
+
+    /// Nobody's.
+    pub(crate) fn used_up() -> AdminToken {
+        AdminToken { hash: None }
     }
 
     /// Whether this is the hash of the administrator's token, in a time that does not depend on the answer.
     pub(super) fn matches(&self, hash: &[u8; 32]) -> bool {
-        self.hash.ct_eq(hash).into()
+        self.hash.is_some_and(|own| own.ct_eq(hash).into())
     }
 }
 
@@ -92,6 +99,7 @@ mod tests {
         assert!(admin.matches(&Token::from_text(one.reveal()).hash()));
         assert!(!admin.matches(&two.hash()));
         assert!(!admin.matches(&Token::from_text("").hash()));
+        assert!(!AdminToken::used_up().matches(&one.hash()));
     }
 
     #[test]

@@ -98,6 +98,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let request = read_attestor(call.take_body(), view(&call))?;
     check(&name, &request)?;
     let note = request.note.to_string();
+    may_trust(app, &call, &note).await?;
     if app.store.resource(Kind::Note, &note).await?.is_none() {
         return Err(ApiError::not_found(format!(
             "`{note}` was not found: create the note first, with `binauthz notes create` or a POST to `/v1/projects/{}/notes?noteId={}`",
@@ -106,7 +107,7 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         )));
     }
     let turn = app.attestor_writes.take(&app.store).await?;
-    shared_keys::check(app, &name, &[], &request.keys).await?;
+    shared_keys::check(app, &call, &name, &[], &request.keys).await?;
     let parent = format!("projects/{}", name.project());
     let resource = NewResource {
         kind: Kind::Attestor,
@@ -130,6 +131,15 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         etag: etag::of(committed.revision),
     };
     Ok(shown(&call, &name, &request, &stamp))
+}
+
+/// Through an attestor, what is attached to its note can be asked about: by those only who may read it, or who keep the note.
+async fn may_trust(app: &App, call: &Call, note: &str) -> Result<(), ApiError> {
+    if call.allows(app, "containeranalysis.notes.update", note).await? {
+        return Ok(());
+    }
+    call.require(app, "containeranalysis.notes.listOccurrences", note)
+        .await
 }
 
 /// What the judge will refuse is refused now.
@@ -193,7 +203,7 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     }
     request.keys = shared_keys::with_what_is_known(request.keys, &before.keys);
     let turn = app.attestor_writes.take(&app.store).await?;
-    shared_keys::check(app, &name, &before.keys, &request.keys).await?;
+    shared_keys::check(app, &call, &name, &before.keys, &request.keys).await?;
     // Without an etag the caller takes whatever is there, but what was taken over from it must still be there.
     let expect = etag::expected(request.etag.as_deref(), &row.name)?.or(Some(row.revision));
     let mut changes = vec![Change::Replace {
@@ -223,9 +233,15 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     for row in app.store.list(&query).await? {
         let policy = policy_from(&row).map_err(ApiError::failed_precondition)?;
         if policy.attestors().any(|attestor| *attestor == name) {
+            let is_shown = call
+                .allows(app, "binaryauthorization.policy.get", &row.name)
+                .await?;
+            let policy = match is_shown {
+                true => format!("`{}`", row.name),
+                false => "the policy of another project".to_owned(),
+            };
             return Err(ApiError::failed_precondition(format!(
-                "`{name}` is required by `{}`: take it out of the policy first",
-                row.name
+                "`{name}` is required by {policy}: take it out of the policy first"
             )));
         }
     }

@@ -5,13 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use binauthz_core::name::ProjectId;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{AuditRow, Change, Commit, Committed, Kind};
 use binauthz_wire::json::{Object, Value};
-use binauthz_wire::status;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -19,15 +17,16 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::json;
 
+use super::entry::Entry;
 use super::error::ApiError;
 use super::query::Query;
-use super::routes::{self, ApiVersion, Class, Route, Verb};
+use super::routes::{self, ApiVersion, Class, Guard, Route, Verb};
 use super::template::{Captured, Unmatched};
 use super::verb_override;
+use crate::access::{self, On};
 use crate::app::App;
-use crate::auth::{self, Caller};
+use crate::auth::Caller;
 use crate::metrics::Outcome;
-use crate::trace::{Attribute, Finished, Parent};
 
 /// The longest text taken from a request into an audit row: a resource name or a user agent of any client fits.
 const MAX_AUDIT_TEXT: usize = 512;
@@ -116,6 +115,16 @@ impl Call {
             .min(most))
     }
 
+    /// Refuses a caller who lacks a permission on another resource that the call is about, too.
+    pub(crate) async fn require(&self, app: &App, permission: &str, name: &str) -> Result<(), ApiError> {
+        access::require(app, &self.caller, permission, On::Resource(name), self.now).await
+    }
+
+    /// Whether the caller has a permission on another resource.
+    pub(crate) async fn allows(&self, app: &App, permission: &str, name: &str) -> Result<bool, ApiError> {
+        Ok(access::allows(app, &self.caller, permission, On::Resource(name), self.now).await?)
+    }
+
     /// Commits the changes of this call with its audit row, in one transaction. The row names the first changed resource;
     /// a call that only has to be reported passes no change and is reported under its path.
     pub(crate) async fn commit(&self, app: &App, changes: Vec<Change>) -> Result<Committed, ApiError> {
@@ -135,13 +144,18 @@ impl Call {
             .unwrap_or(&self.audit.resource)
             .to_owned();
         let audit = self.audit.row(&resource, 0, facts);
-        let (is_watched, is_due) = (
-            changes.iter().any(|change| change.kind().is_some_and(is_watched)),
+        let any = |is: fn(Kind) -> bool| changes.iter().any(|change| change.kind().is_some_and(is));
+        let (is_watched, changes_access, is_due) = (
+            any(is_watched),
+            any(is_access),
             changes
                 .iter()
                 .any(|change| matches!(change, Change::RetryDeadLetter { .. })),
         );
         let committed = app.store.commit(Commit { audit, changes }).await?;
+        if changes_access {
+            app.policies.invalidate();
+        }
         if is_watched {
             app.alerts.changed.tell();
         }
@@ -152,6 +166,11 @@ impl Call {
         app.calls.notify_one();
         Ok(committed)
     }
+}
+
+/// Whether resources of this kind say who may do what.
+pub(crate) fn is_access(kind: Kind) -> bool {
+    matches!(kind, Kind::IamPolicy | Kind::Role)
 }
 
 /// Whether alerts are told apart by resources of this kind.
@@ -222,16 +241,6 @@ fn cut(text: &str) -> String {
     text.chars().take(MAX_AUDIT_TEXT).collect()
 }
 
-/// A call that came in just now, whatever protocol it came by.
-pub(crate) struct Entry {
-    started: Instant,
-    now: UnixTime,
-    request_id: String,
-    /// The API and the method, once they are known.
-    label: (&'static str, &'static str),
-    parent: Option<Parent>,
-}
-
 /// What a call asks. `given` is its query and its body, read once the caller may make the call.
 pub(crate) struct Asked<'a, G> {
     pub(crate) method: Method,
@@ -242,73 +251,10 @@ pub(crate) struct Asked<'a, G> {
     pub(crate) given: G,
 }
 
-impl Entry {
-    pub(crate) fn new(app: &App) -> Entry {
-        Entry {
-            started: Instant::now(),
-            now: (app.clock)(),
-            request_id: uuid::Uuid::now_v7().to_string(),
-            label: ("none", "none"),
-            parent: None,
-        }
-    }
-
-    /// As part of the trace that its headers name, where traces are told of at all.
-    pub(crate) fn within(mut self, app: &App, headers: &HeaderMap) -> Entry {
-        self.parent = app.tracer.as_ref().and_then(|_| Parent::of(headers));
-        self
-    }
-
-    pub(crate) fn request_id(&self) -> &str {
-        &self.request_id
-    }
-
-    /// When it came in.
-    pub(crate) fn now(&self) -> UnixTime {
-        self.now
-    }
-
-    /// Says which API's method it is, where no row of the route table says it.
-    pub(crate) fn is_about(&mut self, api: &'static str, method: &'static str) {
-        self.label = (api, method);
-    }
-
-    /// Who calls. Nothing else of a request is looked at before.
-    pub(crate) async fn caller(&self, app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
-        auth::authenticate(headers, app, self.now)
-            .await?
-            .ok_or_else(ApiError::unauthenticated)
-    }
-
-    /// Counts what came of it.
-    pub(crate) fn count(self, app: &App, outcome: Outcome) {
-        let took = self.started.elapsed();
-        app.control_counters.count(self.label, outcome, took);
-        if let Some(tracer) = &app.tracer {
-            let (api, method) = self.label;
-            let text = |text: &str| Attribute::Text(text.to_owned());
-            tracer.tell(Finished {
-                name: format!("{api}.{method}"),
-                parent: self.parent,
-                ended: (app.clock)(),
-                took,
-                attributes: vec![
-                    ("rpc.service", text(api)),
-                    ("rpc.method", text(method)),
-                    ("binauthz.outcome", text(outcome.as_str())),
-                    ("binauthz.request_id", text(&self.request_id)),
-                ],
-                parts: Vec::new(),
-                failed: outcome == Outcome::Failed,
-            });
-        }
-    }
-}
-
 /// Answers one request of the API port.
 pub(crate) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let mut entry = Entry::new(app).within(app, &head.headers);
+    let mut entry = Entry::new(app).within(app, &head.headers).from(&head.extensions);
     let outcome = rest(app, &mut entry, &head, body).await;
     let response = respond(outcome, head.uri.query(), &entry.request_id);
     entry.count(app, Outcome::of(response.status()));
@@ -357,13 +303,14 @@ where
         user_agent: user_agent(asked.headers),
         recorded: AtomicBool::new(false),
     });
-    let outcome = if !caller.may(route.class) {
-        Err(denied(&caller, route))
-    } else {
-        let given = asked.given.await;
-        match make(app, given, (route, captured), caller, Arc::clone(&audit)).await {
-            Ok(call) => run(app, route, call).await,
-            Err(error) => Err(error),
+    let outcome = match permitted(app, &caller, route, &captured, entry.now).await {
+        Err(error) => Err(error),
+        Ok(()) => {
+            let given = asked.given.await;
+            match make(app, given, (route, captured), caller, Arc::clone(&audit)).await {
+                Ok(call) => run(app, route, call).await,
+                Err(error) => Err(error),
+            }
         }
     };
     match route.class {
@@ -372,21 +319,21 @@ where
     }
 }
 
-/// Refuses a caller who may not make the call of this address.
-pub(crate) fn may(caller: &Caller, verb: Verb, path: &str) -> Result<(), ApiError> {
-    let (route, _) = find(&verb.method(), path)?;
-    match caller.may(route.class) {
-        true => Ok(()),
-        false => Err(denied(caller, route)),
-    }
-}
-
-fn denied(caller: &Caller, route: &Route) -> ApiError {
-    let (principal, permission) = (caller.principal(), route.permission);
-    let domain = format!("{}.googleapis.com", route.api.as_str());
-    ApiError::permission_denied(format!("`{principal}` lacks the permission `{permission}`")).with_detail(
-        status::error_info("IAM_PERMISSION_DENIED", &domain, &[("permission", permission)]),
-    )
+/// Refuses a caller who lacks the permission of the row, as far as the path says what it is about.
+async fn permitted(
+    app: &App,
+    caller: &Caller,
+    route: &Route,
+    captured: &Captured,
+    now: UnixTime,
+) -> Result<(), ApiError> {
+    let name = access::named(route, &captured.params);
+    let on = match route.guard() {
+        Guard::Anyone | Guard::Handler => return Ok(()),
+        Guard::Installation => On::Installation,
+        Guard::Resource => On::Resource(name.as_deref().unwrap_or_default()),
+    };
+    access::require(app, caller, route.permission, on, now).await
 }
 
 fn user_agent(headers: &HeaderMap) -> String {
@@ -449,7 +396,8 @@ async fn make(
         body,
         audit,
     };
-    if call.params.iter().any(|(name, _)| *name == "project") {
+    // Whoever may call about any project is not told by an error which ones there are.
+    if route.guard() != Guard::Anyone && call.params.iter().any(|(name, _)| *name == "project") {
         require_project(app, &call.project()?).await?;
     }
     Ok(call)
@@ -550,6 +498,11 @@ fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &s
     );
     if let Some(value) = HeaderValue::from_str(request_id).ok().filter(|id| !id.is_empty()) {
         headers.insert("x-request-id", value);
+    }
+    if let Err(error) = &outcome
+        && let Some(wait) = error.retry_after()
+    {
+        headers.insert(http::header::RETRY_AFTER, HeaderValue::from(wait.0));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(

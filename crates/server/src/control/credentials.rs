@@ -10,7 +10,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use super::tokens::{Grant, plain_id};
+use super::tokens::{Wanted, plain_id};
 use crate::app::App;
 use crate::auth::{Credential, TOKEN_URI};
 
@@ -62,15 +62,20 @@ async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     }
     let id = plain_id("a credential id", call.query_string("credentialId")?)?;
     let mut body = call.body_object()?;
-    let grant = Grant::take(&mut body, call.now)?;
+    let Wanted { grant, expires } = Wanted::take(&mut body, call.now)?;
     let pem = body.take_string("publicKey")?;
     body.finish()?;
+    if !call.caller.is_administrator() {
+        return Err(ApiError::permission_denied(
+            "a token with a scope makes no credentials: they could do what it may not",
+        ));
+    }
     let key = Credential::read_key(&pem).ok_or_else(|| {
         ApiError::invalid_argument(
             "`publicKey` cannot be used, expected one PEM `PUBLIC KEY`: RSA of 2048, 3072 or 4096 bits, or P-256",
         )
     })?;
-    let expires = grant.expires.map(UnixTime::from_micros);
+    let expires = expires.map(UnixTime::from_micros);
     let credential = Credential::new(id, grant.role, key, expires).described(grant.description);
     let name = Credential::name_of(credential.id());
     let resource = NewResource {

@@ -8,20 +8,36 @@ use binauthz_wire::json::{InvalidField, InvalidJson};
 use binauthz_wire::status::{Code, Status};
 use http::StatusCode;
 
+use crate::rates::Wait;
+
 /// A failed call.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: Status,
     /// Where HTTP has a more exact word than the code's own mapping (413, 415).
     http: Option<StatusCode>,
+    /// When the client may come again, where that is known.
+    retry_after: Option<Wait>,
 }
 
 impl ApiError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> ApiError {
+        Status::new(code, message).into()
+    }
+
+    /// Too much of something, for now.
+    pub(crate) fn too_many(what: &str, wait: Wait) -> ApiError {
         ApiError {
-            status: Status::new(code, message),
-            http: None,
+            retry_after: Some(wait),
+            ..ApiError::new(
+                Code::ResourceExhausted,
+                format!("{what}: try again in {} s", wait.0),
+            )
         }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Wait> {
+        self.retry_after
     }
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> ApiError {
@@ -112,18 +128,22 @@ impl ApiError {
 
 impl From<InvalidField> for ApiError {
     fn from(error: InvalidField) -> ApiError {
-        ApiError {
-            status: error.into(),
-            http: None,
-        }
+        Status::from(error).into()
     }
 }
 
 impl From<InvalidJson> for ApiError {
     fn from(error: InvalidJson) -> ApiError {
+        Status::from(error).into()
+    }
+}
+
+impl From<Status> for ApiError {
+    fn from(status: Status) -> ApiError {
         ApiError {
-            status: error.into(),
+            status,
             http: None,
+            retry_after: None,
         }
     }
 }

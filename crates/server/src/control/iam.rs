@@ -1,5 +1,4 @@
-//! IAM policies of resources: kept with their etags, shown, and audited. What a caller may do follows from its token's
-//! role; bindings name members that cannot sign in here yet.
+//! IAM policies of resources: kept with their etags, shown, and audited. [`crate::access`] judges by them.
 
 use binauthz_core::name::{AttestorName, CryptoKeyName, KeyRingName, NoteName, OccurrenceName};
 use binauthz_store::{ABSENT, Change, CommitError, Kind, NewResource};
@@ -7,12 +6,14 @@ use binauthz_wire::iam::{
     Binding, read_get_request, read_policy, read_set_request, read_test_request, write_policy,
 };
 use binauthz_wire::json::{self, Limits};
+use binauthz_wire::status::Code;
 use serde_json::json;
 
-use super::call::{Call, Reply};
+use super::call::{self, Call, Reply};
 use super::error::ApiError;
 use super::etag;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::access::{CustomRole, Predefined, project_of_role};
 use crate::app::App;
 
 /// The kinds of resources that have an IAM policy.
@@ -146,7 +147,7 @@ pub(crate) fn routes() -> Vec<Route> {
         routes.extend([
             row(read_verb, get, "GetIamPolicy", may_get, Class::Read, |app, call| Box::pin(read(app, call))),
             row(Verb::Post, set, "SetIamPolicy", may_set, Class::Write, |app, call| Box::pin(replace(app, call))),
-            row(Verb::Post, test, "TestIamPermissions", may_get, Class::Read, |_, call| Box::pin(async { test_permissions(call) })),
+            row(Verb::Post, test, "TestIamPermissions", may_get, Class::Read, |app, call| Box::pin(test_permissions(app, call))),
         ]);
     }
     routes
@@ -234,6 +235,9 @@ async fn read(app: &App, mut call: Call) -> Result<Reply, ApiError> {
 async fn replace(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let (name, require) = resource(app, &call).await?;
     let request = read_set_request(call.take_body())?;
+    for (index, binding) in request.bindings.iter().enumerate() {
+        known_role(app, &name, index, binding).await?;
+    }
     let expect = etag::expected_bytes(request.etag.as_deref(), &name)?;
     let document = write_policy(&request.bindings, &[]).to_string();
     let parent = format!("projects/{}", call.project()?);
@@ -253,23 +257,41 @@ async fn replace(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     )))
 }
 
-/// Those of the permissions asked about that the caller's role includes.
-fn test_permissions(mut call: Call) -> Result<Reply, ApiError> {
-    let asked = read_test_request(call.take_body())?;
-    let reading = |permission: &str| {
-        let verb = permission.rsplit('.').next().unwrap_or_default();
-        verb.starts_with("get") || verb.starts_with("list") || verb.starts_with("view")
+/// A role that is not there gives nothing, which is not what somebody wants who binds it.
+async fn known_role(app: &App, name: &str, index: usize, binding: &Binding) -> Result<(), ApiError> {
+    let role = &binding.role;
+    if Predefined::named(role).is_some() || CustomRole::find(app, name, role).await?.is_some() {
+        return Ok(());
+    }
+    let hint = match project_of_role(role) {
+        Some(_) => "does not exist in the project of this resource",
+        None => "does not exist: see `GET /v1/roles`",
     };
-    let granted: Vec<String> = asked
-        .into_iter()
-        .filter(|permission| {
-            call.caller.may(if reading(permission) {
-                Class::Read
-            } else {
-                Class::Write
-            })
-        })
-        .collect();
+    Err(ApiError::invalid_argument(format!(
+        "`policy.bindings[{index}].role`: the role `{role}` {hint}"
+    )))
+}
+
+/// Those of the permissions asked about that the caller has; none of what is not there.
+async fn test_permissions(app: &App, mut call: Call) -> Result<Reply, ApiError> {
+    let asked = read_test_request(call.take_body())?;
+    let is_there = match call::require_project(app, &call.project()?).await {
+        Ok(()) => resource(app, &call).await.map(|(name, _)| Some(name)),
+        Err(error) => Err(error),
+    };
+    let name = match is_there {
+        Ok(name) => name,
+        Err(error) if error.code() == Code::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mut granted = Vec::new();
+    if let Some(name) = name {
+        for permission in asked {
+            if call.allows(app, &permission, &name).await? {
+                granted.push(permission);
+            }
+        }
+    }
     Ok(Reply::json(if granted.is_empty() {
         json!({})
     } else {

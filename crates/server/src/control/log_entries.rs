@@ -31,6 +31,11 @@ pub(super) async fn write(app: &App, mut call: Call) -> Result<Reply, ApiError> 
     let dry_run = body.take_optional_bool("dryRun")?.unwrap_or_default();
     let given = body.take_array("entries")?;
     body.finish()?;
+    if given.is_empty() {
+        // About no project; whoever may write nowhere is told so all the same.
+        call.require(app, "logging.logEntries.create", "projects/_")
+            .await?;
+    }
     if given.len() > MOST_ENTRIES {
         return Err(ApiError::invalid_argument(format!(
             "`entries` has {} entries, expected at most {MOST_ENTRIES}",
@@ -49,7 +54,7 @@ pub(super) async fn write(app: &App, mut call: Call) -> Result<Reply, ApiError> 
     if refused.is_some() && !partly {
         entries.clear();
     }
-    may_be_written(app, &entries, call.now).await?;
+    may_be_written(app, &call, &entries).await?;
     if !dry_run {
         keep(app, entries, call.now).await?;
     }
@@ -60,13 +65,17 @@ pub(super) async fn write(app: &App, mut call: Call) -> Result<Reply, ApiError> 
 }
 
 /// Nobody else writes what this server says of itself, nor into a project that is not there.
-async fn may_be_written(app: &App, entries: &[WrittenEntry], now: UnixTime) -> Result<(), ApiError> {
+async fn may_be_written(app: &App, call: &Call, entries: &[WrittenEntry]) -> Result<(), ApiError> {
     let projects: BTreeSet<&ProjectId> = entries.iter().map(WrittenEntry::project).collect();
+    for project in &projects {
+        call.require(app, "logging.logEntries.create", &format!("projects/{project}"))
+            .await?;
+    }
     for project in projects {
         require_project(app, project).await?;
     }
     for entry in entries {
-        let entry = entry.clone().into_entry("", now);
+        let entry = entry.clone().into_entry("", call.now);
         let id = entry.log_name().and_then(|name| name.split_once("/logs/"));
         if let Some((_, id)) = id.filter(|(_, id)| is_own(id)) {
             return Err(ApiError::permission_denied(format!(

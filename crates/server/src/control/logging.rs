@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use binauthz_core::name::ProjectId;
+use binauthz_core::time::UnixTime;
 use binauthz_wire::json::{Object, duration_from};
 use binauthz_wire::logging::Query;
 use binauthz_wire::page::{PageToken, page_size};
@@ -14,6 +15,7 @@ use super::error::ApiError;
 use super::listing;
 use super::log_entries::{self, deleted};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::access::{self, On};
 use crate::app::App;
 use crate::audit::Position;
 use crate::auth::Caller;
@@ -62,7 +64,7 @@ async fn list(app: &App, mut call: Call) -> Result<Reply, ApiError> {
         .filter(|token| !token.is_empty());
     body.finish()?;
     let query = Query::parse(&filter)?;
-    let projects = readable(app, &call.caller, &resources).await?;
+    let projects = readable(app, &call.caller, &resources, call.now).await?;
     let name = format!("entries {order:?} {} {filter}", resources.join(","));
     let start = Places {
         verdicts: At::Start,
@@ -123,7 +125,7 @@ pub(crate) async fn tailed(
     };
     request.finish()?;
     let query = Query::parse(&filter)?;
-    let projects = readable(app, caller, &resources).await?;
+    let projects = readable(app, caller, &resources, (app.clock)()).await?;
     let deleted = hidden(app, &projects).await?;
     let wanted = Arc::new(Wanted {
         projects,
@@ -179,8 +181,13 @@ fn places(list: &str, token: &str) -> Result<Places, ApiError> {
     places.ok_or_else(|| ApiError::invalid_argument("`pageToken` is not one of this list"))
 }
 
-/// The projects of the resources, each of which must be there.
-async fn readable(app: &App, caller: &Caller, resources: &[String]) -> Result<Vec<String>, ApiError> {
+/// The projects of the resources, each of which must be the caller's to read, and be there.
+async fn readable(
+    app: &App,
+    caller: &Caller,
+    resources: &[String],
+    now: UnixTime,
+) -> Result<Vec<String>, ApiError> {
     if resources.is_empty() || resources.len() > MOST_NAMES {
         return Err(ApiError::invalid_argument(format!(
             "`resourceNames` has {} names, expected 1 to {MOST_NAMES} such as `projects/PROJECT`",
@@ -190,18 +197,33 @@ async fn readable(app: &App, caller: &Caller, resources: &[String]) -> Result<Ve
     let mut projects = Vec::with_capacity(resources.len());
     for (index, resource) in resources.iter().enumerate() {
         let project = project_of(resource, index)?;
-        if project == NO_PROJECT {
-            if !caller.may(Class::Write) {
-                return Err(ApiError::permission_denied(
-                    "`projects/_`: calls that are about no project are for administrators to read",
-                ));
-            }
-        } else {
-            require_project(app, &project.parse::<ProjectId>()?).await?;
-        }
         projects.push(project.to_owned());
     }
+    may_read(app, caller, &projects, now).await?;
+    for project in projects.iter().filter(|project| *project != NO_PROJECT) {
+        require_project(app, &project.parse::<ProjectId>()?).await?;
+    }
     Ok(projects)
+}
+
+/// Refuses a caller who may not read the log of one of the projects.
+pub(crate) async fn may_read(
+    app: &App,
+    caller: &Caller,
+    projects: &[String],
+    now: UnixTime,
+) -> Result<(), ApiError> {
+    for project in projects {
+        if project != NO_PROJECT {
+            let name = format!("projects/{project}");
+            access::require(app, caller, "logging.logEntries.list", On::Resource(&name), now).await?;
+        } else if !caller.is_administrator() {
+            return Err(ApiError::permission_denied(
+                "`projects/_`: calls that are about no project are for administrators to read",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn project_of(resource: &str, index: usize) -> Result<&str, ApiError> {

@@ -1,6 +1,7 @@
 //! The control plane: the API port. Everything goes through [`call::perform`]; what there is to call is in [`routes`].
 
 mod alerts;
+mod analysis;
 mod attestors;
 mod audit_entries;
 pub(crate) mod body;
@@ -11,6 +12,7 @@ mod continuous_validation;
 mod credentials;
 mod decisions;
 mod declared;
+pub(crate) mod entry;
 pub(crate) mod error;
 pub(crate) mod etag;
 mod iam;
@@ -30,6 +32,7 @@ mod operations;
 mod policy;
 pub(crate) mod projects;
 pub(crate) mod query;
+mod roles;
 pub(crate) mod routes;
 mod services;
 mod template;
@@ -37,9 +40,10 @@ mod tokens;
 mod verb_override;
 
 pub(crate) use declared::{DeclareError, register_declared};
+pub(crate) use entry::Source;
 pub(crate) use images::TagMoves;
 pub(crate) use kms::destroy_as_scheduled;
-pub(crate) use logging::tailed;
+pub(crate) use logging::{may_read, tailed};
 
 use std::sync::Arc;
 

@@ -175,6 +175,10 @@ async fn store(
         .collect::<Result<Vec<_>, _>>()?;
     let notes: BTreeSet<&NoteName> = entries.iter().map(|(_, occurrence)| &occurrence.note).collect();
     for name in &notes {
+        call.require(app, "containeranalysis.notes.attachOccurrence", &name.to_string())
+            .await?;
+    }
+    for name in &notes {
         if app.store.resource(Kind::Note, &name.to_string()).await?.is_none() {
             return Err(ApiError::not_found(format!(
                 "note `{name}` was not found: create it before attaching attestations to it"

@@ -11,6 +11,7 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing;
 use super::routes::{Api, ApiVersion, Class, Handler, Route, Verb};
+use crate::access::{On, denied};
 use crate::app::App;
 
 /// Operations kept of each project and API; the oldest makes room for a new one.
@@ -207,7 +208,20 @@ async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn read_service_operation(app: &App, call: Call) -> Result<Reply, ApiError> {
-    as_kept(&found(app, format!("operations/{}", call.param("operation"))).await?)
+    let name = format!("operations/{}", call.param("operation"));
+    let Some(row) = app.store.resource(Kind::Operation, &name).await? else {
+        // Nobody but who may read all of them is told that it is not there.
+        call.require(app, "serviceusage.services.get", &name).await?;
+        return Err(missing(&name));
+    };
+    match call.allows(app, "serviceusage.services.get", &row.parent).await? {
+        true => as_kept(&row),
+        false => Err(denied(
+            &call.caller,
+            "serviceusage.services.get",
+            On::Resource(&name),
+        )),
+    }
 }
 
 /// An operation that was kept as it was answered.
@@ -219,11 +233,13 @@ fn as_kept(row: &Resource) -> Result<Reply, ApiError> {
 
 async fn found(app: &App, name: String) -> Result<Resource, ApiError> {
     let row = app.store.resource(Kind::Operation, &name).await?;
-    row.ok_or_else(|| {
-        ApiError::not_found(format!(
-            "`{name}` was not found: the last {KEPT} operations are kept"
-        ))
-    })
+    row.ok_or_else(|| missing(&name))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::not_found(format!(
+        "`{name}` was not found: the last {KEPT} operations are kept"
+    ))
 }
 
 fn describe(call: &Call, row: &Resource) -> Result<serde_json::Value, ApiError> {

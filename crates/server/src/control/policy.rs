@@ -58,6 +58,8 @@ async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let mut changes = Vec::new();
     for attestor in request.policy.attestors() {
         let attestor = attestor.to_string();
+        call.require(app, "binaryauthorization.attestors.get", &attestor)
+            .await?;
         if app.store.resource(Kind::Attestor, &attestor).await?.is_none() {
             return Err(ApiError::invalid_argument(format!(
                 "`requireAttestationsBy` names `{attestor}`, which does not exist: create it with `attestors create`"

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use binauthz_core::name::ProjectId;
 use binauthz_core::time::UnixTime;
-use binauthz_store::{Change, Kind, ListQuery, NewResource, Resource};
+use binauthz_store::{Change, Kind, ListQuery, MAX_ROWS, NewResource, Resource};
 use binauthz_wire::filter::Filter;
 use binauthz_wire::json::{self, timestamp_out};
 use serde_json::json;
@@ -12,7 +12,9 @@ use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::access::On;
 use crate::app::App;
+use crate::auth::Role;
 
 /// The longest display name, as Resource Manager has it.
 const MAX_DISPLAY_NAME: usize = 30;
@@ -115,6 +117,16 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
         limit: page.scan(&filter),
     };
     let rows = app.store.list(&query).await?;
+    let (rows, query) = match call.caller.role() {
+        Role::Admin | Role::Viewer
+            if call
+                .caller
+                .reaches("resourcemanager.projects.get", On::Installation) =>
+        {
+            (rows, query)
+        }
+        _ => of_caller(app, &call, query).await?,
+    };
     let mut shown = Vec::with_capacity(rows.len());
     for row in rows {
         let project = from_row(&row)?;
@@ -130,6 +142,33 @@ async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {
     let (found, next) = page.filtered(shown, query.limit, |(name, _)| name.clone(), wanted);
     let projects = found.into_iter().map(|(_, project)| project).collect();
     Ok(Reply::json(listing::reply("projects", projects, next)))
+}
+
+/// All that are the caller's to see, behind the page: its token must not name one that is not.
+async fn of_caller(
+    app: &App,
+    call: &Call,
+    mut query: ListQuery,
+) -> Result<(Vec<Resource>, ListQuery), ApiError> {
+    query.limit = MAX_ROWS;
+    let mut seen = Vec::new();
+    loop {
+        let rows = app.store.list(&query).await?;
+        query.after = rows.last().map(|row| row.name.clone());
+        for row in rows {
+            if call
+                .allows(app, "resourcemanager.projects.get", &row.name)
+                .await?
+            {
+                seen.push(row);
+            }
+        }
+        if query.after.is_none() {
+            // No page is the last of a scan that was cut off.
+            query.limit = u32::MAX;
+            return Ok((seen, query));
+        }
+    }
 }
 
 async fn read(app: &App, call: Call) -> Result<Reply, ApiError> {

@@ -38,6 +38,42 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
 }
 
+/// Where a call's permission is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// At what its path names.
+    Resource,
+    /// At nothing of a project: the roles of credentials decide.
+    Installation,
+    /// Where its body or what it finds says; the handler asks.
+    Handler,
+    /// Nowhere: any caller may, and is shown what is theirs to see.
+    Anyone,
+}
+
+impl Route {
+    /// Where the permission is asked about. What is not listed here is about what its path names.
+    pub(crate) fn guard(&self) -> Guard {
+        match (self.name, self.template) {
+            ("TestIamPermissions", _)
+            | ("ListProjects", _)
+            | (
+                _,
+                "/{version}/locations/{location}/policy"
+                | "/{version}/roles"
+                | "/{version}/roles/{role}"
+                | "/{version}/permissions:queryTestablePermissions",
+            ) => Guard::Anyone,
+            (
+                _,
+                "/{version}/entries:list" | "/{version}/entries:write" | "/{version}/operations/{operation}",
+            ) => Guard::Handler,
+            (_, template) if template.contains("/projects/{project}") => Guard::Resource,
+            _ => Guard::Installation,
+        }
+    }
+}
+
 /// What a call does to the world, and so what it leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -137,6 +173,7 @@ pub(crate) enum Api {
     CloudKms,
     Container,
     ContainerAnalysis,
+    Iam,
     Logging,
     Monitoring,
     ResourceManager,
@@ -153,6 +190,7 @@ impl Api {
             Api::CloudKms => "cloudkms",
             Api::Container => "container",
             Api::ContainerAnalysis => "containeranalysis",
+            Api::Iam => "iam",
             Api::Logging => "logging",
             Api::Monitoring => "monitoring",
             Api::ResourceManager => "cloudresourcemanager",
@@ -166,6 +204,21 @@ pub(crate) fn name_at(verb: Verb, path: &str) -> Option<&'static str> {
     table().find(Some(verb), path).ok().map(|(route, _)| route.name)
 }
 
+/// Every row.
+pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
+    table().routes()
+}
+
+/// The row of an address and what its path captured.
+#[cfg(test)]
+pub(crate) fn captured_at(
+    method: &Method,
+    path: &str,
+) -> Option<(&'static Route, Vec<(&'static str, String)>)> {
+    let (route, captured) = table().find(Verb::of(method), path).ok()?;
+    Some((route, captured.params))
+}
+
 /// The whole table.
 pub(super) fn table() -> &'static Table {
     static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -173,6 +226,7 @@ pub(super) fn table() -> &'static Table {
             [
                 // One line per file.
                 super::alerts::routes(),
+                super::analysis::routes(),
                 super::attestors::routes(),
                 super::audit_entries::routes(),
                 super::clusters::routes(),
@@ -193,6 +247,7 @@ pub(super) fn table() -> &'static Table {
                 super::operations::routes(),
                 super::policy::routes(),
                 super::projects::routes(),
+                super::roles::routes(),
                 super::services::routes(),
                 super::tokens::routes(),
             ]
@@ -222,8 +277,14 @@ mod tests {
                 };
                 let (verb, template) = (route.verb.as_str(), route.template);
                 let (versions, permission) = (versions.join(","), route.permission);
+                let guard = match route.guard() {
+                    Guard::Resource => "resource",
+                    Guard::Installation => "installation",
+                    Guard::Handler => "handler",
+                    Guard::Anyone => "anyone",
+                };
                 let (api, name) = (route.api.as_str(), route.name);
-                format!("{verb} {template} {versions} {permission} {class} {api}.{name}\n")
+                format!("{verb} {template} {versions} {permission} {class} {api}.{name} {guard}\n")
             })
             .collect();
         lines.sort_by_key(|line| line.split(' ').nth(1).map(str::to_owned));
@@ -253,7 +314,7 @@ mod tests {
             assert!(!route.name.is_empty() && !route.versions.is_empty(), "{at}");
             // A read leaves no audit row, so it must not be able to change anything.
             let reads = [
-                "Get", "List", "Test", "Validate", "Decide", "Export", "Follow", "Report",
+                "Get", "List", "Query", "Test", "Validate", "Decide", "Export", "Follow", "Report",
             ];
             let is_read = reads.iter().any(|prefix| route.name.starts_with(prefix));
             assert_eq!(

@@ -1,18 +1,23 @@
 //! API tokens: made, listed, revoked. The token itself is in the answer of its creation and nowhere else.
 
+use binauthz_core::name::ProjectId;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, TokenRow};
-use binauthz_wire::json::{self, Object, timestamp_out};
-use serde_json::json;
+use binauthz_wire::json::{Object, timestamp_out};
 
 use super::call::{Call, Reply};
 use super::error::ApiError;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
+use crate::access::is_pattern;
 use crate::app::App;
-use crate::auth::{Role, Token, is_plain_id};
+use crate::auth::{Grant, MAX_PERSON, Role, Scope, Token, bootstrap, is_person, is_plain_id};
+use crate::files;
 
 /// The longest description.
 const MAX_DESCRIPTION: usize = 256;
+
+/// Projects or permissions of one token: each is looked at with each call.
+const MAX_SCOPE: usize = 50;
 
 /// The longest life a token may be given: ten years. One without an end is asked for by leaving `ttl` out.
 const MAX_SECONDS: u64 = 10 * 366 * 24 * 3600;
@@ -58,47 +63,108 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn create(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let id = token_id(call.query_string("tokenId")?)?;
     let mut body = call.body_object()?;
-    let Grant {
-        role,
-        description,
-        expires,
-    } = Grant::take(&mut body, call.now)?;
+    let principal = principal(&mut body)?.unwrap_or_else(|| Grant::own_principal(&id));
+    let scope = scope(&mut body)?;
+    let Wanted { grant, expires } = Wanted::take(&mut body, call.now)?;
     body.finish()?;
+    let is_first = bootstrap::is_bootstrap(&call.caller);
+    if is_first && !(grant.role == Role::Admin && scope.is_unbounded()) {
+        return Err(ApiError::invalid_argument(
+            "the first token must be an administrator's, or nobody is one: `role` must be `admin`, without `projects` and `permissions`",
+        ));
+    }
+    if !is_first && !call.caller.is_administrator() {
+        return Err(ApiError::permission_denied(
+            "a token with a scope makes no tokens: they could do what it may not",
+        ));
+    }
     let token =
         Token::generate().map_err(|_| ApiError::unavailable("the system gave no random bytes; try again"))?;
     let row = TokenRow {
-        principal: format!("token:{id}"),
+        principal,
         id,
         hash: token.hash(),
-        document: json!({ "role": role.as_str(), "description": description }).to_string(),
+        document: Grant { scope, ..grant }.to_document(),
         created: call.now.as_micros(),
         expires,
         revoked: None,
     };
-    call.commit(app, vec![Change::InsertToken(row.clone())]).await?;
+    let mut changes = vec![Change::InsertToken(row.clone())];
+    changes.extend(is_first.then(bootstrap::spend));
+    call.commit(app, changes).await?;
+    if is_first && let Err(error) = files::use_up_admin_token(&app.settings.data_dir) {
+        tracing::warn!(%error, "the token that was used up is still in its file; it opens nothing");
+    }
     let mut answer = describe(&row)?;
     answer.insert("token".to_owned(), token.reveal().into());
     Ok(Reply::json(answer.into()))
 }
 
-/// What a token or a credential is good for.
-pub(super) struct Grant {
-    pub(super) role: Role,
-    pub(super) description: String,
+/// Whom the token stands for: a person or an account that IAM policies name.
+fn principal(body: &mut Object) -> Result<Option<String>, ApiError> {
+    let Some(text) = body.take_optional_string("principal")? else {
+        return Ok(None);
+    };
+    if !is_person(&text) {
+        return Err(body
+            .refused(
+                "principal",
+                format_args!("must be of the form `user:NAME@HOST` or `serviceAccount:NAME@HOST`, of at most {MAX_PERSON} characters"),
+            )
+            .into());
+    }
+    Ok(Some(text))
+}
+
+/// The bounds of a token: `projects` and `permissions`.
+fn scope(body: &mut Object) -> Result<Scope, ApiError> {
+    let projects = body.take_strings("projects")?;
+    let permissions = body.take_strings("permissions")?;
+    for (name, list) in [("projects", &projects), ("permissions", &permissions)] {
+        if list.len() > MAX_SCOPE {
+            return Err(body
+                .refused(name, format_args!("has more than {MAX_SCOPE} entries"))
+                .into());
+        }
+    }
+    for project in &projects {
+        project.parse::<ProjectId>()?;
+    }
+    if let Some(unknown) = permissions.iter().find(|pattern| !is_pattern(pattern)) {
+        let shown: String = unknown.chars().take(80).collect();
+        return Err(body
+            .refused(
+                "permissions",
+                format_args!("has `{shown}`, which matches no permission, expected one such as `cloudkms.cryptoKeyVersions.useToSign` or `binaryauthorization.attestors.*`"),
+            )
+            .into());
+    }
+    let bound = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    Ok(Scope {
+        projects: bound(projects),
+        permissions: bound(permissions),
+    })
+}
+
+/// What somebody wants a token or a credential to be good for, and how long.
+pub(super) struct Wanted {
+    pub(super) grant: Grant,
     /// In microseconds.
     pub(super) expires: Option<i64>,
 }
 
-impl Grant {
+impl Wanted {
     /// Takes `role`, `ttl` and `description` of a body.
-    pub(super) fn take(body: &mut Object, now: UnixTime) -> Result<Grant, ApiError> {
+    pub(super) fn take(body: &mut Object, now: UnixTime) -> Result<Wanted, ApiError> {
         let role = body.take_optional_string("role")?;
         let life = body.take_optional_duration("ttl")?;
         let description = body.take_optional_string("description")?.unwrap_or_default();
         let role = match role.as_deref() {
-            None => Role::Admin,
+            None => Role::Member,
             Some(name) => Role::from_name(name).ok_or_else(|| {
-                ApiError::invalid_argument(format!("`role` is `{name}`, expected `admin` or `viewer`"))
+                ApiError::invalid_argument(format!(
+                    "`role` is `{name}`, expected `admin`, `viewer` or `member`"
+                ))
             })?,
         };
         if description.chars().count() > MAX_DESCRIPTION {
@@ -106,9 +172,12 @@ impl Grant {
                 "`description` is longer than {MAX_DESCRIPTION} characters"
             )));
         }
-        Ok(Grant {
-            role,
-            description,
+        Ok(Wanted {
+            grant: Grant {
+                role,
+                scope: Scope::default(),
+                description,
+            },
             expires: life.map(|life| expiry(now, life.as_secs())).transpose()?,
         })
     }
@@ -157,20 +226,24 @@ pub(super) fn plain_id(what: &str, text: &str) -> Result<String, ApiError> {
 }
 
 fn describe(row: &TokenRow) -> Result<serde_json::Map<String, serde_json::Value>, ApiError> {
-    let document = json::parse(row.document.as_bytes(), json::Limits::API)?;
-    let text = |name: &str| {
-        document
-            .member(name)
-            .and_then(|value| value.as_str())
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let grant = Grant::from_document(&row.document).ok_or_else(|| {
+        ApiError::failed_precondition(format!("the token `{}` is not in a known format", row.id))
+    })?;
     let mut answer = serde_json::Map::new();
     answer.insert("name".to_owned(), format!("tokens/{}", row.id).into());
     answer.insert("principal".to_owned(), row.principal.clone().into());
-    answer.insert("role".to_owned(), text("role").into());
-    if !text("description").is_empty() {
-        answer.insert("description".to_owned(), text("description").into());
+    answer.insert("role".to_owned(), grant.role.as_str().into());
+    if !grant.description.is_empty() {
+        answer.insert("description".to_owned(), grant.description.into());
+    }
+    let lists = [
+        ("projects", grant.scope.projects),
+        ("permissions", grant.scope.permissions),
+    ];
+    for (name, list) in lists {
+        if let Some(list) = list {
+            answer.insert(name.to_owned(), list.into());
+        }
     }
     let times = [
         ("createTime", Some(row.created)),

@@ -16,7 +16,8 @@ use serde_json::json;
 use crate::app::App;
 use crate::auth::{self, Assertion, Claimed, Credential, MAX_ASSERTION, Purpose, Token};
 use crate::control::body;
-use crate::control::call::{self, Entry};
+use crate::control::call;
+use crate::control::entry::Entry;
 use crate::control::error::ApiError;
 use crate::control::query::Query;
 use crate::metrics::Outcome;
@@ -64,9 +65,17 @@ pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
         let message = "there is nothing here but `POST /token`";
         return call::failure(ApiError::not_found(message));
     }
-    let mut entry = Entry::new(app).within(app, request.headers());
+    let mut entry = Entry::new(app)
+        .within(app, request.headers())
+        .from(request.extensions());
     entry.is_about("oauth2", "Token");
+    if let Err(error) = entry.knock(app) {
+        return call::failure(error);
+    }
     let outcome = change(app, &entry, request).await;
+    if matches!(outcome, Err(Refusal::InvalidGrant(_))) {
+        entry.was_wrong(app);
+    }
     let response = respond(&outcome, entry.now());
     entry.count(app, Outcome::of(response.status()));
     response

@@ -19,7 +19,8 @@ use tonic::body::Body;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::control::call::{self, Asked, Entry};
+use crate::control::call::{self, Asked};
+use crate::control::entry::Entry;
 use crate::control::error::ApiError;
 use crate::metrics::Outcome;
 use methods::Method;
@@ -98,7 +99,9 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
 
 async fn run(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut entry = Entry::new(&app).within(&app, &head.headers);
+    let mut entry = Entry::new(&app)
+        .within(&app, &head.headers)
+        .from(&head.extensions);
     let mut response = match enter(&app, &entry, &head, body).await {
         Ok((caller, method, body)) => {
             let headers = head.headers.clone();

@@ -10,7 +10,7 @@ use binauthz_wire::json::Limits;
 use binauthz_wire::proto::{MessageType, Unlisted};
 use binauthz_wire::status::Code;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -22,10 +22,9 @@ use tonic::{Status, Streaming};
 
 use super::{frame, known};
 use crate::app::App;
-use crate::control::call::{Entry, may};
+use crate::control::entry::Entry;
 use crate::control::error::ApiError;
-use crate::control::routes::Verb;
-use crate::control::tailed;
+use crate::control::{may_read, tailed};
 use crate::logs::{Follower, Journals, Needle, Reached, Wanted};
 
 pub(super) const PATH: &str = "/google.logging.v2.LoggingServiceV2/TailLogEntries";
@@ -44,12 +43,12 @@ const MESSAGE_BYTES: usize = 2 << 20;
 
 /// Answers one call. The session goes on when this has returned, until client, caller's right or server is gone.
 pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Response<Body> {
-    let mut entry = Entry::new(app);
+    let mut entry = Entry::new(app).from(request.extensions());
     entry.is_about("logging", "TailLogEntries");
-    let headers = request.headers().clone();
     let listen = Listen {
         app: Arc::clone(app),
-        headers,
+        headers: request.headers().clone(),
+        extensions: request.extensions().clone(),
     };
     let response = match listen.permitted(&entry).await {
         Ok(permit) => {
@@ -70,6 +69,7 @@ pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
 struct Listen {
     app: Arc<App>,
     headers: HeaderMap,
+    extensions: Extensions,
 }
 
 impl Listen {
@@ -84,10 +84,13 @@ impl Listen {
         })
     }
 
+    /// The call once more, for another look at who makes it.
+    fn again(&self) -> Entry {
+        Entry::new(&self.app).from(&self.extensions)
+    }
+
     async fn check(&self, entry: &Entry) -> Result<crate::auth::Caller, ApiError> {
-        let caller = entry.caller(&self.app, &self.headers).await?;
-        may(&caller, Verb::Post, "/v2/entries:list")?;
-        Ok(caller)
+        entry.caller(&self.app, &self.headers).await
     }
 
     /// Reads the one message that the client sends.
@@ -111,8 +114,9 @@ impl Listen {
             }
         };
         let request = known(&format!("{PACKAGE}.TailLogEntriesRequest"))?;
-        let caller = self.check(&Entry::new(&self.app)).await?;
+        let caller = self.check(&self.again()).await?;
         let asked = tailed(&self.app, &caller, Value::Object(request.decode(&message)?)).await?;
+        let projects = asked.wanted.projects.clone();
         let (sender, receiver) = mpsc::channel(1);
         let session = Session {
             reply: known(&format!("{PACKAGE}.TailLogEntriesResponse"))?,
@@ -125,6 +129,7 @@ impl Listen {
             checked: Instant::now(),
             listen: self,
             window: asked.window,
+            projects,
             sender,
             _permit: permit,
         };
@@ -163,6 +168,8 @@ struct Session {
     listen: Listen,
     /// How long entries are held back.
     window: Duration,
+    /// The projects whose entries are read.
+    projects: Vec<String>,
     /// There but while a thread has it.
     feed: Option<Box<Feed>>,
     reply: MessageType,
@@ -207,7 +214,9 @@ impl Session {
             return Err(ApiError::unavailable("the server is shutting down; try again"));
         }
         if self.checked.elapsed() >= RECHECK {
-            self.listen.check(&Entry::new(&self.listen.app)).await?;
+            let entry = self.listen.again();
+            let caller = self.listen.check(&entry).await?;
+            may_read(&self.listen.app, &caller, &self.projects, entry.now()).await?;
             self.checked = Instant::now();
         }
         self.read().await?;

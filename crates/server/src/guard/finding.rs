@@ -29,6 +29,10 @@ pub(super) enum Finding {
     Weakened(Configuration, Vec<String>),
     /// It asks elsewhere, trusts somebody else or leaves out other namespaces than it did.
     Changed(Vec<String>),
+    /// What was last known to be good is not kept as it should be.
+    NotKept(String),
+    /// It decided, because no server answered.
+    WasDecided(String),
 }
 
 impl Finding {
@@ -44,11 +48,13 @@ impl Finding {
             Self::Missing(_) => "CONFIGURATION_MISSING",
             Self::Weakened(..) => "CONFIGURATION_WEAKENED",
             Self::Changed(_) => "CONFIGURATION_CHANGED",
+            Self::NotKept(_) => "LAST_KNOWN_GOOD_NOT_KEPT",
+            Self::WasDecided(_) => "LAST_KNOWN_GOOD_DECIDED",
         }
     }
 
     /// Every name.
-    pub(super) const CODES: [&'static str; 9] = [
+    pub(super) const CODES: [&'static str; 11] = [
         "CANARY_ADMITTED",
         "CANARY_ADMITTED_BY_POLICY",
         "WEBHOOK_NOT_REACHED",
@@ -58,6 +64,8 @@ impl Finding {
         "CONFIGURATION_MISSING",
         "CONFIGURATION_WEAKENED",
         "CONFIGURATION_CHANGED",
+        "LAST_KNOWN_GOOD_NOT_KEPT",
+        "LAST_KNOWN_GOOD_DECIDED",
     ];
 
     /// The object that it is about, where there may be several of one name.
@@ -72,9 +80,12 @@ impl Finding {
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::AdmittedByPolicy => Severity::Warning,
-            Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_) | Self::NotRenewed(_) => {
-                Severity::Error
-            }
+            Self::NoAnswer(_)
+            | Self::NotTried(_)
+            | Self::Unreached(_)
+            | Self::NotKept(_)
+            | Self::NotRenewed(_)
+            | Self::WasDecided(_) => Severity::Error,
             Self::Admitted | Self::Missing(_) | Self::Weakened(..) | Self::Changed(_) => Severity::Critical,
         }
     }
@@ -84,7 +95,11 @@ impl Finding {
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::NoAnswer(_) | Self::NotTried(_) | Self::Unreached(_) | Self::NotRenewed(_)
+            Self::NoAnswer(_)
+                | Self::NotTried(_)
+                | Self::Unreached(_)
+                | Self::NotRenewed(_)
+                | Self::NotKept(_)
         )
     }
 
@@ -100,6 +115,8 @@ impl Finding {
             Self::NoAnswer(why) => format!("the API server gets no answer of the webhook: {}", cut(why)),
             Self::NotTried(why) => format!("a Pod that nobody attested could not be tried: {}", cut(why)),
             Self::Unreached(why) => format!("the cluster cannot be looked at: {}", cut(why)),
+            Self::NotKept(why) => format!("what is last known to be good is not kept: {}", cut(why)),
+            Self::WasDecided(when) => format!("no server answered, so what was last known to be good decided {}", cut(when)),
             Self::NotRenewed(why) => format!(
                 "the webhook configurations cannot be told of the new certificate authority: {}",
                 cut(why)
@@ -149,7 +166,9 @@ mod tests {
             Finding::NotRenewed(long.clone()),
             Finding::Missing(which),
             Finding::Weakened(which, vec![long.clone(); DIFFERENCES_MAX * 2]),
-            Finding::Changed(vec![long]),
+            Finding::Changed(vec![long.clone()]),
+            Finding::NotKept(long.clone()),
+            Finding::WasDecided(long),
         ];
         assert_eq!(all.each_ref().map(Finding::code), Finding::CODES);
         for finding in all {

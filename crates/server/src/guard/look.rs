@@ -10,6 +10,7 @@ use binauthz_kubernetes::{
 use binauthz_wire::manifest;
 
 use super::finding::Finding;
+use super::keep::keep;
 use super::post::Look;
 use super::trust::{Ours, Trust, renew};
 use crate::admission;
@@ -45,12 +46,19 @@ pub(super) async fn look(app: &App, guarded: &GuardedCluster, with_canary: bool)
     };
     let looked = async {
         let api = connect(app, guarded)?;
-        let read = configurations(app, &api, &guarded.cluster).await;
-        let mut look = read.map_err(|error| error.to_string())?;
-        if with_canary {
+        let read = Installed::read(&api).await;
+        let installed = read.map_err(|error| error.to_string())?;
+        let mut look = configurations(app, &api, &guarded.cluster, &installed).await;
+        // What was last known to be good is kept only where somebody answers.
+        let is_kept = look
+            .guard
+            .as_ref()
+            .is_some_and(|guard| guard.last_known_good.is_some());
+        if with_canary || is_kept {
             let found = canary(app, &api, &guarded.cluster).await;
             look.canary = Some(found.map_err(|error| error.to_string())?);
         }
+        keep(app, &api, &installed, &mut look).await;
         Ok(look)
     };
     match tokio::time::timeout(LOOK_MAX, looked).await {
@@ -60,22 +68,21 @@ pub(super) async fn look(app: &App, guarded: &GuardedCluster, with_canary: bool)
     }
 }
 
-async fn configurations(app: &App, api: &Api, cluster: &ClusterName) -> Result<Look, ApiError> {
-    let installed = Installed::read(api).await?;
-    let (trust, not_renewed) = trust(app, api, cluster, &installed).await;
+async fn configurations(app: &App, api: &Api, cluster: &ClusterName, installed: &Installed) -> Look {
+    let (trust, not_renewed) = trust(app, api, cluster, installed).await;
     let guard = installed.guard(cluster);
     let conditions = Configuration::ALL.map(|which| (which, installed.condition(guard.as_ref(), which)));
     let is_renewed = trust == Trust::Unknown;
     let findings = conditions
         .into_iter()
         .filter_map(|(which, condition)| finding(which, condition, is_renewed));
-    Ok(Look {
+    Look {
         configurations: findings.chain(not_renewed).collect(),
         canary: None,
         fails_open: Some(installed.fails_open()),
         trust,
         guard,
-    })
+    }
 }
 
 /// While authorities are written, by this replica or another, the two configurations may trust different ones.
@@ -156,6 +163,7 @@ mod tests {
             exempt: Vec::new(),
             custom: Vec::new(),
             registered_by_install: true,
+            last_known_good: None,
         };
         let (mut found, shipped) = (
             guard("T2xk").configuration(which),

@@ -5,6 +5,7 @@
 //! shipped alert policy matches, numbers, and, where something runs past the server, its readiness.
 
 mod finding;
+mod keep;
 mod look;
 mod post;
 mod report;
@@ -75,7 +76,7 @@ impl Guarded {
         trusted
     }
 
-    /// Writes the numbers. At most 64 clusters, so 700 rows.
+    /// Writes the numbers. At most 64 clusters, so 900 rows.
     pub(crate) fn write(&self, text: &mut Text) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failed = "binauthz_guard_canary_failed";

@@ -105,6 +105,17 @@ impl Post {
                 name(&before)
             ));
         }
+        if before.last_known_good != guard.last_known_good {
+            let list = |guard: &Guard| match &guard.last_known_good {
+                Some(namespace) => format!("the list of namespace `{namespace}`"),
+                None => "no list".to_owned(),
+            };
+            changes.push(format!(
+                "goes by {} while no server answers, went by {}",
+                list(&guard),
+                list(&before)
+            ));
+        }
         if self.trusted_us && *trust == Trust::Others {
             changes.push("trusts no certificate authority of this server any more".to_owned());
         }
@@ -180,6 +191,7 @@ mod tests {
             exempt: exempt.iter().map(|&name| name.to_owned()).collect(),
             custom: Vec::new(),
             registered_by_install: true,
+            last_known_good: None,
         }
     }
 

@@ -2,21 +2,17 @@
 //! `breakglass.binauthz`, a resource that exists in roles alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use binauthz_core::name::ClusterName;
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::guarded;
+use super::review_by;
 use crate::app::App;
-use crate::guard::connect;
 use crate::metrics::Text;
 
 const COLLECTION: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-/// A review takes some milliseconds; an API server that needs longer does not get to hold up an admission it waits for.
-const WAIT: Duration = Duration::from_secs(2);
 /// Reviews at once. A controller that makes the Pods of an opened workload asks some ten times a second.
 const AT_ONCE: usize = 64;
 
@@ -94,19 +90,9 @@ pub(crate) async fn opening(
             },
         },
     });
-    let asked = async {
-        // It is never closed.
-        let _place = reviews.places.acquire().await;
-        let guarded = guarded(app, cluster).ok_or("the settings do not name the cluster")?;
-        let api = connect(app, guarded)?;
-        api.create(COLLECTION, &review)
-            .await
-            .map_err(|error| error.to_string())
-    };
-    let answer = match timeout_at(until.min(Instant::now() + WAIT), asked).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(why)) => return reviews.failed(cluster, &why),
-        Err(_) => return reviews.failed(cluster, "the API server did not answer in time"),
+    let answer = match review_by(app, cluster, (COLLECTION, &review), &reviews.places, until).await {
+        Ok(answer) => answer,
+        Err(why) => return reviews.failed(cluster, &why),
     };
     let status = &answer["status"];
     if status["allowed"] == true && status["denied"] != true {

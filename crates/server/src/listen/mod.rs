@@ -19,5 +19,5 @@ pub use body::{BodyError, read_body};
 pub use certificates::{Certificates, CertificatesError, Given, Lifetimes, Plan};
 pub use limits::Limits;
 pub use shutdown::{Shutdown, Trigger, shutdown};
-pub use tls::{TlsError, require_client_certificates, server_config};
+pub use tls::{TlsError, require_client_certificates, server_config, take_client_certificates};
 pub use tunnel::Names;

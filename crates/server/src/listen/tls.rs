@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientCertVerifierBuilder, ResolvesServerCert, WebPkiClientVerifier};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -48,6 +48,30 @@ pub fn require_client_certificates(
     resolver: Arc<dyn ResolvesServerCert>,
     authorities: &Path,
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    with_client_certificates(resolver, authorities, |builder| builder)
+}
+
+/// A server configuration that asks for such a certificate and goes on without one. One of somebody else's ends the
+/// handshake.
+///
+/// # Errors
+/// [`TlsError`] when the file has no usable certificate.
+pub fn take_client_certificates(
+    resolver: Arc<dyn ResolvesServerCert>,
+    authorities: &Path,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    with_client_certificates(
+        resolver,
+        authorities,
+        ClientCertVerifierBuilder::allow_unauthenticated,
+    )
+}
+
+fn with_client_certificates(
+    resolver: Arc<dyn ResolvesServerCert>,
+    authorities: &Path,
+    adjust: fn(ClientCertVerifierBuilder) -> ClientCertVerifierBuilder,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientAuthority {
         path: authorities.to_owned(),
         source,
@@ -57,9 +81,12 @@ pub fn require_client_certificates(
         let certificate = certificate.map_err(|error| unusable(error.into()))?;
         roots.add(certificate).map_err(|error| unusable(error.into()))?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|error| unusable(error.into()))?;
+    let verifier = adjust(WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        provider(),
+    ))
+    .build()
+    .map_err(|error| unusable(error.into()))?;
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     Ok(finish(
         builder

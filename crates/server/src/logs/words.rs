@@ -4,7 +4,7 @@
 //! A word is a run of ASCII letters and digits of a folded text, and is known by its beginning. Where a text has to contain
 //! another one, a word of that other one counts only if it must be a word, or the beginning of one, there too.
 
-use binauthz_wire::logging::Demand;
+use binauthz_wire::logging::{Demand, fold};
 
 /// 1 KiB for a block of 128 KiB: some 450 words of 93 verdicts set a quarter of the bits, and one unknown word in a
 /// thousand seems known.
@@ -30,14 +30,26 @@ impl Default for Words {
 }
 
 impl Words {
-    /// Adds the words of a folded text.
-    pub(super) fn add(&mut self, text: &str) {
-        for word in text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()) {
+    /// Adds the words of a text.
+    pub(super) fn add_folded(&mut self, text: &str) {
+        self.add(fold(text).as_bytes());
+    }
+
+    /// Adds the words of a text that is folded, or differs from what it is folded to only by the case of its letters.
+    pub(super) fn add(&mut self, text: &[u8]) {
+        for word in text.split(|byte| !byte.is_ascii_alphanumeric()) {
             if is_counted(word) {
                 for bit in bits(hash(word)) {
                     self.0[bit / 8] |= 1 << (bit % 8);
                 }
             }
+        }
+    }
+
+    /// Adds those of others.
+    pub(super) fn include(&mut self, others: &Words) {
+        for (bits, more) in self.0.iter_mut().zip(others.0.iter()) {
+            *bits |= more;
         }
     }
 
@@ -135,11 +147,11 @@ fn is_counted(word: &[u8]) -> bool {
     word.len() > 2 && !is_part && !word.iter().all(u8::is_ascii_digit)
 }
 
-/// FNV-1a of a word's beginning.
+/// FNV-1a of a word's beginning, in small letters.
 fn hash(word: &[u8]) -> u64 {
     let beginning = word.iter().take(BEGINNING);
     beginning.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
@@ -166,7 +178,7 @@ mod tests {
 
     fn words(texts: &[&str]) -> Words {
         let mut words = Words::default();
-        texts.iter().for_each(|text| words.add(text));
+        texts.iter().for_each(|text| words.add(text.as_bytes()));
         words
     }
 
@@ -217,7 +229,7 @@ mod tests {
     fn few_words_seem_known_that_are_not() {
         let mut words = Words::default();
         for number in 0..450_u32 {
-            words.add(&format!("word{number}x"));
+            words.add(format!("word{number}x").as_bytes());
         }
         let unknown = (0..10_000_u32).filter(|number| words.has(hash(format!("other{number}y").as_bytes())));
         assert!(unknown.count() < 30);

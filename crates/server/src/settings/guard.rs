@@ -13,6 +13,13 @@ const CLUSTERS_MAX: usize = 64;
 /// Seconds from one known-bad Pod to the next.
 const EVERY: u32 = 60;
 const EVERY_MAX: u32 = 3_600;
+/// Seconds without a server until what was last known to be good may start.
+const AFTER: u32 = 120;
+/// The moments of an hour are 720 names in a role.
+const AFTER_MAX: u32 = 3_600;
+/// Hours for which it may.
+const FOR: u32 = 24;
+const FOR_MAX: u32 = 7 * 24;
 
 /// The block `guard` of the configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +32,48 @@ pub(super) struct Block {
     service_account: Option<PathBuf>,
     events: bool,
     review_break_glass: bool,
+    last_known_good: KeepingBlock,
+}
+
+/// The block `guard.lastKnownGood`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct KeepingBlock {
+    after_seconds: Option<u32>,
+    for_hours: Option<u32>,
+}
+
+/// When a cluster may start what was last known to be good, where it was installed so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keeping {
+    /// How long no server answers before.
+    pub after_seconds: u32,
+    /// How long it may.
+    pub for_hours: u32,
+}
+
+impl Keeping {
+    fn new(block: &KeepingBlock, every: u32) -> Result<Keeping, String> {
+        // A look every half of it: one may be missed, and what is added is some seconds ahead.
+        let least = every.saturating_add(15).min(AFTER_MAX);
+        let after_seconds = block.after_seconds.unwrap_or_else(|| AFTER.max(least));
+        if !(least..=AFTER_MAX).contains(&after_seconds) {
+            return Err(format!(
+                "`guard.lastKnownGood.afterSeconds` is {after_seconds}, expected {least} (`guard.everySeconds` and 15) to \
+                 {AFTER_MAX}"
+            ));
+        }
+        let for_hours = block.for_hours.unwrap_or(FOR);
+        if !(1..=FOR_MAX).contains(&for_hours) {
+            return Err(format!(
+                "`guard.lastKnownGood.forHours` is {for_hours}, expected 1 to {FOR_MAX}"
+            ));
+        }
+        Ok(Keeping {
+            after_seconds,
+            for_hours,
+        })
+    }
 }
 
 /// A cluster that is looked after, and how it is reached.
@@ -49,6 +98,8 @@ pub struct Guarding {
     pub kubeconfig: Option<PathBuf>,
     /// The folder of the service account, if it is not the usual one.
     pub service_account: Option<PathBuf>,
+    /// When what was last known to be good may start, in the clusters that were installed so.
+    pub last_known_good: Keeping,
     /// Whether a refusal becomes an Event in the cluster.
     pub events: bool,
     /// Whether the cluster says who may break the glass.
@@ -71,6 +122,7 @@ impl Guarding {
                 namespace.escape_debug()
             ));
         }
+        let last_known_good = Keeping::new(&block.last_known_good, every)?;
         let mut clusters: Vec<GuardedCluster> = Vec::new();
         for text in block.clusters.into_iter().chain(flags) {
             let guarded = guarded(&text)?;
@@ -94,6 +146,7 @@ impl Guarding {
             namespace,
             kubeconfig: block.kubeconfig,
             service_account: block.service_account,
+            last_known_good,
             events: block.events,
             review_break_glass: block.review_break_glass,
         })
@@ -141,6 +194,10 @@ impl fmt::Display for Guarding {
             "namespace": self.namespace,
             "kubeconfig": self.kubeconfig,
             "serviceAccount": self.service_account,
+            "lastKnownGood": {
+                "afterSeconds": self.last_known_good.after_seconds,
+                "forHours": self.last_known_good.for_hours,
+            },
             "events": self.events,
             "reviewBreakGlass": self.review_break_glass,
         });
@@ -161,13 +218,16 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_read_again() {
         let file = block(&format!(
-            "clusters: ['{CLUSTER}']\neverySeconds: 5\nnamespace: canary\nkubeconfig: /k\nevents: true\n"
+            "clusters: ['{CLUSTER}']\neverySeconds: 5\nnamespace: canary\nkubeconfig: /k\nevents: true\n\
+             lastKnownGood: {{forHours: 60}}\n"
         ));
         let guarding = Guarding::new(file, vec!["projects/p/locations/l/clusters/d=a=b".to_owned()]).unwrap();
         assert_eq!(guarding.clusters[0].context, None);
         assert_eq!(guarding.clusters[1].context.as_deref(), Some("a=b"));
         let again = Guarding::new(block(&guarding.to_string()), Vec::new()).unwrap();
         assert_eq!(again, guarding);
+        let keeping = again.last_known_good;
+        assert_eq!((keeping.after_seconds, keeping.for_hours), (120, 60));
         let nothing = Guarding::new(Block::default(), Vec::new()).unwrap();
         assert!(nothing.clusters.is_empty() && nothing.every == Duration::from_secs(60));
     }
@@ -178,6 +238,19 @@ mod tests {
             ("everySeconds: 0", vec![], "`guard.everySeconds` is 0"),
             ("everySeconds: 3601", vec![], "3601"),
             ("namespace: 'a/b'", vec![], "`guard.namespace`"),
+            ("lastKnownGood: {afterSeconds: 74}", vec![], "expected 75 ("),
+            ("lastKnownGood: {afterSeconds: 3601}", vec![], "3601"),
+            (
+                "lastKnownGood: {forHours: 0}",
+                vec![],
+                "`guard.lastKnownGood.forHours` is 0",
+            ),
+            ("lastKnownGood: {forHours: 169}", vec![], "1 to 168"),
+            (
+                "everySeconds: 3600\nlastKnownGood: {afterSeconds: 3599}",
+                vec![],
+                "expected 3600",
+            ),
             ("clusters: [my-cluster]", vec![], "`my-cluster`"),
             ("events: true", vec![], "without `guard.clusters`"),
             ("reviewBreakGlass: true", vec![], "without `guard.clusters`"),

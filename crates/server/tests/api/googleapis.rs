@@ -308,7 +308,7 @@ async fn credentials_are_for_administrators_and_for_this_mode() {
         (
             "?credentialId=x",
             json!({ "publicKey": pem, "role": "root" }),
-            "`admin` or `viewer`",
+            "`admin`, `viewer` or `member`",
         ),
         (
             "?credentialId=x",

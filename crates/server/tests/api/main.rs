@@ -1,5 +1,8 @@
 //! The server through its real ports. One file for each resource.
 
+mod access;
+mod access_certificates;
+mod access_walk;
 mod alert_channels;
 mod alert_mail;
 mod alerts;
@@ -23,14 +26,17 @@ mod logs_follow;
 mod master_key;
 mod monitoring;
 mod notes;
+mod oidc;
 mod policies;
 mod projects;
+mod rates;
 mod receiver;
 mod routes;
 mod services;
 mod start;
 mod support;
 mod time_series;
+mod token_reviews;
 mod tokens;
 mod webhook;
 mod webhook_callers;

@@ -41,7 +41,7 @@ fn routes() -> Vec<Route> {
     rows
 }
 
-fn fill(template: &str) -> String {
+pub(crate) fn fill(template: &str) -> String {
     let mut path = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -89,7 +89,7 @@ async fn who_may_only_read_is_refused_every_change_by_the_name_of_its_permission
             assert_eq!(answer.status, 403, "{}", route.shown(&answer));
             let message = answer.body["error"]["message"].as_str().unwrap();
             let sentence = format!("`token:viewer` lacks the permission `{}`", route.permission);
-            assert_eq!(message, sentence);
+            assert!(message.starts_with(&sentence), "{message}");
             if !route.leaves_row {
                 continue;
             }

@@ -79,6 +79,18 @@ impl Desk {
         Desk::with(folder, flags).await
     }
 
+    /// A server with this configuration file.
+    pub(crate) async fn configured(text: &str) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("binauthz.yaml");
+        std::fs::write(&config, text).unwrap();
+        let flags = Flags {
+            config: Some(config),
+            ..flags(folder.path())
+        };
+        Desk::with(folder, flags).await
+    }
+
     /// A server with these flags on this folder.
     pub(crate) async fn with(folder: TempDir, flags: Flags) -> Desk {
         install_crypto_provider();

@@ -35,7 +35,11 @@ async fn a_token_opens_until_it_is_revoked() {
     assert_eq!(answer(ask(POLICY)).await.status, 401);
     assert_eq!(desk.audit(1).await[0]["method"], "binauthz.RevokeToken");
     for (path, body, expected) in [
-        ("?tokenId=x", json!({ "role": "root" }), "`admin` or `viewer`"),
+        (
+            "?tokenId=x",
+            json!({ "role": "root" }),
+            "`admin`, `viewer` or `member`",
+        ),
         ("?tokenId=x", json!({ "ttl": "0s" }), "`ttl`"),
         ("?tokenId=X", json!({}), "is not a token id"),
         ("", json!({}), "tokenId"),

@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::court::{CLUSTER, Court, created, pod};
 use crate::support::{Desk, flags};
 
-struct Authority(Issuer<'static, KeyPair>, String);
+pub(crate) struct Authority(Issuer<'static, KeyPair>, pub(crate) String);
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -23,7 +23,7 @@ impl Authority {
     }
 
     /// A client certificate with these names, and its key.
-    fn client(&self, uris: &[String]) -> reqwest::Identity {
+    pub(crate) fn client(&self, uris: &[String]) -> reqwest::Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = uris
@@ -59,7 +59,7 @@ async fn desk(authority: &str) -> Desk {
     Desk::with(folder, flags).await
 }
 
-fn webhook(desk: &Desk, identity: Option<reqwest::Identity>) -> reqwest::Client {
+pub(crate) fn webhook(desk: &Desk, identity: Option<reqwest::Identity>) -> reqwest::Client {
     let authority = std::fs::read(desk.folder().join("webhook-ca.pem")).unwrap();
     let builder =
         reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&authority).unwrap()]);

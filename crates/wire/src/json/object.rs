@@ -212,6 +212,11 @@ impl Object {
         self.members.is_empty()
     }
 
+    /// What has not been taken, as a value again.
+    pub fn into_value(self) -> Value {
+        Value::Object(self.members)
+    }
+
     /// Whether the member is there without taking it. `null`, the empty text and the empty list are "absent" in proto3;
     /// an object without members is not.
     pub fn has(&self, field: &str) -> bool {

@@ -57,6 +57,8 @@ impl NamedImage<'_> {
             ImageList::Field => return self.within.clone().into_owned(),
         };
         let dot = if self.within.is_empty() { "" } else { "." };
-        format!("{}{dot}{list}[{}]{suffix}", self.within, self.index)
+        let index = self.index.to_string();
+        // Reserves once what `format!` would grow into.
+        [&self.within, dot, list, "[", &index, "]", suffix].concat()
     }
 }

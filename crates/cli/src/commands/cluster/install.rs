@@ -10,12 +10,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use binauthz_core::{image::ImageRef, name::ClusterName};
 use binauthz_kubernetes::{
     Api, CANARY_NAMESPACE, Canary, Configuration, Endpoint, Guard, Installed, differences, is_label,
-    known_bad_pod_denied, prove_reachable, remove_probe,
+    known_bad_pod_denied, last_known_good::ask_always, last_known_good::remove, prove_reachable,
+    remove_probe,
 };
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CustomFlag, Place, must_be_ours, server};
+use super::{CustomFlag, Place, last_known_good, must_be_ours, server};
 use crate::{
     client::Client,
     commands::{clusters, files},
@@ -56,6 +57,10 @@ pub struct Flags {
     /// Leave a namespace unguarded, such as kube-system (repeatable); the server's own always is
     #[arg(long, value_name = "NAMESPACE", value_parser = namespace)]
     exempt_namespace: Vec<String>,
+    /// Have what runs and is allowed start again while no server answers; the list of it is in NAMESPACE (else the server's own)
+    #[arg(long, value_name = "NAMESPACE", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = namespace_or_none)]
+    last_known_good: Option<String>,
     /// How the cluster is judged (else as it is; enforcing where it is not registered yet)
     #[arg(long, value_name = "MODE", value_parser = clusters::evaluation_mode, conflicts_with = "in_cluster")]
     binauthz_evaluation_mode: Option<&'static str>,
@@ -99,8 +104,13 @@ impl Hands {
 
 /// One thing to do.
 enum Step {
-    Server(server::Change),
+    Object(server::Change),
     AwaitServer(Duration),
+    /// That the policy which judges while no server answers is in force.
+    ProvePolicy,
+    /// Have the webhook asked about everything, so that that policy can go.
+    AskAlways,
+    RemovePolicy,
     /// That the API server reaches the webhook.
     ProveReachable,
     Register(&'static str),
@@ -147,13 +157,14 @@ impl Flags {
         let guard = self.guard(settings, &hands.cluster, plan.as_ref(), by_install)?;
         if settings.format.is_some() {
             let mut objects = plan.as_ref().map_or_else(Vec::new, |plan| plan.manifests.clone());
+            objects.extend(last_known_good::manifests(&guard));
             objects.extend(Configuration::ALL.map(|which| guard.configuration(which)));
             output::show_list(settings.format.as_ref(), &objects, "kind,metadata.name")?;
         }
         let mut steps = self.server_steps(plan);
         steps.push(Step::ProveReachable);
         steps.extend(self.registration(&hands, registered.as_ref()));
-        steps.extend(guard_steps(&guard, &found));
+        steps.extend(guard_steps(&hands.api, &guard, &found).await?);
         self.show_plan(&hands, &guard, &steps);
         if self.dry_run {
             return Ok(Exit::Done);
@@ -188,7 +199,24 @@ impl Flags {
             exempt: self.exempt()?,
             custom: self.custom.rules()?.unwrap_or_default(),
             registered_by_install,
+            last_known_good: self.last_known_good()?,
         })
+    }
+
+    fn last_known_good(&self) -> Result<Option<String>, Failure> {
+        let Some(named) = &self.last_known_good else {
+            return Ok(None);
+        };
+        if !named.is_empty() {
+            return Ok(Some(named.clone()));
+        }
+        match self.endpoint.chosen()?.own_namespace() {
+            Some(own) => Ok(Some(own.to_owned())),
+            None => Err(Failure::usage(
+                "--last-known-good without a namespace: a server outside of the cluster has none of its own",
+            )
+            .advise("name the one in which the list shall be: --last-known-good=NAMESPACE")),
+        }
     }
 
     fn exempt(&self) -> Result<Vec<String>, Failure> {
@@ -222,7 +250,7 @@ impl Flags {
 
     fn server_steps(&self, plan: Option<server::Plan>) -> Vec<Step> {
         let Some(plan) = plan else { return Vec::new() };
-        let mut steps: Vec<Step> = plan.changes.into_iter().map(Step::Server).collect();
+        let mut steps: Vec<Step> = plan.changes.into_iter().map(Step::Object).collect();
         steps.push(Step::AwaitServer(Duration::from_secs(self.wait)));
         steps
     }
@@ -249,6 +277,11 @@ impl Flags {
         ));
         if !guard.exempt.is_empty() {
             output::note(&format!("not guarded: namespace {}", guard.exempt.join(", ")));
+        }
+        if let Some(namespace) = &guard.last_known_good {
+            output::note(&format!(
+                "while no server answers: what namespace {namespace} lists"
+            ));
         }
         if !guard.custom.is_empty() {
             let custom: Vec<String> = guard.custom.iter().map(ToString::to_string).collect();
@@ -277,7 +310,9 @@ impl EndpointFlags {
     }
 }
 
-fn guard_steps(guard: &Guard, found: &Installed) -> Vec<Step> {
+/// At no time is there something about which the webhook is not asked and that the policy does not judge: it is in force
+/// before the webhook is told, and goes after it.
+async fn guard_steps(api: &Api, guard: &Guard, found: &Installed) -> Result<Vec<Step>, Failure> {
     let step = |which| {
         let found = found.configuration(which);
         let shipped = guard.configuration_beside(which, found);
@@ -291,15 +326,32 @@ fn guard_steps(guard: &Guard, found: &Installed) -> Vec<Step> {
             }),
         }
     };
-    Configuration::ALL.into_iter().filter_map(step).collect()
+    let written = Configuration::ALL.into_iter().filter_map(step);
+    if guard.last_known_good.is_some() {
+        let objects = last_known_good::changes(api, guard).await?.into_iter();
+        let objects = objects.map(Step::Object).chain([Step::ProvePolicy]);
+        return Ok(objects.chain(written).collect());
+    }
+    let had = found
+        .guard(&guard.cluster)
+        .and_then(|guard| guard.last_known_good);
+    Ok(match had {
+        None => written.collect(),
+        Some(_) => [Step::AskAlways]
+            .into_iter()
+            .chain(written)
+            .chain([Step::RemovePolicy])
+            .collect(),
+    })
 }
 
 impl Step {
     /// As the plan shows it.
     fn lines(&self) -> Vec<String> {
         match self {
-            Step::Server(change) => vec![change.line()],
-            Step::AwaitServer(_) | Step::ProveReachable => Vec::new(),
+            Step::Object(change) => vec![change.line()],
+            Step::AwaitServer(_) | Step::ProveReachable | Step::ProvePolicy | Step::AskAlways => Vec::new(),
+            Step::RemovePolicy => vec!["  remove what was last known to be good".to_owned()],
             Step::Register(mode) => vec![format!("  register the cluster: {mode}")],
             Step::ChangeMode { from, to } => {
                 let from = from["evaluationMode"].as_str().unwrap_or("DISABLED");
@@ -318,8 +370,14 @@ impl Step {
     async fn perform(&self, hands: &Hands, guard: &Guard) -> Result<(), Failure> {
         let Hands { api, cluster, .. } = hands;
         match self {
-            Step::Server(change) => change.perform(api).await,
+            Step::Object(change) => change.perform(api).await,
             Step::AwaitServer(limit) => server::await_available(api, *limit).await,
+            Step::ProvePolicy => last_known_good::prove(api).await,
+            Step::AskAlways => Ok(ask_always(api).await?),
+            Step::RemovePolicy => {
+                remove(api, false).await?;
+                Ok(())
+            }
             Step::ProveReachable => Ok(prove_reachable(api, guard, hands.patience).await?),
             Step::Register(mode) => clusters::register(hands.client()?, cluster, mode).await,
             Step::ChangeMode { to, .. } => {
@@ -340,8 +398,13 @@ impl Step {
     async fn undo(&self, hands: &Hands) -> Result<(), Failure> {
         let Hands { api, cluster, .. } = hands;
         match self {
-            Step::Server(change) => change.undo(api).await?,
-            Step::AwaitServer(_) | Step::ProveReachable => {}
+            Step::Object(change) => change.undo(api).await?,
+            // Where the policy is gone, the webhook is asked about everything, whatever its condition says.
+            Step::AwaitServer(_)
+            | Step::ProveReachable
+            | Step::ProvePolicy
+            | Step::AskAlways
+            | Step::RemovePolicy => {}
             Step::Register(_) => {
                 let client = hands.client()?;
                 if clusters::find(client, cluster).await?.is_some() {
@@ -431,7 +494,8 @@ fn in_place_of(found: &Value, mut object: Value) -> Value {
         let theirs = found["metadata"][map].as_object().into_iter().flatten();
         for (key, value) in theirs {
             let ours = &mut object["metadata"][map];
-            if ours.get(key).is_none() {
+            // What `install` noted before is no longer so.
+            if ours.get(key).is_none() && !key.starts_with("binauthz/") {
                 ours[key] = value.clone();
             }
         }
@@ -470,6 +534,14 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
+/// Without a value it is the server's own.
+fn namespace_or_none(text: &str) -> Result<String, String> {
+    match text {
+        "" => Ok(String::new()),
+        named => namespace(named),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,13 +559,14 @@ mod tests {
     #[test]
     fn a_replacement_keeps_what_others_noted_and_carries_the_version_that_was_read() {
         let found = json!({"metadata": {"resourceVersion": "7", "uid": "u",
+            "annotations": {"binauthz/last-known-good": "binauthz", "binauthz.example/note": "b"},
             "labels": {"team": "a", "app.kubernetes.io/managed-by": "helm"}}});
         let ours =
             json!({"metadata": {"name": "binauthz", "labels": {"app.kubernetes.io/managed-by": "binauthz"}}});
         let metadata = in_place_of(&found, ours)["metadata"].clone();
         assert_eq!(
             metadata,
-            json!({"name": "binauthz", "resourceVersion": "7",
+            json!({"name": "binauthz", "resourceVersion": "7", "annotations": {"binauthz.example/note": "b"},
                 "labels": {"team": "a", "app.kubernetes.io/managed-by": "binauthz"}})
         );
         let kept = without_version(json!({"metadata": {"name": "n", "resourceVersion": "7", "uid": "u"}}));

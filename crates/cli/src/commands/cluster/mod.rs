@@ -4,6 +4,7 @@ mod coverage;
 mod credentials;
 mod found;
 mod install;
+mod last_known_good;
 mod server;
 mod status;
 mod uninstall;
@@ -32,7 +33,7 @@ pub enum Command {
         binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
         --service=binauthz/binauthz --exempt-namespace=kube-system\n  \
         binauthz cluster install my-cluster --location=us-central1-a --context=my-cluster \\\n      \
-        --in-cluster --image=registry.example/binauthz@sha256:…\n\n\
+        --in-cluster --image=registry.example/binauthz@sha256:… --last-known-good\n\n\
         The plan is printed first; --dry-run ends there, and with --format=yaml prints every object.\n\
         What is there already and as it should be is left alone. Where a step fails, the ones before it are undone."
     )]

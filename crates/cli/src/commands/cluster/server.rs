@@ -24,7 +24,7 @@ const IMAGE: &str =
     "binauthz.invalid/binauthz@sha256:0000000000000000000000000000000000000000000000000000000000000000";
 const CLUSTER: &str = "projects/PROJECT/locations/LOCATION/clusters/CLUSTER";
 /// The kinds that occur, and where their objects are: the group's path, and the plural.
-const KINDS: [(&str, &str, &str); 13] = [
+const KINDS: [(&str, &str, &str); 15] = [
     ("Namespace", "/api/v1", "namespaces"),
     ("Secret", "/api/v1", "secrets"),
     ("ConfigMap", "/api/v1", "configmaps"),
@@ -38,7 +38,18 @@ const KINDS: [(&str, &str, &str); 13] = [
     ("ClusterRoleBinding", RBAC, "clusterrolebindings"),
     ("Role", RBAC, "roles"),
     ("RoleBinding", RBAC, "rolebindings"),
+    (
+        "ValidatingAdmissionPolicy",
+        ADMISSION,
+        "validatingadmissionpolicies",
+    ),
+    (
+        "ValidatingAdmissionPolicyBinding",
+        ADMISSION,
+        "validatingadmissionpolicybindings",
+    ),
 ];
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// Made where they are missing, and neither changed nor taken away: keys and the verdict log are in them.
 const KEPT: [&str; 3] = ["Namespace", "Secret", "PersistentVolumeClaim"];
@@ -121,7 +132,7 @@ fn shipped() -> Result<Vec<Value>, Failure> {
 }
 
 /// What an object takes to be as it shall be.
-async fn change(api: &Api, object: &Value) -> Result<Option<Change>, Failure> {
+pub(super) async fn change(api: &Api, object: &Value) -> Result<Option<Change>, Failure> {
     let path = path(object)?;
     let Some(found) = api.read(&path).await? else {
         return Ok(Some(Change::Create(object.clone())));
@@ -376,7 +387,7 @@ fn namespace(object: &Value) -> Option<&str> {
     object["metadata"]["namespace"].as_str()
 }
 
-fn path(object: &Value) -> Result<String, Failure> {
+pub(super) fn path(object: &Value) -> Result<String, Failure> {
     path_of(kind(object), namespace(object), name(object))
 }
 

@@ -1,6 +1,9 @@
 //! `cluster status`: what is there, how it differs from what is shipped, and whether it works.
 
-use binauthz_kubernetes::{CANARY_NAMESPACE, Canary, Condition, Configuration, Installed, known_bad_pod};
+use binauthz_kubernetes::last_known_good::{LastKnownGood, policy_differences};
+use binauthz_kubernetes::{
+    Api, CANARY_NAMESPACE, Canary, Condition, Configuration, Guard, Installed, known_bad_pod,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -42,11 +45,13 @@ impl Flags {
         }
         let conditions = Configuration::ALL.map(|which| (which, found.condition(guard.as_ref(), which)));
         let canary = known_bad_pod(&api, CANARY_NAMESPACE).await?;
+        let kept = kept(&api, guard.as_ref()).await?;
         let is_whole = conditions
             .iter()
             .all(|(_, condition)| matches!(condition, Condition::AsShipped))
             && mode.as_deref().is_some_and(|mode| mode != "DISABLED")
-            && matches!(canary, Canary::Denied(_));
+            && matches!(canary, Canary::Denied(_))
+            && kept["differences"].as_array().is_none_or(Vec::is_empty);
         let exempt = guard.as_ref().map_or_else(Vec::new, |guard| guard.exempt.clone());
         let custom = guard.iter().flat_map(|guard| &guard.custom);
         let custom: Vec<String> = custom.map(ToString::to_string).collect();
@@ -58,6 +63,7 @@ impl Flags {
             "evaluationMode": mode,
             "exemptNamespaces": exempt,
             "customResources": custom,
+            "lastKnownGood": kept,
             "configurations": conditions.iter().map(|(which, condition)| described(*which, condition)).collect::<Vec<_>>(),
             "canary": shown(&canary),
             "guarded": is_whole,
@@ -68,6 +74,20 @@ impl Flags {
         }
         Ok(if is_whole { Exit::Done } else { Exit::Refused })
     }
+}
+
+/// What judges while no server answers; null where nothing does.
+async fn kept(api: &Api, guard: Option<&Guard>) -> Result<Value, Failure> {
+    let Some((guard, namespace)) = guard.and_then(|guard| Some((guard, guard.last_known_good.as_ref()?)))
+    else {
+        return Ok(Value::Null);
+    };
+    let shipped = LastKnownGood {
+        namespace,
+        exempt: &guard.exempt,
+    };
+    let differences = policy_differences(api, &shipped).await?;
+    Ok(json!({"namespace": namespace, "differences": differences}))
 }
 
 fn described(which: Configuration, condition: &Condition) -> Value {
@@ -127,6 +147,15 @@ fn text(status: &Value) -> String {
     let custom = list(&status["customResources"]);
     if !custom.is_empty() {
         lines.push(format!("custom:       {}", custom.join(", ")));
+    }
+    if let Some(namespace) = status["lastKnownGood"]["namespace"].as_str() {
+        let differences = list(&status["lastKnownGood"]["differences"]);
+        let condition = match differences.is_empty() {
+            true => "as shipped",
+            false => "differs from what is shipped",
+        };
+        lines.push(format!("last known:   namespace {namespace}, {condition}"));
+        lines.extend(differences.iter().map(|line| format!("  {line}")));
     }
     let message = match status["canary"]["message"].as_str() {
         Some(message) => format!(": {message}"),

@@ -2,11 +2,11 @@
 //! that `install` runs in the cluster the secrets and the volume stay.
 
 use binauthz_core::name::ClusterName;
-use binauthz_kubernetes::{Api, Configuration, Installed, remove_probe};
+use binauthz_kubernetes::{Api, Configuration, Installed, last_known_good::remove, remove_probe};
 use clap::Args;
 use serde_json::Value;
 
-use super::{Place, must_be_ours, server};
+use super::{Place, last_known_good, must_be_ours, server};
 use crate::{
     commands::clusters,
     failure::{Exit, Failure},
@@ -32,7 +32,9 @@ impl Flags {
         must_be_ours(&found, &name)?;
         let is_registered_by_install = found.is_registered_by_install();
         let server = server::installed(&api).await?;
-        self.show_plan(&api, &name, &found, &server);
+        let kept = last_known_good::shown(&api).await?;
+        let has_list = !kept.is_empty();
+        self.show_plan(&api, &name, &found, &[kept, shown(&server)].concat());
         if self.dry_run {
             return Ok(Exit::Done);
         }
@@ -43,6 +45,9 @@ impl Flags {
             }
         }
         remove_probe(&api).await?;
+        if has_list {
+            remove(&api, true).await?;
+        }
         if is_registered_by_install {
             forget(settings, &name).await?;
         }
@@ -56,7 +61,7 @@ impl Flags {
         Ok(Exit::Done)
     }
 
-    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Installed, server: &[Value]) {
+    fn show_plan(&self, api: &Api, name: &ClusterName, found: &Installed, others: &[String]) {
         output::note(&format!(
             "{name} at {} (context `{}`)",
             api.server(),
@@ -68,11 +73,7 @@ impl Flags {
             .filter(|which| found.configuration(*which).is_some())
             .map(|which| format!("  remove {} binauthz", which.kind()))
             .collect();
-        lines.extend(
-            server
-                .iter()
-                .map(|object| format!("  remove {}", server::shown(object))),
-        );
+        lines.extend(others.iter().map(|object| format!("  remove {object}")));
         if lines.is_empty() {
             lines.push("nothing is installed".to_owned());
         }
@@ -83,6 +84,10 @@ impl Flags {
             output::note(&line);
         }
     }
+}
+
+fn shown(objects: &[Value]) -> Vec<String> {
+    objects.iter().map(server::shown).collect()
 }
 
 async fn forget(settings: &Settings, name: &ClusterName) -> Result<(), Failure> {

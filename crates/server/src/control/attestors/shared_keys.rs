@@ -10,6 +10,7 @@ use binauthz_core::key::PublicKey;
 use binauthz_core::name::AttestorName;
 use binauthz_store::{Kind, ListQuery, MAX_ROWS};
 
+use super::super::call::Call;
 use super::super::error::ApiError;
 use crate::app::App;
 use crate::documents::attestor_from;
@@ -37,6 +38,7 @@ pub(super) fn with_what_is_known(keys: Vec<AttestorKey>, before: &[AttestorKey])
 /// where `uniqueAttestorKeys` says so; where nothing could be found out, it is refused as well.
 pub(super) async fn check(
     app: &App,
+    call: &Call,
     name: &AttestorName,
     before: &[AttestorKey],
     after: &[AttestorKey],
@@ -51,10 +53,20 @@ pub(super) async fn check(
     let is_strict = app.settings.unique_attestor_keys;
     match holder(app, name, &added).await {
         Ok(None) => Ok(()),
-        Ok(Some((key, other))) if is_strict => Err(ApiError::already_exists(format!(
-            "the public key `{}` is also held by `{other}`: with `uniqueAttestorKeys` every attestor needs a key of its own",
-            key.id()
-        ))),
+        Ok(Some((key, other))) if is_strict => {
+            let other = other.to_string();
+            let is_shown = call
+                .allows(app, "binaryauthorization.attestors.get", &other)
+                .await?;
+            let other = match is_shown {
+                true => format!("`{other}`"),
+                false => "another attestor".to_owned(),
+            };
+            Err(ApiError::already_exists(format!(
+                "the public key `{}` is also held by {other}: with `uniqueAttestorKeys` every attestor needs a key of its own",
+                key.id()
+            )))
+        }
         Ok(Some((key, other))) => {
             let (attestor, other, key) = (name.to_string(), other.to_string(), key.id());
             tracing::warn!(

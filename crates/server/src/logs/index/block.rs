@@ -1,15 +1,13 @@
 //! What a block of lines is about.
 
-use std::collections::HashMap;
 use std::ops::Range;
-
-use binauthz_wire::logging::fold;
 
 use super::super::Needle;
 use super::super::entries_of;
 use super::super::record::glance;
 use super::super::shape::{Shape, Shapes};
 use super::super::words::Words;
+use super::plain::Plain;
 use crate::audit::Line;
 
 /// A block ends with the line that makes it this long: 93 verdicts as a rule. Reading one takes 0.1 ms, and rendering what
@@ -53,8 +51,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Draft {
     block: Block,
-    /// The texts of the last line of each shape, whose words it has: most of a record is as in the one before it.
-    texts: HashMap<Option<Shape>, Vec<String>>,
+    plain: Plain,
 }
 
 impl Draft {
@@ -62,7 +59,7 @@ impl Draft {
     pub(super) fn new(start: u64) -> Draft {
         Draft {
             block: Block::new(start),
-            texts: HashMap::new(),
+            plain: Plain::default(),
         }
     }
 
@@ -75,28 +72,17 @@ impl Draft {
         };
         block.oldest = block.oldest.min(arrival.as_micros());
         block.newest = block.newest.max(arrival.as_micros());
-        let shape = Shape::of(line.bytes);
-        match shape {
-            Some(shape) => block.shapes.insert(shape),
+        match Shape::of(line.bytes) {
+            Some(shape) => {
+                block.shapes.insert(shape);
+                if self.plain.add((shape, line.bytes), &mut block.words) {
+                    return;
+                }
+            }
             None => block.shapes = Shapes::ALL,
         }
-        let (before, mut place) = (self.texts.entry(shape).or_default(), 0);
         entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
-            entry.texts(&mut |text| {
-                match before.get_mut(place) {
-                    Some(same) if same == text => {}
-                    Some(other) => {
-                        block.words.add(&fold(text));
-                        other.clear();
-                        other.push_str(text);
-                    }
-                    None => {
-                        block.words.add(&fold(text));
-                        before.push(text.to_owned());
-                    }
-                }
-                place += 1;
-            });
+            entry.texts(&mut |text| block.words.add_folded(text));
             None::<()>
         });
     }
@@ -105,10 +91,9 @@ impl Draft {
         self.block.length()
     }
 
-    /// What it has become; the next one begins where it ends.
+    /// What it has become; the next one begins where it ends, and has none of its words.
     pub(super) fn take(&mut self) -> Block {
-        // The next one has none of these words.
-        self.texts.clear();
+        self.plain.clear();
         let next = Block::new(self.block.bytes.end);
         std::mem::replace(&mut self.block, next)
     }

@@ -7,6 +7,7 @@
 mod block;
 mod file;
 mod job;
+mod plain;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use binauthz_kubernetes::has_shipped_conditions;
 use serde_json::Value;
 
 /// The webhooks of a configuration.
@@ -27,9 +28,14 @@ impl Rules {
     /// Of a configuration, if it is there.
     pub(super) fn of(found: Option<&Value>) -> Rules {
         let webhooks = found.and_then(|found| found.get("webhooks")?.as_array());
-        Rules {
-            webhooks: webhooks.cloned().unwrap_or_default(),
+        let mut webhooks = webhooks.cloned().unwrap_or_default();
+        // What those leave out, a policy judges.
+        if found.is_some_and(has_shipped_conditions) {
+            for webhook in webhooks.iter_mut().filter_map(Value::as_object_mut) {
+                webhook.remove("matchConditions");
+            }
         }
+        Rules { webhooks }
     }
 
     /// What is written of a resource without the webhook being asked, or so that an outage lets it in; nothing for one

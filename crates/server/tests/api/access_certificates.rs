@@ -1,0 +1,109 @@
+//! Client certificates on the API port, in place of tokens.
+
+use binauthz_server::{Flags, Settings};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{Desk, flags};
+use crate::webhook_callers::{Authority, webhook};
+
+async fn desk(authority: &Authority) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, config) = (
+        folder.path().join("people.pem"),
+        folder.path().join("binauthz.yaml"),
+    );
+    std::fs::write(&pem, &authority.1).unwrap();
+    std::fs::write(&config, format!("apiClientAuthorities: {}\n", pem.display())).unwrap();
+    let flags = Flags {
+        dev: false,
+        config: Some(config),
+        ..flags(folder.path())
+    };
+    Desk::with(folder, flags).await
+}
+
+async fn ask(desk: &Desk, client: &Client, token: Option<&str>) -> (StatusCode, Value) {
+    let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+    let mut request = client.get(url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
+async fn as_administrator(desk: &Desk, path: &str, body: Value) {
+    let url = format!("https://{}{path}", desk.addresses().api);
+    let request = webhook(desk, None)
+        .post(url)
+        .bearer_auth(desk.token())
+        .json(&body);
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        response.status(),
+        StatusCode::OK,
+        "{}",
+        response.text().await.unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_stands_for_the_one_member_that_it_names() {
+    let authority = Authority::new();
+    let desk = desk(&authority).await;
+    as_administrator(&desk, "/binauthz/v1/projects?projectId=ppp", json!({})).await;
+    let binding = json!({ "role": "roles/viewer", "members": ["user:jane@example.com"] });
+    let policy = json!({ "policy": { "bindings": [binding] } });
+    as_administrator(&desk, "/v1/projects/ppp:setIamPolicy", policy).await;
+    let urn = |member: &str| format!("urn:binauthz:member:{member}");
+    let client = |uris: &[String]| webhook(&desk, Some(authority.client(uris)));
+    let jane = client(&[urn("user:jane@example.com"), "spiffe://x/y".to_owned()]);
+    assert_eq!(ask(&desk, &jane, None).await.0, StatusCode::OK);
+    let (status, body) = ask(&desk, &client(&[urn("user:bob@example.com")]), None).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("`user:bob@example.com` lacks"),
+        "{body}"
+    );
+    // Whoever shows a token acts by it, and a wrong one is not made good by a certificate.
+    assert_eq!(ask(&desk, &jane, Some("wrong")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&desk, &jane, Some(desk.token())).await.0, StatusCode::OK);
+    for uris in [
+        vec![],
+        vec![urn("admin")],
+        vec![urn("token:ci")],
+        vec![urn("user:jane")],
+        vec![urn("serviceAccount:ci@binauthz.invalid")],
+        vec![urn("user:jane@example.com"), urn("user:bob@example.com")],
+    ] {
+        let (status, body) = ask(&desk, &client(&uris), None).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{uris:?} {body}");
+    }
+    // Of another authority: there is no connection. Without one: there is, for those with tokens.
+    let stranger = webhook(
+        &desk,
+        Some(Authority::new().client(&[urn("user:jane@example.com")])),
+    );
+    let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+    assert!(stranger.get(url).send().await.is_err());
+    let nobody = webhook(&desk, None);
+    assert_eq!(ask(&desk, &nobody, None).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&desk, &nobody, Some(desk.token())).await.0, StatusCode::OK);
+}
+
+#[test]
+fn plain_http_has_no_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("binauthz.yaml");
+    std::fs::write(&config, "apiClientAuthorities: people.pem\n").unwrap();
+    let flags = Flags {
+        config: Some(config),
+        ..flags(folder.path())
+    };
+    let why = Settings::new(flags).unwrap_err().to_string();
+    assert!(why.contains("`apiClientAuthorities`"), "{why}");
+}
