@@ -117,10 +117,13 @@ impl Entry {
         Ok(caller)
     }
 
-    /// Whom the client certificate names. Whoever shows a token as well acts by the token.
+    /// Whom the client certificate names. Whoever shows a token as well acts by the token. A browser shows its certificate
+    /// wherever a page of anybody sends it, and says that it is one by these headers: such a call needs a token.
     fn certified(&self, headers: &HeaderMap) -> Option<Caller> {
         let certificate = self.source.as_ref()?.certificate.as_ref()?;
-        let is_alone = !headers.contains_key(http::header::AUTHORIZATION);
+        let is_alone = [http::header::AUTHORIZATION.as_str(), "origin", "sec-fetch-site"]
+            .iter()
+            .all(|name| !headers.contains_key(*name));
         is_alone.then(|| auth::of_certificate(certificate)).flatten()
     }
 

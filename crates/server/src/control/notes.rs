@@ -191,9 +191,15 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         .iter()
         .find(|row| row.document.contains(&reference))
     {
+        let is_shown = call
+            .allows(app, "binaryauthorization.attestors.get", &row.name)
+            .await?;
+        let attestor = match is_shown {
+            true => format!("`{}`", row.name),
+            false => "an attestor of another project".to_owned(),
+        };
         return Err(ApiError::failed_precondition(format!(
-            "`{name}` is the note of `{}`: delete that first",
-            row.name
+            "`{name}` is the note of {attestor}: delete that first"
         )));
     }
     let delete = Change::Delete {

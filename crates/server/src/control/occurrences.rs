@@ -199,7 +199,9 @@ async fn store(
         .collect();
     let entries: Arc<[(OccurrenceName, Occurrence)]> = entries.into();
     let facts = verification::look(app, &entries, call.now).await;
-    call.commit_with(app, changes, facts).await.map_err(duplicate)?;
+    if let Err(error) = call.commit_with(app, changes, facts).await {
+        return Err(duplicate(app, call, error).await?);
+    }
     about.iter().for_each(|(note, digest)| forget(app, note, *digest));
     Ok(entries
         .iter()
@@ -207,21 +209,25 @@ async fn store(
         .collect())
 }
 
-/// Names the attestation that is there already by its id, as clients look for it.
-fn duplicate(error: ApiError) -> ApiError {
-    match error
+/// Names the attestation that is there already by its id, as clients look for it; to whoever may see it.
+async fn duplicate(app: &App, call: &Call, error: ApiError) -> Result<ApiError, ApiError> {
+    let name = error
         .message()
-        .strip_prefix("`projects/")
+        .strip_prefix('`')
         .and_then(|rest| rest.split('`').next())
-    {
-        Some(name) if error.code() == binauthz_wire::status::Code::AlreadyExists => {
-            let id = name.rsplit('/').next().unwrap_or(name);
-            ApiError::already_exists(format!(
-                "occurrence ID \"{id}\" already exists: `projects/{name}` is the same attestation"
-            ))
-        }
-        _ => error,
-    }
+        .filter(|name| name.starts_with("projects/"));
+    let Some(name) = name.filter(|_| error.code() == binauthz_wire::status::Code::AlreadyExists) else {
+        return Ok(error);
+    };
+    let is_shown = call
+        .allows(app, "containeranalysis.occurrences.get", name)
+        .await?;
+    Ok(ApiError::already_exists(if is_shown {
+        let id = name.rsplit('/').next().unwrap_or(name);
+        format!("occurrence ID \"{id}\" already exists: `{name}` is the same attestation")
+    } else {
+        "an occurrence of another project is the same attestation already".to_owned()
+    }))
 }
 
 /// The next admission looks again.

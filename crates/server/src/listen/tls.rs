@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientCertVerifierBuilder, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{
+    ClientCertVerifierBuilder, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -88,11 +90,13 @@ fn with_client_certificates(
     .build()
     .map_err(|error| unusable(error.into()))?;
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    Ok(finish(
-        builder
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(resolver),
-    ))
+    let mut config = builder
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(resolver);
+    // A session that is taken up again has the certificate of the first handshake, which may have expired since.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(finish(config))
 }
 
 fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {

@@ -183,7 +183,7 @@ pub(super) fn chosen(issuers: Vec<Issuer>, dev: bool, guard: &Guarding) -> Resul
         }
         if ["/subject/", "/attribute."]
             .iter()
-            .any(|word| issuer.issuer.contains(word))
+            .any(|word| format!("{}/", issuer.issuer).contains(word))
         {
             return Err(format!(
                 "`{at}.issuer` must not contain `/subject/` or `/attribute.`: its members could be those of another issuer"

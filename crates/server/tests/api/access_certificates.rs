@@ -1,8 +1,16 @@
 //! Client certificates on the API port, in place of tokens.
 
+use std::sync::Arc;
+
 use binauthz_server::{Flags, Settings};
 use reqwest::{Client, StatusCode};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::support::{Desk, flags};
 use crate::webhook_callers::{Authority, webhook};
@@ -69,6 +77,15 @@ async fn a_certificate_stands_for_the_one_member_that_it_names() {
             .starts_with("`user:bob@example.com` lacks"),
         "{body}"
     );
+    // What a browser sends is not by its own will.
+    for (name, value) in [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+        let response = jane.get(url).header(name, value).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{name}");
+    }
     // Whoever shows a token acts by it, and a wrong one is not made good by a certificate.
     assert_eq!(ask(&desk, &jane, Some("wrong")).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&desk, &jane, Some(desk.token())).await.0, StatusCode::OK);
@@ -93,6 +110,41 @@ async fn a_certificate_stands_for_the_one_member_that_it_names() {
     let nobody = webhook(&desk, None);
     assert_eq!(ask(&desk, &nobody, None).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&desk, &nobody, Some(desk.token())).await.0, StatusCode::OK);
+}
+
+/// How a client's second connection begins that could take up the first one's session.
+async fn second_handshake(desk: &Desk) -> Option<HandshakeKind> {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(desk.folder().join("webhook-ca.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut kind = None;
+    for _ in 0..2 {
+        let stream = TcpStream::connect(desk.addresses().api).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        kind = stream.get_ref().1.handshake_kind();
+    }
+    kind
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_every_connection() {
+    let strict = desk(&Authority::new()).await;
+    assert_eq!(second_handshake(&strict).await, Some(HandshakeKind::Full));
+    let folder = tempfile::tempdir().unwrap();
+    let flags = Flags {
+        dev: false,
+        ..flags(folder.path())
+    };
+    let plain = Desk::with(folder, flags).await;
+    assert_eq!(second_handshake(&plain).await, Some(HandshakeKind::Resumed));
 }
 
 #[test]

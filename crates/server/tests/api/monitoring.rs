@@ -286,6 +286,12 @@ async fn a_channel_keeps_its_secret_to_itself() {
         .await
         .ok();
     assert_eq!(updated["labels"]["password"], "****");
+    // It goes to no other receiver than the one it was given for.
+    let elsewhere =
+        json!({ "labels": {"url": "https://elsewhere.test/b", "username": "u", "password": "****"} });
+    desk.patch(&format!("{path}?updateMask=labels"), elsewhere)
+        .await
+        .refused("INVALID_ARGUMENT", "expected the secret itself");
     let audit = Value::from(desk.audit(10).await).to_string();
     let folder = desk.stop().await;
     for secret in ["hush-hush", "other-hush"] {

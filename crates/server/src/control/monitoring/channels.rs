@@ -21,6 +21,8 @@ use crate::control::call::{Call, Reply};
 use crate::control::error::ApiError;
 
 /// What a list may be filtered and sorted by.
+/// The label that says where a channel posts.
+const URL: &str = "url";
 const LISTED_BY: &[&str] = &["name", "type", "displayName", "description", "enabled"];
 
 pub(super) static COLLECTION: Collection<NotificationChannel> = Collection {
@@ -152,10 +154,10 @@ pub(super) async fn update(app: &App, mut call: Call) -> Result<Reply, ApiError>
     let turn = app.alert_writes.take(&app.store).await?;
     let Stored { record, content } = COLLECTION.stored(app, &name).await?;
     let kept = opened(app, &name).await?;
-    let before = content.kind;
+    let (kind, url) = (content.kind, content.label(URL).map(str::to_owned));
     let mut channel = content.updated(body, &mask)?;
-    // The password of one kind of channel is not handed to another.
-    let kept = if channel.kind == before {
+    // The password of one kind of channel is not handed to another, nor one receiver's to the next.
+    let kept = if channel.kind == kind && channel.label(URL) == url.as_deref() {
         kept
     } else {
         Secrets::new()
