@@ -57,8 +57,6 @@ pub(super) struct Segment {
     /// How many of its bytes are whole records.
     pub(super) length: u64,
     file: Arc<File>,
-    /// What was written to it is on disk when the call returns.
-    writes_through: bool,
     /// There is room on the disk up to here.
     reserved: u64,
     reserving: Option<JoinHandle<io::Result<u64>>>,
@@ -93,12 +91,10 @@ impl Segment {
         let block = length - last.len() as u64;
         plain.read_exact_at(&mut last, block)?;
         buffer.push(&last);
-        let direct = direct(&path);
         let mut segment = Self {
             number,
             length,
-            writes_through: direct.is_some(),
-            file: Arc::new(direct.unwrap_or(plain)),
+            file: Arc::new(direct(&path).unwrap_or(plain)),
             reserved: length,
             reserving: None,
             buffer,
@@ -108,7 +104,6 @@ impl Segment {
         {
             // A file system that takes the flag and not the writes.
             segment.file = Arc::new(OpenOptions::new().write(true).open(&path)?);
-            segment.writes_through = false;
         }
         Ok(segment)
     }
@@ -123,9 +118,7 @@ impl Segment {
         let padded = self.buffer.padded().len() as u64;
         self.make_room(from + padded)?;
         self.file.write_all_at(self.buffer.padded(), from)?;
-        if !self.writes_through {
-            self.file.sync_data()?;
-        }
+        self.file.sync_data()?;
         self.length += lines.len() as u64;
         self.buffer.keep_last_block();
         self.reserve_ahead();
@@ -187,13 +180,12 @@ impl Drop for Segment {
     }
 }
 
-/// The file, written past the page cache and through the disk's own, where that is possible. Where there is room already,
-/// the disk is asked once; to write and to sync afterwards would ask it again, and the file system for its own metadata.
+/// The file, written past the page cache where that is possible.
 #[cfg(target_os = "linux")]
 fn direct(path: &Path) -> Option<File> {
     OpenOptions::new()
         .write(true)
-        .custom_flags(libc::O_DIRECT | libc::O_DSYNC)
+        .custom_flags(libc::O_DIRECT)
         .open(path)
         .ok()
 }

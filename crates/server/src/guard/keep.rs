@@ -5,6 +5,7 @@
 //! they are left as they are, and pass.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
 use binauthz_kubernetes::last_known_good::{
@@ -25,6 +26,9 @@ const PODS_PER_PAGE: usize = 500;
 const PAGES_MAX: usize = 300;
 /// Different images of different accounts that are judged. The list has room for some 13,000.
 const STARTS_MAX: usize = 20_000;
+
+/// A turn asks about each image, mostly from memory. One that takes longer than half of what a look may is in doubt.
+const TURN_MAX: Duration = Duration::from_secs(15);
 
 /// What a turn came to.
 enum Turn {
@@ -72,10 +76,12 @@ pub(super) async fn keep(app: &App, api: &Api, installed: &Installed, look: &mut
     look.configurations.extend(was_decided(&found.1, kept.now));
     let turn = match obstacle(installed, &guard, look) {
         Some(why) => Turn::Doubt(why),
-        None => kept.turn(found).await.unwrap_or_else(|error| match error {
-            ApiError::Refused { http: 409, .. } => Turn::Overtaken,
-            error => Turn::Doubt(error.to_string()),
-        }),
+        None => match tokio::time::timeout(TURN_MAX, kept.turn(found)).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(ApiError::Refused { http: 409, .. })) => Turn::Overtaken,
+            Ok(Err(error)) => Turn::Doubt(error.to_string()),
+            Err(_) => Turn::Doubt(format!("it was not done within {} s", TURN_MAX.as_secs())),
+        },
     };
     match turn {
         Turn::Kept(left_out) => look.configurations.extend(left_out),
@@ -170,7 +176,7 @@ impl Kept<'_> {
         let mut running = self.running().await?;
         let mut refused = Vec::new();
         for start in &running {
-            if !self.is_allowed(start).await {
+            if !self.is_allowed(start).await? {
                 refused.push(start.clone());
             }
         }
@@ -205,8 +211,9 @@ impl Kept<'_> {
         ))
     }
 
-    /// Asks the judge about a Pod of this image alone, with nothing on it that opens anything.
-    async fn is_allowed(&self, start: &Start) -> bool {
+    /// Asks the judge about a Pod of this image alone, with nothing on it that opens anything. A judge that cannot tell takes
+    /// nothing off the list: what it would say with its store is not known.
+    async fn is_allowed(&self, start: &Start) -> Result<bool, String> {
         let pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -215,13 +222,42 @@ impl Kept<'_> {
         });
         let read = manifest::read(pod.to_string().as_bytes());
         let Some(pod) = read.ok().and_then(|mut pods| pods.pop()) else {
-            return false;
+            return Ok(false);
         };
         let namespace = Some(start.namespace.as_str());
         let verdict = admission::preview(self.app, &self.guard.cluster, &pod, namespace, false).await;
+        let Ok(verdict) = verdict else { return Ok(false) };
         // What a dry run of the policy lets in conforms to nothing.
-        verdict.is_ok_and(|verdict| verdict["verdict"] == "ALLOW" && verdict["conforms"] == true)
+        if verdict["verdict"] == "ALLOW" && verdict["conforms"] == true {
+            return Ok(true);
+        }
+        match unknown(&verdict) {
+            Some(code) => Err(format!(
+                "whether `{}` may start cannot be told: {code}",
+                start.image
+            )),
+            None => Ok(false),
+        }
     }
+}
+
+/// What is said of an image by a judge that cannot tell.
+const UNKNOWN: [&str; 5] = [
+    "POLICY_UNAVAILABLE",
+    "EVIDENCE_UNAVAILABLE",
+    "OVERLOADED",
+    "DEADLINE",
+    "INTERNAL",
+];
+
+/// The reason of a verdict that is none about the image.
+fn unknown(verdict: &Value) -> Option<&str> {
+    let images = verdict["images"].as_array().into_iter().flatten();
+    let reasons = images.flat_map(|image| image["reasons"].as_array().into_iter().flatten());
+    let codes = reasons.map(|reason| &reason["code"]).chain([&verdict["reason"]]);
+    codes
+        .filter_map(Value::as_str)
+        .find(|code| UNKNOWN.contains(code))
 }
 
 fn starts(pod: &Value) -> Vec<Start> {
@@ -264,6 +300,28 @@ mod tests {
             found.contains("from 1970-01-01T00:17:45Z to 1970-01-01T01:23:20Z"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn a_judge_that_cannot_tell_is_told_from_one_that_refuses() {
+        let verdict = |top: &str, codes: &[&str]| {
+            let reasons: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
+            json!({"verdict": "DENY", "reason": top, "images": [{"reasons": []}, {"reasons": reasons}]})
+        };
+        assert_eq!(unknown(&verdict("NO_ATTESTATIONS", &["NO_ATTESTATIONS"])), None);
+        for code in UNKNOWN {
+            assert_eq!(
+                unknown(&verdict("NO_ATTESTATIONS", &["NO_ATTESTATIONS", code])),
+                Some(code)
+            );
+            assert_eq!(unknown(&verdict(code, &[])), Some(code));
+        }
+        let all = [
+            binauthz_core::decision::Reason::Deadline,
+            binauthz_core::decision::Reason::Overloaded,
+            binauthz_core::decision::Reason::Internal,
+        ];
+        assert!(all.iter().all(|reason| UNKNOWN.contains(&reason.code())));
     }
 
     #[test]

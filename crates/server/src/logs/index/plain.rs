@@ -30,7 +30,7 @@ struct Known {
 
 /// The parts of a line that matter here.
 struct Parts<'l> {
-    /// From its id to before its place in the log.
+    /// From its reason to before its place in the log.
     texts: &'l [u8],
     kind: &'l [u8],
     sequence: u64,
@@ -96,7 +96,7 @@ fn to_mark(bytes: &[u8], from: usize) -> (&[u8], &[u8]) {
 
 /// The parts of a line that is plain: nothing speaks against what was admitted, and its texts say what they mean as they are.
 fn parts(shape: Shape, line: &[u8]) -> Option<Parts<'_>> {
-    static ID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","id":""#));
+    static REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","reason":""#));
     static KIND: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","operation":""#));
     static NAMESPACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#","namespace":""#));
     let Form::Verdict(verdict) = shape.form() else {
@@ -108,7 +108,7 @@ fn parts(shape: Shape, line: &[u8]) -> Option<Parts<'_>> {
     if !is_plain || !line.is_ascii() || has_letters_escaped(line) {
         return None;
     }
-    let texts = line.get(ID.find(line)?..)?;
+    let texts = line.get(REASON.find(line)?..)?;
     let end = memchr::memmem::rfind(texts, br#","seq":"#)?;
     let (texts, place) = texts.split_at_checked(end)?;
     let digits = place.get(7..)?;
@@ -235,6 +235,7 @@ mod tests {
             ),
             (r#""kind":"Pod""#, r#""kind":"Proxy""#),
             ("ALWAYS_ALLOW", "ATTESTED"),
+            (r#""reason":"NO_ATTESTATIONS""#, r#""reason":"SYSTEM_IMAGE""#),
             (r#""user":"a"#, r#""user":"\u0061"#),
             (r#""user":"a"#, r#""user":"\\na"#),
         ];
