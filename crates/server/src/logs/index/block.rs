@@ -72,19 +72,21 @@ impl Draft {
         };
         block.oldest = block.oldest.min(arrival.as_micros());
         block.newest = block.newest.max(arrival.as_micros());
-        match Shape::of(line.bytes) {
-            Some(shape) => {
-                block.shapes.insert(shape);
-                if self.plain.add((shape, line.bytes), &mut block.words) {
-                    return;
-                }
-            }
+        let shaped = Shape::of(line.bytes).map(|shape| (shape, line.bytes));
+        match shaped {
+            Some((shape, _)) => block.shapes.insert(shape),
             None => block.shapes = Shapes::ALL,
         }
-        entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
+        if shaped.is_some_and(|shaped| self.plain.add(shaped, &mut block.words)) {
+            return;
+        }
+        let rendered = entries_of((kind, arrival), line.bytes, &|_| true, |entry| {
             entry.texts(&mut |text| block.words.add_folded(text));
-            None::<()>
+            Some(())
         });
+        if let Some(shaped) = shaped.filter(|_| !rendered.is_empty()) {
+            self.plain.learn(shaped, &mut block.words);
+        }
     }
 
     pub(super) fn length(&self) -> u64 {

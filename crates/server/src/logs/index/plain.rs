@@ -42,18 +42,26 @@ impl Plain {
         let Some(parts) = parts(shape, line) else {
             return false;
         };
-        let known = self.0.entry(shape).or_default();
-        if !known.kinds.contains(parts.kind) {
-            known.kinds.insert(parts.kind.into());
-            // The line is rendered, which gives its own words, and those of its kind.
-            words.include(&ALWAYS);
+        let known = self
+            .0
+            .get_mut(&shape)
+            .filter(|known| known.kinds.contains(parts.kind));
+        let Some(known) = known else {
             return false;
-        }
+        };
         add_new(parts.texts, &known.before, words);
         known.before.clear();
         known.before.extend_from_slice(parts.texts);
         words.add(insert_id(parts.sequence, 0).as_bytes());
         true
+    }
+
+    /// Learns the kind of a line that was rendered, whose words therefore are there.
+    pub(super) fn learn(&mut self, (shape, line): (Shape, &[u8]), words: &mut Words) {
+        if let Some(parts) = parts(shape, line) {
+            self.0.entry(shape).or_default().kinds.insert(parts.kind.into());
+            words.include(&ALWAYS);
+        }
     }
 
     /// Knows nothing any more.
@@ -248,19 +256,19 @@ mod tests {
         })
     }
 
-    /// Of what it is rendered to.
-    fn rendered(line: &str) -> Words {
+    /// Of what it is rendered to, if it is.
+    fn rendered(line: &str) -> Option<Words> {
         let mut words = Words::default();
-        entries_of(
+        let entries = entries_of(
             glance(line.as_bytes()).unwrap(),
             line.as_bytes(),
             &|_| true,
             |entry| {
                 entry.texts(&mut |text| words.add_folded(text));
-                None::<()>
+                Some(())
             },
         );
-        words
+        (!entries.is_empty()).then_some(words)
     }
 
     fn has_all(words: &Words, some: &Words) -> bool {
@@ -276,10 +284,13 @@ mod tests {
         fn no_word_is_missing_that_a_rendered_line_has(lines in prop::collection::vec(line(), 1..6)) {
             let (mut plain, mut words) = (Plain::default(), Words::default());
             for line in lines {
-                let full = rendered(&line);
-                let shape = Shape::of(line.as_bytes());
-                if !shape.is_some_and(|shape| plain.add((shape, line.as_bytes()), &mut words)) {
+                let Some(full) = rendered(&line) else { continue };
+                let shaped = Shape::of(line.as_bytes()).map(|shape| (shape, line.as_bytes()));
+                if !shaped.is_some_and(|shaped| plain.add(shaped, &mut words)) {
                     words.include(&full);
+                    if let Some(shaped) = shaped {
+                        plain.learn(shaped, &mut words);
+                    }
                 }
                 prop_assert!(has_all(&words, &full), "{}", line);
             }
@@ -325,7 +336,12 @@ mod tests {
         let (mut plain, mut words) = (Plain::default(), Words::default());
         let mut add = |record: &Record| {
             let line = record.line();
-            plain.add((Shape::of(line.as_bytes()).unwrap(), line.as_bytes()), &mut words)
+            let shaped = (Shape::of(line.as_bytes()).unwrap(), line.as_bytes());
+            let added = plain.add(shaped, &mut words);
+            if !added {
+                plain.learn(shaped, &mut words);
+            }
+            added
         };
         assert_eq!([add(&record), add(&record)], [false, true]);
         record.kind = if record.kind == "Pod" { "Deployment" } else { "Pod" };
