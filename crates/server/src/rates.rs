@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::settings::RateLimits;
 
-/// Places of a table: with 100 callers at once, 1 in 40 shares its place. Three tables of 8 bytes a place are 96 KiB.
+/// Places of a table: with 100 callers at once, 1 in 40 shares its place. Four tables of 8 bytes a place are 128 KiB.
 const PLACES: usize = 4_096;
 
 /// How often, and how much at once.
@@ -96,6 +96,7 @@ pub(crate) struct Rates {
     sources: Table,
     principals: Table,
     wrong: Table,
+    refused: Table,
 }
 
 impl Rates {
@@ -107,6 +108,7 @@ impl Rates {
             sources: Table::new(rate(limits.per_source)),
             principals: Table::new(rate(limits.per_principal)),
             wrong: Table::new(limits.wrong_credentials.map(|burst| Rate::new(1, burst))),
+            refused: Table::new(limits.refused_calls.map(|burst| Rate::new(1, burst))),
         }
     }
 
@@ -131,9 +133,16 @@ impl Rates {
         let _ = self.wrong.take(self.hash(network(address)), self.now());
     }
 
-    /// A call of this principal.
+    /// A call of this principal: not too many, and not after too many that were refused.
     pub(crate) fn principal(&self, name: &str) -> Result<(), Wait> {
-        self.principals.take(self.hash(name), self.now())
+        let (hash, now) = (self.hash(name), self.now());
+        self.refused.owes(hash, now)?;
+        self.principals.take(hash, now)
+    }
+
+    /// A call of this principal was refused that is on record all the same: nobody shall fill the log with what he may not do.
+    pub(crate) fn refused(&self, name: &str) {
+        let _ = self.refused.take(self.hash(name), self.now());
     }
 }
 
@@ -180,6 +189,7 @@ mod tests {
             per_source: None,
             per_principal: None,
             wrong_credentials: Some(10),
+            refused_calls: Some(3),
         });
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         for _ in 0..10 {
@@ -189,6 +199,12 @@ mod tests {
         assert_eq!(rates.source(one), Err(Wait(1)));
         assert_eq!(rates.source("::ffff:192.0.2.1".parse().unwrap()), Err(Wait(1)));
         assert_eq!(rates.source(other), Ok(()));
+        for _ in 0..3 {
+            assert_eq!(rates.principal("one"), Ok(()));
+            rates.refused("one");
+        }
+        assert_eq!(rates.principal("one"), Err(Wait(1)));
+        assert_eq!(rates.principal("other"), Ok(()));
         for _ in 0..1_000_000 {
             rates.wrong(one);
         }

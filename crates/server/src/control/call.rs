@@ -304,7 +304,12 @@ where
         recorded: AtomicBool::new(false),
     });
     let outcome = match permitted(app, &caller, route, &captured, entry.now).await {
-        Err(error) => Err(error),
+        Err(error) => {
+            if route.class == Class::Write {
+                app.rates.refused(caller.principal());
+            }
+            Err(error)
+        }
         Ok(()) => {
             let given = asked.given.await;
             match make(app, given, (route, captured), caller, Arc::clone(&audit)).await {

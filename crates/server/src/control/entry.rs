@@ -113,7 +113,7 @@ impl Entry {
         };
         app.rates
             .principal(caller.principal())
-            .map_err(|wait| ApiError::too_many("too many calls of this principal", wait))?;
+            .map_err(|wait| ApiError::too_many("too many calls of this principal, or refused ones", wait))?;
         Ok(caller)
     }
 

@@ -13,6 +13,8 @@ pub struct RateLimits {
     pub(crate) per_principal: Option<u32>,
     /// Wrong credentials at once from one address; one is forgiven each second.
     pub(crate) wrong_credentials: Option<u32>,
+    /// Writing calls at once that are refused to one principal; one is forgiven each second.
+    pub(crate) refused_calls: Option<u32>,
 }
 
 /// As it is in the file; 0 does not bound.
@@ -22,6 +24,7 @@ pub(super) struct Block {
     per_source: Option<u32>,
     per_principal: Option<u32>,
     wrong_credentials: Option<u32>,
+    refused_calls: Option<u32>,
 }
 
 impl RateLimits {
@@ -30,12 +33,15 @@ impl RateLimits {
         per_source: Some(1_000),
         per_principal: Some(1_000),
         wrong_credentials: Some(10),
+        // Each is a line of the log: 170 MB a day of one principal.
+        refused_calls: Some(100),
     };
     /// On one machine, everybody has one address.
     const DEV: Self = Self {
         per_source: None,
         per_principal: None,
         wrong_credentials: None,
+        refused_calls: None,
     };
     const MOST: u32 = 1_000_000;
 
@@ -65,6 +71,11 @@ impl RateLimits {
                 block.wrong_credentials,
                 default.wrong_credentials,
             )?,
+            refused_calls: chosen(
+                "rateLimits.refusedCalls",
+                block.refused_calls,
+                default.refused_calls,
+            )?,
         })
     }
 }
@@ -72,11 +83,16 @@ impl RateLimits {
 /// As in the file.
 impl std::fmt::Display for RateLimits {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [source, principal, wrong] =
-            [self.per_source, self.per_principal, self.wrong_credentials].map(Option::unwrap_or_default);
+        let [source, principal, wrong, refused] = [
+            self.per_source,
+            self.per_principal,
+            self.wrong_credentials,
+            self.refused_calls,
+        ]
+        .map(Option::unwrap_or_default);
         write!(
             formatter,
-            "{{perSource: {source}, perPrincipal: {principal}, wrongCredentials: {wrong}}}"
+            "{{perSource: {source}, perPrincipal: {principal}, wrongCredentials: {wrong}, refusedCalls: {refused}}}"
         )
     }
 }
@@ -93,11 +109,12 @@ mod tests {
             per_source: Some(5),
             per_principal: Some(0),
             wrong_credentials: None,
+            refused_calls: Some(7),
         };
         let chosen = RateLimits::chosen(Some(block), false).unwrap();
         assert_eq!(
             chosen.to_string(),
-            "{perSource: 5, perPrincipal: 0, wrongCredentials: 10}"
+            "{perSource: 5, perPrincipal: 0, wrongCredentials: 10, refusedCalls: 7}"
         );
         let block = Block {
             per_source: Some(1_000_001),

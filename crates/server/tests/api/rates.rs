@@ -1,7 +1,7 @@
 //! How often the API may be called, and the token that is good for one call.
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Desk, answer, flags};
 use binauthz_server::Flags;
@@ -36,7 +36,7 @@ async fn after_ten_wrong_tokens_nobody_at_the_address_is_answered_for_a_while() 
         }
     };
     assert_eq!(response.headers()["retry-after"], "1");
-    let body: serde_json::Value = response.json().await.unwrap();
+    let body: Value = response.json().await.unwrap();
     assert_eq!(body["error"]["status"], "RESOURCE_EXHAUSTED");
     assert_eq!(body["error"]["code"], 429);
     // The webhook and the health port are asked as before.
@@ -60,6 +60,27 @@ async fn a_principal_that_calls_too_often_is_told_when_to_come_again() {
     }
     assert!(refused >= 10, "{refused}");
     answer(desk.request_as(&other, Method::GET, POLICY)).await.ok();
+}
+
+#[tokio::test]
+async fn nobody_fills_the_log_with_what_he_may_not_do() {
+    let desk = Desk::configured("rateLimits: {refusedCalls: 5}\n").await;
+    let viewer = desk.viewer().await;
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        let call = desk.request_as(&viewer, Method::PUT, POLICY).json(&json!({}));
+        statuses.push(answer(call).await.status);
+    }
+    let refused = |status: &&StatusCode| **status == StatusCode::FORBIDDEN;
+    assert!(
+        statuses[..5].iter().all(|status| refused(&status)),
+        "{statuses:?}"
+    );
+    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS), "{statuses:?}");
+    let recorded = Value::from(desk.audit(100).await).to_string();
+    let lines = recorded.matches("binaryauthorization.UpdatePolicy").count();
+    assert_eq!(lines, statuses.iter().filter(refused).count(), "{recorded}");
+    desk.get(POLICY).await.ok();
 }
 
 #[tokio::test]
