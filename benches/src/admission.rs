@@ -17,9 +17,7 @@ pub(crate) async fn measure() -> Outcome<bool> {
     let (ours, bare) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let server = Server::start(SERVE, ours.path()).await?;
     let yardstick = Server::start(BARE, bare.path()).await?;
-    let signer = inputs::Signer::new()?;
-    inputs::prepare(&server, &signer).await?;
-    inputs::attest(&server, &signer, 0..3).await?;
+    inputs::prepare_three(&server).await?;
     let bodies = Arc::new(vec![inputs::review(&[0, 1, 2])?]);
     println!(
         "warm admission of a Pod with 3 containers, REQUIRE_ATTESTATION, {} bytes, keep-alive TLS, {CONCURRENCY} at once,\n\

@@ -217,9 +217,7 @@ pub(crate) async fn measure() -> Outcome<bool> {
     let folder: PathBuf = tempfile::tempdir()?.keep();
     let server = Server::start(SERVE, ours.path()).await?;
     let yardstick = Server::start(BARE, bare.path()).await?;
-    let signer = inputs::Signer::new()?;
-    inputs::prepare(&server, &signer).await?;
-    inputs::attest(&server, &signer, 0..3).await?;
+    inputs::prepare_three(&server).await?;
     let cluster = Cluster::start(&folder).await?;
     let guards = [
         None,

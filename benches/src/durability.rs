@@ -139,9 +139,7 @@ struct Load {
 impl Desk {
     async fn new(folder: &Path) -> Outcome<Self> {
         let server = Server::start(SERVE, folder).await?;
-        let signer = inputs::Signer::new()?;
-        inputs::prepare(&server, &signer).await?;
-        inputs::attest(&server, &signer, 0..3).await?;
+        inputs::prepare_three(&server).await?;
         Ok(Self {
             client: server.client(false)?,
             url: format!("{}{}", server.url("webhook")?, inputs::WEBHOOK_PATH),

@@ -139,6 +139,13 @@ pub(crate) async fn prepare(server: &Server, signer: &Signer) -> Outcome<()> {
     put_policy(server, &[]).await
 }
 
+/// The same, with an attestation for each image of a Pod of three: warm once it was asked about.
+pub(crate) async fn prepare_three(server: &Server) -> Outcome<()> {
+    let signer = Signer::new()?;
+    prepare(server, &signer).await?;
+    attest(server, &signer, 0..3).await
+}
+
 /// The policy that requires the attestor, except for these patterns.
 pub(crate) async fn put_policy(server: &Server, patterns: &[&str]) -> Outcome<()> {
     let patterns: Vec<Value> = patterns

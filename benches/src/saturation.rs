@@ -22,9 +22,7 @@ const PROMISED_MILLISECONDS: f64 = 5.0;
 pub(crate) async fn measure(plot: Option<&Path>) -> Outcome<bool> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(SERVE, folder.path()).await?;
-    let signer = inputs::Signer::new()?;
-    inputs::prepare(&server, &signer).await?;
-    inputs::attest(&server, &signer, 0..3).await?;
+    inputs::prepare_three(&server).await?;
     let client = server.client(false)?;
     let url = format!("{}{}", server.url("webhook")?, inputs::WEBHOOK_PATH);
     let bodies = Arc::new(vec![inputs::review(&[0, 1, 2])?]);

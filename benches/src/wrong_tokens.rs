@@ -24,9 +24,7 @@ const WRONG: u32 = 1_000;
 pub(crate) async fn measure() -> Outcome<bool> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(SERVE, folder.path()).await?;
-    let signer = inputs::Signer::new()?;
-    inputs::prepare(&server, &signer).await?;
-    inputs::attest(&server, &signer, 0..3).await?;
+    inputs::prepare_three(&server).await?;
     let pods = Pods {
         client: server.client(true)?,
         url: format!("{}{}", server.url("webhook")?, inputs::WEBHOOK_PATH),
