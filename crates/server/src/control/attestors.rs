@@ -233,13 +233,8 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
     for row in app.store.list(&query).await? {
         let policy = policy_from(&row).map_err(ApiError::failed_precondition)?;
         if policy.attestors().any(|attestor| *attestor == name) {
-            let is_shown = call
-                .allows(app, "binaryauthorization.policy.get", &row.name)
-                .await?;
-            let policy = match is_shown {
-                true => format!("`{}`", row.name),
-                false => "the policy of another project".to_owned(),
-            };
+            let read = ("binaryauthorization.policy.get", row.name.as_str());
+            let policy = call.named(app, read, "the policy of another project").await?;
             return Err(ApiError::failed_precondition(format!(
                 "`{name}` is required by {policy}: take it out of the policy first"
             )));

@@ -125,6 +125,19 @@ impl Call {
         Ok(access::allows(app, &self.caller, permission, On::Resource(name), self.now).await?)
     }
 
+    /// The name of a resource, in a sentence; `otherwise` to a caller who lacks the permission to read it.
+    pub(crate) async fn named(
+        &self,
+        app: &App,
+        (permission, name): (&str, &str),
+        otherwise: &str,
+    ) -> Result<String, ApiError> {
+        Ok(match self.allows(app, permission, name).await? {
+            true => format!("`{name}`"),
+            false => otherwise.to_owned(),
+        })
+    }
+
     /// Commits the changes of this call with its audit row, in one transaction. The row names the first changed resource;
     /// a call that only has to be reported passes no change and is reported under its path.
     pub(crate) async fn commit(&self, app: &App, changes: Vec<Change>) -> Result<Committed, ApiError> {

@@ -191,13 +191,8 @@ async fn delete(app: &App, call: Call) -> Result<Reply, ApiError> {
         .iter()
         .find(|row| row.document.contains(&reference))
     {
-        let is_shown = call
-            .allows(app, "binaryauthorization.attestors.get", &row.name)
-            .await?;
-        let attestor = match is_shown {
-            true => format!("`{}`", row.name),
-            false => "an attestor of another project".to_owned(),
-        };
+        let read = ("binaryauthorization.attestors.get", row.name.as_str());
+        let attestor = call.named(app, read, "an attestor of another project").await?;
         return Err(ApiError::failed_precondition(format!(
             "`{name}` is the note of {attestor}: delete that first"
         )));

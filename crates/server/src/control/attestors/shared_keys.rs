@@ -55,13 +55,8 @@ pub(super) async fn check(
         Ok(None) => Ok(()),
         Ok(Some((key, other))) if is_strict => {
             let other = other.to_string();
-            let is_shown = call
-                .allows(app, "binaryauthorization.attestors.get", &other)
-                .await?;
-            let other = match is_shown {
-                true => format!("`{other}`"),
-                false => "another attestor".to_owned(),
-            };
+            let read = ("binaryauthorization.attestors.get", other.as_str());
+            let other = call.named(app, read, "another attestor").await?;
             Err(ApiError::already_exists(format!(
                 "the public key `{}` is also held by {other}: with `uniqueAttestorKeys` every attestor needs a key of its own",
                 key.id()
