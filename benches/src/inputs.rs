@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::process::Server;
 
 pub(crate) const NOTE: &str = "projects/bench/notes/signed";
-const ATTESTOR: &str = "projects/bench/attestors/signer";
+pub(crate) const ATTESTOR: &str = "projects/bench/attestors/signer";
 const KEY_ID: &str = "//binauthz/bench/key";
 const REPOSITORY: &str = "us-central1-docker.pkg.dev/bench/app/service";
 /// Where attestations are stored several at once.

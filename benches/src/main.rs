@@ -14,6 +14,7 @@
 //! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
 //! cargo run --release -p binauthz-benches -- saturation [PLOT]  warm admissions at half and at twice of what can be answered
 //! cargo run --release -p binauthz-benches -- soak [SECONDS]  ten minutes of creates while servers and policy change
+//! cargo run --release -p binauthz-benches -- kills [SECONDS]  kill -9 of a random server, or of PostgreSQL, every 2 s
 //! cargo run --release -p binauthz-benches -- instructions  what admissions execute, counted by valgrind, against the baseline
 //! cargo run --release -p binauthz-benches -- report [NAME…]  runs them and writes the results into docs/performance.md
 //! ```
@@ -41,10 +42,12 @@ mod filled;
 mod ingest;
 mod inputs;
 mod instructions;
+mod kills;
 mod load;
 mod misses;
 mod process;
 mod query;
+mod replicas;
 mod report;
 mod saturation;
 mod soak;
@@ -62,7 +65,7 @@ use binauthz_server::{Flags, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The measurements, and what writes them down.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "access",
     "admission",
     "alert-delay",
@@ -72,6 +75,7 @@ const NAMES: [&str; 16] = [
     "durability",
     "ingest",
     "instructions",
+    "kills",
     "misses",
     "query",
     "report",
@@ -116,6 +120,7 @@ fn measure(words: &[&str]) -> Outcome<bool> {
         ["saturation"] => run(saturation::measure(None)),
         ["saturation", plot] => run(saturation::measure(Some(plot.as_ref()))),
         ["soak", rest @ ..] => run(soak::measure(number(rest, 600)?)),
+        ["kills", rest @ ..] => run(kills::measure(number(rest, kills::SECONDS)?)),
         ["wrong-tokens"] => run(wrong_tokens::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),
