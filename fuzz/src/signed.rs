@@ -10,7 +10,7 @@ use binauthz_core::signature::pgp::Certificate;
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::SoftwareKey;
 use binauthz_wire::json::Limits;
-use binauthz_wire::tlog::{Checkpoint, Header, Link, VerifierKey};
+use binauthz_wire::tlog::{Checkpoint, Header, Link, Merged, VerifierKey};
 use serde_json::Value;
 
 use crate::Outcome;
@@ -44,6 +44,9 @@ pub(crate) fn jwt(bytes: &[u8]) -> Outcome {
         if let Ok(token) = &read {
             assert_eq!(text.matches('.').count(), 2, "three parts");
             assert!(text.starts_with(token.signed) && text[token.signed.len()..].starts_with('.'));
+        }
+        if let Ok(merged) = Merged::open(text, &key) {
+            assert!(text.starts_with(&merged.text()), "what is signed is what is read");
         }
         Outcome::of(&read)
     })

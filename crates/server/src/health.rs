@@ -165,6 +165,18 @@ fn servers(app: &App, text: &mut Text) {
         "1 on the server that sends notices and does what one server does for all on its store",
         u8::from(app.store.lead().is_some()),
     );
+    text.single(
+        "binauthz_merged_log_number",
+        "gauge",
+        "Number of the newest statement over the logs of all servers on the store that this one believes",
+        app.merged.number(),
+    );
+    text.single(
+        "binauthz_merged_log_faults_total",
+        "counter",
+        "Logs of servers, and statements over them, that took something back, as far as this server saw",
+        app.merged.faults(),
+    );
 }
 
 fn traces(app: &App, text: &mut Text) {
