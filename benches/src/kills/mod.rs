@@ -3,6 +3,7 @@
 //! says has to be what policy and attestations said at the time; and no key goes back to a state that it has left.
 
 mod facts;
+mod keys;
 mod ledger;
 mod workers;
 

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::facts::{Attested, Expected, Gaps, Register, STATES, Version};
+use super::facts::{Attested, Expected, Gaps, Register, Version};
+use super::keys::keeper;
 use super::random;
 use crate::process::Server;
 use crate::replicas::Replica;
@@ -23,10 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const ADMITTERS: usize = 4;
 const ATTESTERS: usize = 2;
 const KEEPERS: usize = 2;
-/// Versions of one key; it may have 1 000.
-const VERSIONS: usize = 200;
 const POLICY: &str = "/v1/projects/bench/policy";
-const RING: &str = "/v1/projects/bench/locations/global/keyRings";
+pub(super) const RING: &str = "/v1/projects/bench/locations/global/keyRings";
 /// Whether it is admitted the policy of the time says: those with an odd number list it.
 const CHANGING: &str = "registry.example/changing:v1";
 /// Images that nobody attests begin here.
@@ -42,7 +39,7 @@ const FOR_WANT: [&str; 5] = [
 
 /// Where a server listens.
 #[derive(Debug, Clone)]
-struct Place {
+pub(super) struct Place {
     api: String,
     webhook: String,
 }
@@ -71,7 +68,7 @@ pub(super) struct Known {
 }
 
 /// What came of a call.
-enum Came {
+pub(super) enum Came {
     Good(Value),
     Refused(String),
     /// No answer, or one that says that nobody knows.
@@ -142,7 +139,7 @@ impl Storm {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !self.ended.load(Ordering::Relaxed)
     }
 
@@ -171,7 +168,7 @@ impl Storm {
     }
 
     /// Any server that runs.
-    fn place(&self) -> Option<Place> {
+    pub(super) fn place(&self) -> Option<Place> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let running: Vec<&Place> = places.iter().flatten().collect();
         running.get(random(running.len())).map(|place| (*place).clone())
@@ -187,11 +184,11 @@ impl Storm {
         eprintln!("{FAULT}{kind}: {what}");
     }
 
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn call(&self, place: &Place, (method, path): (&str, &str), body: &Value) -> Came {
+    pub(super) async fn call(&self, place: &Place, (method, path): (&str, &str), body: &Value) -> Came {
         let Ok(parsed) = method.parse() else {
             return Came::Lost;
         };
@@ -216,7 +213,7 @@ impl Storm {
     }
 
     /// A call that changes something; what was answered with success is to be found in the log of changes.
-    async fn change(&self, place: &Place, what: (&str, &str), body: &Value) -> Came {
+    pub(super) async fn change(&self, place: &Place, what: (&str, &str), body: &Value) -> Came {
         let came = self.call(place, what, body).await;
         self.count(match came {
             Came::Good(_) => "changes made",
@@ -227,7 +224,7 @@ impl Storm {
     }
 
     /// A call about this resource was answered.
-    fn made(&self, resource: &str) {
+    pub(super) fn made(&self, resource: &str) {
         *self.known().calls.entry(resource.to_owned()).or_default() += 1;
     }
 
@@ -297,7 +294,7 @@ pub(super) fn start(storm: &Arc<Storm>) -> JoinSet<()> {
 }
 
 /// Nothing runs: a moment later something will.
-async fn rest() {
+pub(super) async fn rest() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
@@ -427,139 +424,7 @@ async fn take_back(storm: &Storm, own: usize) {
     }
 }
 
-/// Makes keys, signs with them, disables and destroys them.
-async fn keeper(storm: Arc<Storm>) {
-    while storm.goes_on() {
-        let Some(place) = storm.place() else {
-            rest().await;
-            continue;
-        };
-        let key = format!("{RING}/storm/cryptoKeys/k{}", storm.number());
-        let id = key.rsplit('/').next().unwrap_or_default();
-        let path = format!("{RING}/storm/cryptoKeys?cryptoKeyId={id}&skipInitialVersionCreation=true");
-        let body = json!({ "purpose": "ASYMMETRIC_SIGN", "versionTemplate": { "algorithm": "EC_SIGN_P256_SHA256" } });
-        match storm.change(&place, ("POST", &path), &body).await {
-            Came::Good(_) => {}
-            Came::Refused(why) => return storm.fault("a key refused", &why),
-            Came::Lost => continue,
-        }
-        for _ in 0..VERSIONS {
-            if !storm.goes_on() {
-                return;
-            }
-            live(&storm, &format!("{key}/cryptoKeyVersions")).await;
-        }
-    }
-}
-
-/// The life of a version of a key.
-async fn live(storm: &Storm, versions: &str) {
-    let Some(place) = storm.place() else {
-        return rest().await;
-    };
-    let Came::Good(made) = storm.change(&place, ("POST", versions), &json!({})).await else {
-        return rest().await;
-    };
-    let name = made["name"].as_str().unwrap_or_default().to_owned();
-    let which = {
-        let mut facts = storm.known();
-        facts.versions.push(Version {
-            name: name.clone(),
-            least: 0,
-            most: 0,
-        });
-        facts.versions.len() - 1
-    };
-    sign(storm, (&name, true)).await;
-    let patch = format!("/v1/{name}?updateMask=state");
-    if advance(storm, (which, 1), ("PATCH", &patch)).await {
-        sign(storm, (&name, false)).await;
-        if random(2) == 0 {
-            let destroy = format!("/v1/{name}:destroy");
-            advance(storm, (which, 2), ("POST", &destroy)).await;
-        }
-    }
-}
-
-/// A version that is known to be enabled signs, and one that is known not to be does not, whichever server is asked.
-async fn sign(storm: &Storm, (name, is_enabled): (&str, bool)) {
-    let Some(place) = storm.place() else { return };
-    let body = json!({ "digest": { "sha256": STANDARD.encode([7; 32]) } });
-    let path = format!("/v1/{name}:asymmetricSign");
-    match (storm.change(&place, ("POST", &path), &body).await, is_enabled) {
-        (Came::Good(_), true) => storm.made(name),
-        (Came::Good(_), false) => storm.fault("a disabled key signed", name),
-        (Came::Refused(why), true) => storm.fault("an enabled key refused to sign", &why),
-        (Came::Refused(_), false) | (Came::Lost, _) => {}
-    }
-}
-
-/// Brings a version into the next state, however often that has to be asked; whether it is there.
-async fn advance(storm: &Storm, (which, state): (usize, usize), what: (&str, &str)) -> bool {
-    let name = {
-        let mut facts = storm.known();
-        let Some(version) = facts.versions.get_mut(which) else {
-            return false;
-        };
-        version.most = state;
-        version.name.clone()
-    };
-    let body = match what.0 {
-        "PATCH" => json!({ "state": STATES.get(state) }),
-        _ => json!({}),
-    };
-    while storm.goes_on() {
-        let Some(place) = storm.place() else {
-            rest().await;
-            continue;
-        };
-        if let Came::Good(_) = storm.change(&place, what, &body).await {
-            storm.made(&name);
-            if let Some(version) = storm.known().versions.get_mut(which) {
-                version.least = state;
-            }
-            return true;
-        }
-        if storm.look(which).await == Some(state) {
-            return true;
-        }
-        rest().await;
-    }
-    false
-}
-
 impl Storm {
-    /// The state of a version as a server shows it, which must be one that it may be in.
-    pub(super) async fn look(&self, which: usize) -> Option<usize> {
-        let place = self.place()?;
-        let before = self.known().versions.get(which)?.clone();
-        let path = format!("/v1/{}", before.name);
-        let shown = match self.call(&place, ("GET", &path), &Value::Null).await {
-            Came::Good(shown) => shown,
-            Came::Refused(why) => {
-                self.fault("a key that was acknowledged is not there", &why);
-                return None;
-            }
-            Came::Lost => return None,
-        };
-        let state = STATES.iter().position(|name| shown["state"] == *name);
-        let mut facts = self.known();
-        let version = facts.versions.get_mut(which)?;
-        let most = version.most;
-        if let Some(state) = state {
-            version.least = version.least.max(state);
-        }
-        drop(facts);
-        match state {
-            Some(state) if (before.least..=most).contains(&state) => self.count("key states seen"),
-            _ => self.fault(
-                "a key went back",
-                &format!("{shown}, expected {:?} to {:?}", before.least, most),
-            ),
-        }
-        state
-    }
-
     /// The number of the policy as a server shows it, which must be one that it may have.
     pub(super) async fn look_at_policy(&self) -> Option<u64> {
         let place = self.place()?;
