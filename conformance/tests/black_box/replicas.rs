@@ -15,11 +15,11 @@ use crate::signatures::{image, payload, policy, prepare, put_keys, store};
 
 /// Within which a change on one server counts on the others.
 const PROMISED: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const POLICY: &str = "/v1/projects/demo/policy";
 
 /// A database and two servers on it.
-fn pair(options: &[&str]) -> Option<(Database, Desk, Desk)> {
+pub(crate) fn pair(options: &[&str]) -> Option<(Database, Desk, Desk)> {
     let database = Database::start()?;
     let url = database.url();
     let options: Vec<&str> = ["--store", &url].iter().chain(options).copied().collect();
@@ -56,7 +56,7 @@ fn health(desk: &Desk, path: &str) -> (u16, String) {
     (status.parse().expect("a status is a number"), text.to_owned())
 }
 
-fn metric(desk: &Desk, name: &str) -> Option<String> {
+pub(crate) fn metric(desk: &Desk, name: &str) -> Option<String> {
     let (_, text) = health(desk, "/metrics");
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
     Some(line.split(' ').next_back()?.to_owned())
@@ -404,108 +404,108 @@ fn a_public_key_belongs_to_one_attestor_whichever_servers_are_asked() {
     assert!(made > 0 && made + refused == 40, "{made} made, {refused} refused");
 }
 
-/// How many records a server's own newest checkpoint was signed over.
-fn signed_for(desk: &Desk) -> u64 {
-    let ran = desk.sh("binauthz audit checkpoint --data-dir \"$DATA\"");
-    let size = ran.stdout.lines().nth(1).and_then(|line| line.parse().ok());
-    size.unwrap_or(0)
-}
-
-/// The newest statement over all logs that speaks of as many records of each of them as they have signed for now.
-fn statement(desks: [&Desk; 2]) -> String {
-    let ask = "binauthz audit checkpoint --merged --data-dir \"$DATA\"";
-    let wanted: Vec<(String, u64)> = desks
-        .iter()
-        .map(|desk| {
-            let origin = desk.ok("cat \"$DATA/journal/origin\"").text().to_owned();
-            (origin, signed_for(desk))
-        })
-        .collect();
-    let speaks = |statement: &str, (origin, size): &(String, u64)| {
-        let mut lines = statement
-            .lines()
-            .filter(|line| line.contains(&format!(" {origin}+")));
-        let stated = lines
-            .next()
-            .and_then(|line| line.split(' ').next()?.parse::<u64>().ok());
-        stated.is_some_and(|stated| stated >= *size)
+/// Ten calls by turns; the names of what they made.
+fn ten_notes(desks: [&Desk; 2]) -> Vec<String> {
+    let make = |(number, desk): (usize, &&Desk)| {
+        let path = format!("/v1/projects/demo/notes?noteId=last-{number}");
+        let note = json!({"attestation": {"hint": {"humanReadableName": "last"}}});
+        let made = desk.api("POST", &path, Some(&note)).ok();
+        made["name"].as_str().expect("a note has a name").to_owned()
     };
-    poll_until(PATIENCE, || {
-        let said = desks[0].sh(ask).stdout;
-        wanted.iter().all(|log| speaks(&said, log)).then_some(said)
-    })
-    .expect("both logs are stated")
+    desks.iter().cycle().take(10).enumerate().map(make).collect()
 }
 
+/// The numbers of the audit rows that records were made of.
+fn copied(records: &[Value]) -> Vec<i64> {
+    let mut copied: Vec<i64> = records
+        .iter()
+        .filter_map(|record| record["auditSequence"].as_i64())
+        .collect();
+    copied.sort_unstable();
+    copied
+}
+
+/// What comes into the logs until they have so many copies of rows instead of those, and for a moment longer.
+fn until_copied(journals: &mut [Journal], (have, rows): (usize, usize)) -> Vec<Value> {
+    let mut records = Vec::new();
+    let came = poll_until(PATIENCE, || {
+        records.extend(journals.iter_mut().flat_map(Journal::news));
+        (have + copied(&records).len() >= rows).then_some(())
+    });
+    assert!(came.is_some(), "every call comes into a log");
+    let _: Option<()> = poll_until(Duration::from_secs(3), || None);
+    records.extend(journals.iter_mut().flat_map(Journal::news));
+    records
+}
+
+/// Verdicts never need the database: their log is on the server's own disk. What the database has of calls comes into it once, also
+/// when the database goes away between a call and its copy, and the server after it.
 #[test]
-fn a_journal_that_is_missing_or_older_is_found_by_the_statement_over_all_of_them() {
-    let Some((database, one, two)) = pair(&[]) else {
+fn without_the_database_verdicts_go_to_disk_and_calls_follow_once_when_it_is_back() {
+    let Some((mut database, one, two)) = pair(&[]) else {
         return;
     };
     prepare(&one);
-    let bad = review::pod("p", &image("a"));
-    let deny = |desk: &Desk| drop(desk.admit(&bad).denied(&["No attestations found"]));
-    for desk in [&one, &two] {
-        deny(desk);
-    }
-    statement([&one, &two]);
-    // What a snapshot of the machine would have: whole in itself.
-    let copy = |desk: &Desk, name: &str| {
-        let to = one.folder().join(name);
-        desk.ok(&format!("cp -r \"$DATA/journal\" '{}'", to.display()));
+    let mut journals = [&one, &two].map(|desk| Journal::new(&desk.server.data.join("journal")));
+    let pod = review::pod("p", &image("a"));
+    let ask = |desk: &Desk, uid: &str| {
+        let mut review = review::create(&pod);
+        review["request"]["uid"] = json!(uid);
+        drop(desk.review("admit", CLUSTER, &review).denied(&[]));
     };
-    copy(&two, "older");
-    one.ok("binauthz audit verify older").says(&["is whole"]);
-    let before = [signed_for(&one), signed_for(&two)];
+    // Whatever is kept in memory is there.
     for desk in [&one, &two] {
-        deny(desk);
-        deny(desk);
+        ask(desk, "before");
     }
-    poll_until(PATIENCE, || {
-        (signed_for(&one) > before[0] && signed_for(&two) > before[1]).then_some(())
-    })
-    .expect("it is signed for");
-    one.write("kept", &statement([&one, &two]));
-    one.ok("cp \"$DATA/journal/merged.vkey\" key");
-    copy(&one, "one");
-    copy(&two, "two");
-    let verify = |folders: &str| {
-        one.sh(&format!(
-            "binauthz audit verify {folders} --merged=kept --merged-key=key"
-        ))
-    };
-    verify("one two").ok().says(&["Together they are what statement"]);
-    verify("one").refused(&["is missing"]);
-    verify("one older").refused(&["its end is missing"]);
-    verify("one one").refused(&["both hold the log"]);
-    // Without one that was kept the statements in the folders are used.
-    one.ok("binauthz audit verify one two")
-        .says(&["Together they are", "proves more"]);
-    one.ok("cp -r one other && cp two/segment-0000000001.jsonl other/");
-    verify("other two").refused(&["belongs to the log"]);
-    one.ok("test $(binauthz audit export one two | wc -l) = \
-         $(( $(binauthz audit export one | wc -l) + $(binauthz audit export two | wc -l) ))");
-    let times = one
-        .ok("binauthz audit export one two | jq -r '.time[:19]'")
-        .stdout;
-    let times: Vec<&str> = times.lines().collect();
-    assert!(times.len() > 6 && times.is_sorted(), "{times:?}");
-    // The server that is set back finds it out itself, by what it had published.
-    let mut two = two;
-    two.server.end();
-    let older = one.folder().join("older").display().to_string();
-    two.ok(&format!(
-        "rm -r \"$DATA/journal\" && cp -r '{older}' \"$DATA/journal\""
-    ));
+    let made = ten_notes([&one, &two]);
+    database.crash();
+    let mut asked = Vec::new();
+    for number in 0..20 {
+        let uid = format!("away-{number}");
+        ask(if number % 2 == 0 { &one } else { &two }, &uid);
+        asked.push(uid);
+    }
+    let note = json!({"attestation": {"hint": {"humanReadableName": "refused"}}});
+    one.api("POST", "/v1/projects/demo/notes?noteId=refused", Some(&note))
+        .refused(503, "UNAVAILABLE", &[]);
+    let mut records: Vec<Value> = journals.iter_mut().flat_map(Journal::news).collect();
+    let of = |records: &[Value], uid: &str| records.iter().filter(|record| record["uid"] == uid).count();
+    for uid in &asked {
+        assert_eq!(
+            of(&records, uid),
+            1,
+            "`{uid}` is on disk before the database is back"
+        );
+    }
+    let mut one = one;
+    one.server.end();
+    database.run();
     let url = database.url();
-    let two = two.restarted_with(&["--store", &url]);
-    two.ok("ls -d \"$DATA\"/journal.broken-*");
-    assert_eq!(metric(&two, "binauthz_journal_broken").as_deref(), Some("1"));
-    // And the statement still says that it was there.
-    statement([&one, &two]);
-    one.write("later", &statement([&one, &two]));
-    copy(&two, "new");
-    one.sh("binauthz audit verify one new --merged=later --merged-key=key")
-        .refused(&["is missing"]);
-    one.ok("binauthz audit verify one two new --merged=later --merged-key=key");
+    let one = one.restarted_with(&["--store", &url]);
+    let rows = database.ask("binauthz", "SELECT sequence FROM binauthz.audit ORDER BY 1");
+    let rows: Vec<i64> = rows.lines().filter_map(|line| line.parse().ok()).collect();
+    records.extend(until_copied(&mut journals, (copied(&records).len(), rows.len())));
+    assert!(
+        copied(&records).starts_with(&rows),
+        "each once: {:?}, {rows:?}",
+        copied(&records)
+    );
+    assert!(
+        copied(&records).windows(2).all(|pair| pair[0] < pair[1]),
+        "none twice"
+    );
+    for name in &made {
+        let about = |record: &&Value| record["log"] == "call" && record["resource"] == name.as_str();
+        assert_eq!(
+            records.iter().filter(about).count(),
+            1,
+            "the call that made `{name}`"
+        );
+        two.api("GET", &format!("/v1/{name}"), None).ok();
+    }
+    for uid in &asked {
+        assert_eq!(of(&records, uid), 1, "`{uid}` is recorded once");
+    }
+    one.api("GET", "/v1/projects/demo/notes/refused", None)
+        .refused(404, "NOT_FOUND", &[]);
 }
