@@ -142,13 +142,19 @@ impl Database {
     pub fn kill_one_connection(&self) -> bool {
         let sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'binauthz' AND pid <> pg_backend_pid() \
                    ORDER BY random() LIMIT 1";
-        match self.try_ask("postgres", sql) {
+        let killed = match self.try_ask("postgres", sql) {
             Ok(pid) if !pid.is_empty() => Command::new("kill")
                 .args(["-KILL", &pid])
                 .status()
                 .is_ok_and(|status| status.success()),
             _ => false,
+        };
+        if killed {
+            // It takes a moment until it notices: whoever asked before would believe that all is well.
+            let gone = || self.try_ask("postgres", "SELECT 1").err();
+            poll_until(Duration::from_secs(1), gone);
         }
+        killed
     }
 
     /// Waits until it answers.

@@ -27,6 +27,9 @@ const PACE: Duration = Duration::from_secs(2);
 /// Of so many kills one takes a server and the database at the same time.
 const BOTH: usize = 4;
 
+/// Until a server runs again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Whose end came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Victim {
@@ -144,9 +147,21 @@ async fn disturb(
             }
         }
         if replica.server.is_none() {
-            replica.start(store).await?;
+            start_again(replica, store).await?;
             storm.has_server(number, replica.running()?)?;
         }
     }
     Ok(kills)
+}
+
+/// As whoever looks after it does: a server that finds no database ends, and is started anew.
+async fn start_again(replica: &mut Replica, store: &str) -> Outcome<()> {
+    let began = Instant::now();
+    loop {
+        match replica.start(store).await {
+            Ok(_) => return Ok(()),
+            Err(why) if began.elapsed() > PATIENCE => return Err(why),
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
 }

@@ -146,6 +146,12 @@ async fn metrics(app: &App) -> String {
 }
 
 fn servers(app: &App, text: &mut Text) {
+    text.single(
+        "binauthz_merged_log_faults_total",
+        "counter",
+        "Logs of servers, and statements over them, that took something back, as far as this server saw",
+        app.merged.faults(),
+    );
     if !app.store.is_shared() {
         return;
     }
@@ -170,12 +176,6 @@ fn servers(app: &App, text: &mut Text) {
         "gauge",
         "Number of the newest statement over the logs of all servers on the store that this one believes",
         app.merged.number(),
-    );
-    text.single(
-        "binauthz_merged_log_faults_total",
-        "counter",
-        "Logs of servers, and statements over them, that took something back, as far as this server saw",
-        app.merged.faults(),
     );
 }
 
