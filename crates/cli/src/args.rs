@@ -301,6 +301,9 @@ pub struct MigrateDataFlags {
         hide_env_values = true
     )]
     pub store: String,
+    /// Configuration file of the server, where a token opens its master key
+    #[arg(long, value_name = "FILE", env = "BINAUTHZ_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 /// How `serve` listens and what it answers for.
@@ -452,6 +455,7 @@ mod tests {
         "audit export data/journal --as=cef",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
         "keys rewrap",
+        "keys rewrap --protection-level=hsm",
         "keys versions import --key=k --keyring=r --location=global --pem-file f.pem",
         "attestors public-keys update id --attestor=a --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations",
         "attestors public-keys update id --attestor=a --not-before=2026-11-28T00:00:00Z --not-after=2027-11-28T00:00:00Z",
