@@ -304,8 +304,8 @@ async fn rows_that_are_older_than_the_log_are_forgotten() {
         if rows.contains("binauthz.PruneAudit") {
             break rows;
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{rows}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{rows}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(
         !rows.contains("test.Ancient") && rows.contains("test.Old"),
