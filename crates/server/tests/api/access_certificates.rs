@@ -142,6 +142,45 @@ async fn until_refused(desk: &Desk, client: &Client) -> Option<StatusCode> {
             return Some(response.status());
         }
         response.bytes().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(15), "it is answered still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_ends_within_its_connection() {
+    let authority = Authority::new();
+    let desk = with_a_reader(&authority).await;
+    let name = ["urn:binauthz:member:user:jane@example.com".to_owned()];
+    let (brief, lasting) = (authority.client_for(4, &name), authority.client(&name));
+    let [brief, lasting] = [brief, lasting].map(|identity| webhook(&desk, Some(identity)));
+    let begun = Instant::now();
+    assert_eq!(ask(&desk, &lasting, None).await.0, StatusCode::OK);
+    assert_eq!(ask(&desk, &brief, None).await.0, StatusCode::OK);
+    // Its connection is in use all the while; a call finds it ended, or is told so.
+    let refused = until_refused(&desk, &brief).await;
+    assert!(
+        matches!(refused, None | Some(StatusCode::UNAUTHORIZED)),
+        "{refused:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert_eq!(ask(&desk, &lasting, None).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_taken_out_of_the_file_ends_its_certificates() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let desk = with_a_reader(&authority).await;
+    let name = ["urn:binauthz:member:user:jane@example.com".to_owned()];
+    let client = |authority: &Authority| webhook(&desk, Some(authority.client(&name)));
+    let (of_before, of_next) = (client(&authority), client(&next));
+    assert_eq!(ask(&desk, &of_before, None).await.0, StatusCode::OK);
+    let file = desk.folder().join("people.pem");
+    // Both for a while: nobody is put out.
+    std::fs::write(&file, format!("{}{}", authority.1, next.1)).unwrap();
+    let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+    let begun = Instant::now();
+    while of_next.get(&url).send().await.is_err() {
         assert!(
             begun.elapsed() < Duration::from_secs(10),
             "the new one is not taken"
