@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         access, attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
-        credentials, decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes,
-        payload, policy, projects, services, snapshot, tokens,
+        credentials, decide, doctor, environment, explain, images, incidents, keyrings, keys, locations,
+        logs, notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -241,6 +241,8 @@ pub enum Command {
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
+    /// Say what is weak in this installation, and what to do about it
+    Doctor(doctor::Flags),
     /// Measure what the webhook adds to the time of an admission
     Bench(bench::Flags),
     /// Show a verdict that was given, by the id in a refusal, and what was tried
@@ -523,6 +525,8 @@ mod tests {
         "credentials create ci --role=viewer --ttl=90d --output=ci.json",
         "credentials delete ci",
         "decide -",
+        "doctor",
+        "doctor --context=my-cluster --format=json",
         "decide deployment.yaml --snapshot s.json --explain",
         "bench --data-dir d --project p --image=i --expect=admitted --rate=50 --plot=p.svg",
         "bench --webhook-url=https://b.example --cluster=us-central1-a.c --manifest=pod.yaml --client-certificate=c.pem",

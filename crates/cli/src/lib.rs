@@ -120,6 +120,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,
+        Command::Doctor(flags) => flags.run(settings).await,
         Command::Bench(flags) => flags.run(settings).await,
         Command::Explain(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,
