@@ -23,6 +23,14 @@ demo:
 deny:
     cargo deny --offline check bans licenses sources
 
+# What a release consists of, in CycloneDX.
+sbom:
+    cargo run -p xtask -- sbom
+
+# The artefacts of a release into a folder that is not there yet, signed and verified.
+release folder:
+    deploy/release/build {{folder}}
+
 # Instructions of an admission against those that were found good; needs valgrind.
 instructions:
     cargo run --release -p binauthz-benches -- instructions

@@ -44,9 +44,13 @@ impl Server {
         Self::launch(data, Some("--dev"), options, ("trace", &[]))
     }
 
-    /// The same as it would run in earnest: the API over TLS, and no project but those that are created.
+    /// The same as it would run in earnest: the API over TLS, and no project but those that are created. The administrator's
+    /// token stays good: making another one is tested by itself.
     pub fn start_secure(data: &Path) -> Self {
-        Self::launch(data, None, &[], ("info", &[]))
+        let config = data.with_extension("yaml");
+        std::fs::write(&config, "bootstrapToken: permanent\n").expect("the configuration can be written");
+        let options = ["--config".to_owned(), config.display().to_string()];
+        Self::launch(data, None, &options, ("info", &[]))
     }
 
     fn launch(

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod sbom;
 pub mod tidy;
 
 /// The checkout this was compiled in.

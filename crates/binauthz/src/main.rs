@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     binauthz_cli::install_crypto_provider();
     let exit = match parse() {
         Ok(Invocation::Serve(folder, flags)) => serve::run(folder, *flags),
-        Ok(Invocation::MigrateData(folder, store)) => serve::migrate_data(&folder, &store),
+        Ok(Invocation::MigrateData(folder, flags)) => serve::migrate_data(&folder, flags),
         Ok(Invocation::Backup(folder, to)) => serve::backup(&folder, &to),
         Ok(Invocation::Command(arguments)) => {
             // A command that signs opens a key, too; one that cannot be protected so is no reason not to sign.

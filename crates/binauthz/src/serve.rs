@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 
-use binauthz_cli::{Exit, Failure, ServeFlags, report};
+use binauthz_cli::{Exit, Failure, MigrateDataFlags, ServeFlags, report};
 use binauthz_server::{Flags, Settings};
 use tracing_subscriber::EnvFilter;
 
@@ -47,13 +47,13 @@ fn serve(data_dir: PathBuf, flags: ServeFlags) -> Result<(), Failure> {
 }
 
 /// Copies the store of a data folder into a database, and says what was copied, a line for each table.
-pub(crate) fn migrate_data(folder: &Path, store: &str) -> Exit {
+pub(crate) fn migrate_data(folder: &Path, flags: MigrateDataFlags) -> Exit {
     start_log();
     let migrated = crate::runtime()
         .map_err(failed)
         .and_then(|runtime| {
             runtime
-                .block_on(binauthz_server::migrate_data(folder, store))
+                .block_on(binauthz_server::migrate_data(folder, &flags.store, flags.config))
                 .map_err(failed)
         })
         .and_then(|report| std::io::stdout().write_all(report.as_bytes()).map_err(failed));

@@ -14,6 +14,8 @@ const MODULES: [&str; 3] = [
     "/usr/lib64/softhsm/libsofthsm2.so",
     "/usr/local/lib/softhsm/libsofthsm2.so",
 ];
+/// In no other text by chance.
+const PIN: &str = "pin-7f3a90c1";
 const KEYS: &str = "/v1/projects/demo/locations/global/keyRings/r/cryptoKeys";
 
 /// The module, unless it is not on this machine.
@@ -50,7 +52,7 @@ fn softhsm(folder: &Path, arguments: &[&str]) {
 
 /// Makes the token.
 fn new_token(folder: &Path) {
-    let pins = ["--pin", "1234", "--so-pin", "5678"];
+    let pins = ["--pin", PIN, "--so-pin", "5678"];
     let arguments = [&["--init-token", "--free", "--label", "keys"], pins.as_slice()].concat();
     softhsm(folder, &arguments);
 }
@@ -58,8 +60,15 @@ fn new_token(folder: &Path) {
 /// A server with the token.
 fn command(folder: &Path, module: &Path, pin: &str) -> Command {
     std::fs::write(folder.join("pin"), format!("{pin}\n")).expect("a file");
-    let settings =
-        json!({ "pkcs11": { "module": module, "tokenLabel": "keys", "pinFile": folder.join("pin") } });
+    with_settings(
+        folder,
+        &json!({ "module": module, "tokenLabel": "keys", "pinFile": folder.join("pin") }),
+    )
+}
+
+/// A server with this block `pkcs11`.
+fn with_settings(folder: &Path, pkcs11: &Value) -> Command {
+    let settings = json!({ "pkcs11": pkcs11 });
     let config = folder.join("binauthz.yaml");
     std::fs::write(&config, settings.to_string()).expect("a file");
     let mut command = serve(&folder.join("data"));
@@ -71,7 +80,7 @@ fn command(folder: &Path, module: &Path, pin: &str) -> Command {
 }
 
 fn served(folder: &Path, module: &Path) -> Server {
-    start_by(&folder.join("data"), &mut command(folder, module, "1234")).0
+    start_by(&folder.join("data"), &mut command(folder, module, PIN)).0
 }
 
 /// The status and the JSON of an answer.
@@ -268,4 +277,142 @@ fn the_token_goes(folder: &Path, module: &Path, version: &str) {
     );
     server.signal("-TERM");
     server.wait();
+}
+
+/// A server whose master key is encrypted by the key of this label, and what it says.
+fn wrapped(folder: &Path, module: &Path, label: &str) -> Command {
+    std::fs::write(folder.join("pin"), format!("{PIN}\n")).expect("a file");
+    let block = json!({
+        "module": module, "tokenLabel": "keys", "pinFile": folder.join("pin"), "masterKeyLabel": label,
+    });
+    let mut command = with_settings(folder, &block);
+    command.env("BINAUTHZ_LOG", "trace");
+    command
+}
+
+fn serving(folder: &Path, command: &mut Command) -> Server {
+    start_by(&folder.join("data"), command).0
+}
+
+fn stop(server: Server) {
+    server.signal("-TERM");
+    server.wait();
+}
+
+/// What a server says that does not start.
+fn refused(command: &mut Command) -> String {
+    let output = command.output().expect("it starts and ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(!said.contains(PIN), "{said}");
+    said
+}
+
+fn master_key(folder: &Path) -> Vec<u8> {
+    std::fs::read(folder.join("data/master.key")).expect("a master key")
+}
+
+const REWRAP: &str = "/binauthz/v1/masterKey:rewrap";
+const SOFT: &str = "/v1/projects/demo/locations/global/keyRings/r/cryptoKeys/soft/cryptoKeyVersions/1";
+
+/// Signs all the while, and every time it is a signature.
+fn rewrapped_under_load(server: &Server, level: &str) -> Value {
+    std::thread::scope(|scope| {
+        let signing = scope.spawn(|| {
+            for _ in 0..40 {
+                let (status, answer) = sign(server, SOFT);
+                assert_eq!(status, 200, "{answer}");
+            }
+        });
+        let answer = ok(server, "POST", REWRAP, &json!({ "protectionLevel": level }));
+        signing.join().expect("no signature failed");
+        answer
+    })
+}
+
+#[test]
+fn the_master_key_goes_into_a_token_and_back_while_keys_are_used() {
+    let Some(module) = module() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    new_token(folder);
+    let server = served(folder, &module);
+    let rings = "/v1/projects/demo/locations/global/keyRings?keyRingId=r";
+    ok(&server, "POST", rings, &json!({}));
+    let body = key("EC_SIGN_P256_SHA256", "SOFTWARE");
+    ok(&server, "POST", &format!("{KEYS}?cryptoKeyId=soft"), &body);
+    // Nobody said under which key.
+    let (status, answer) = call(&server, "POST", REWRAP, &json!({ "protectionLevel": "HSM" }));
+    assert_eq!(
+        (status, answer["error"]["status"].as_str()),
+        (400, Some("FAILED_PRECONDITION"))
+    );
+    stop(server);
+
+    let server = serving(folder, &mut wrapped(folder, &module, "wrapping"));
+    assert_eq!(master_key(folder).len(), 32, "a start changes no key");
+    assert_eq!(rewrapped_under_load(&server, "HSM")["protectionLevel"], "HSM");
+    let file = String::from_utf8(master_key(folder)).expect("JSON");
+    assert!(
+        file.contains(r#""tokenLabel":"keys","keyLabel":"wrapping""#) && !file.contains(PIN),
+        "{file}"
+    );
+    assert!(!folder.join("data/master.previous").exists());
+    // And once more, without saying so: as the settings have it.
+    let answer = ok(&server, "POST", REWRAP, &json!({}));
+    assert_eq!(
+        (&answer["protectionLevel"], &answer["finished"]),
+        (&json!("HSM"), &json!(true))
+    );
+    stop(server);
+
+    let server = serving(folder, &mut wrapped(folder, &module, "wrapping"));
+    assert_eq!(sign(&server, SOFT).0, 200);
+    stop(server);
+    what_a_start_without_it_says(folder, &module);
+
+    // Without the label in the settings the file still says what opens it, and the next key is one by itself.
+    let server = served(folder, &module);
+    assert_eq!(
+        rewrapped_under_load(&server, "SOFTWARE")["protectionLevel"],
+        "SOFTWARE"
+    );
+    assert_eq!(master_key(folder).len(), 32);
+    stop(server);
+    let server = serving(folder, &mut serve(&folder.join("data")));
+    assert_eq!(sign(&server, SOFT).0, 200);
+    stop(server);
+}
+
+/// The token, the key, or the settings are not there.
+fn what_a_start_without_it_says(folder: &Path, module: &Path) {
+    let said = refused(&mut serve(&folder.join("data")));
+    let expected = "the key `wrapping` of the PKCS #11 token `keys` opens it: `pkcs11` is missing";
+    assert!(said.contains(expected) && said.contains("master.key"), "{said}");
+
+    let tokens = folder.join("tokens");
+    let kept = folder.join("tokens-kept");
+    std::fs::rename(&tokens, &kept).expect("the tokens go");
+    std::fs::create_dir(&tokens).expect("a folder");
+    let said = refused(&mut wrapped(folder, module, "wrapping"));
+    assert!(said.contains("there is no token with the label `keys`"), "{said}");
+    new_token(folder);
+    let said = refused(&mut wrapped(folder, module, "wrapping"));
+    assert!(
+        said.contains("the token `keys` has 0 keys with the label `wrapping`, expected one"),
+        "{said}"
+    );
+    // A key of the same label that another token made.
+    let other = tempfile::tempdir().expect("a folder");
+    let mut command = serve(other.path());
+    command.arg("--config").arg(folder.join("binauthz.yaml"));
+    command.env("SOFTHSM2_CONF", folder.join("softhsm2.conf"));
+    stop(start_by(other.path(), &mut command).0);
+    let said = refused(&mut wrapped(folder, module, "wrapping"));
+    assert!(
+        said.contains("the key `wrapping` of the token `keys` does not open it"),
+        "{said}"
+    );
+    std::fs::remove_dir_all(&tokens).expect("the other token goes");
+    std::fs::rename(&kept, &tokens).expect("the tokens come back");
 }

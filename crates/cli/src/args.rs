@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         access, attestations, attestors, audit, bench, break_glass, channels, cluster, clusters, completion,
-        credentials, decide, environment, explain, images, incidents, keyrings, keys, locations, logs, notes,
-        payload, policy, projects, services, snapshot, tokens,
+        credentials, decide, doctor, environment, explain, images, incidents, keyrings, keys, locations,
+        logs, notes, payload, policy, projects, services, snapshot, tokens,
     },
     demo::DemoFlags,
     output::Format,
@@ -241,6 +241,8 @@ pub enum Command {
     Projects(projects::Command),
     /// Say whether a manifest would be admitted, and why
     Decide(decide::Flags),
+    /// Say what is weak in this installation, and what to do about it
+    Doctor(doctor::Flags),
     /// Measure what the webhook adds to the time of an admission
     Bench(bench::Flags),
     /// Show a verdict that was given, by the id in a refusal, and what was tried
@@ -301,6 +303,9 @@ pub struct MigrateDataFlags {
         hide_env_values = true
     )]
     pub store: String,
+    /// Configuration file of the server, where a token opens its master key
+    #[arg(long, value_name = "FILE", env = "BINAUTHZ_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 /// How `serve` listens and what it answers for.
@@ -455,6 +460,7 @@ mod tests {
         "audit export one/journal two/journal",
         "keys sign --version=1 --key=k --keyring=r --location=global --input-file f --signature-file g",
         "keys rewrap",
+        "keys rewrap --protection-level=hsm",
         "keys versions import --key=k --keyring=r --location=global --pem-file f.pem",
         "attestors public-keys update id --attestor=a --compromised-since=2026-11-28T00:00:00Z --keep-earlier-attestations",
         "attestors public-keys update id --attestor=a --not-before=2026-11-28T00:00:00Z --not-after=2027-11-28T00:00:00Z",
@@ -522,6 +528,8 @@ mod tests {
         "credentials create ci --role=viewer --ttl=90d --output=ci.json",
         "credentials delete ci",
         "decide -",
+        "doctor",
+        "doctor --context=my-cluster --format=json",
         "decide deployment.yaml --snapshot s.json --explain",
         "bench --data-dir d --project p --image=i --expect=admitted --rate=50 --plot=p.svg",
         "bench --webhook-url=https://b.example --cluster=us-central1-a.c --manifest=pod.yaml --client-certificate=c.pem",

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 
-pub use args::{Arguments, Command, GlobalFlags, ServeFlags, StoreCommand};
+pub use args::{Arguments, Command, GlobalFlags, MigrateDataFlags, ServeFlags, StoreCommand};
 pub use failure::{Exit, Failure};
 use settings::Settings;
 
@@ -38,7 +38,7 @@ pub enum Invocation {
     /// The server, with its data folder.
     Serve(PathBuf, Box<ServeFlags>),
     /// The copying of a data folder's store into the database of this address.
-    MigrateData(PathBuf, String),
+    MigrateData(PathBuf, MigrateDataFlags),
     /// The copying of a data folder's store into this file.
     Backup(PathBuf, PathBuf),
     /// A command of this crate.
@@ -64,7 +64,7 @@ pub fn parse() -> Result<Invocation, Failure> {
         }
         Command::Store(StoreCommand::MigrateData(flags)) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
-            Ok(Invocation::MigrateData(folder, flags.store))
+            Ok(Invocation::MigrateData(folder, flags))
         }
         Command::Store(StoreCommand::Backup(flags)) => {
             let folder = Settings::new(arguments.global).required_data_dir()?.to_owned();
@@ -120,6 +120,7 @@ async fn dispatch(command: &Command, settings: &Settings) -> Result<Exit, Failur
         Command::Credentials(command) => command.run(settings).await,
         Command::Projects(command) => command.run(settings).await,
         Command::Decide(flags) => flags.run(settings).await,
+        Command::Doctor(flags) => flags.run(settings).await,
         Command::Bench(flags) => flags.run(settings).await,
         Command::Explain(flags) => flags.run(settings).await,
         Command::Snapshot(command) => command.run(settings).await,

@@ -4,6 +4,7 @@
 //! shown when it was made: a token that was exchanged, or a key that was put there by somebody else, signs nothing.
 
 mod form;
+mod wrapping;
 
 use std::fmt;
 use std::path::Path;
@@ -48,8 +49,10 @@ pub enum TokenError {
     #[error("keys of `{0}` are not kept in tokens here")]
     Algorithm(KeyAlgorithm),
     /// The key is not there, or there is more than one.
-    #[error("the token has {found} keys with the label `{label}`, expected one")]
+    #[error("the token `{token}` has {found} keys with the label `{label}`, expected one")]
     NotOneKey {
+        /// Which token.
+        token: String,
         /// The label looked for.
         label: String,
         /// How many there are.
@@ -58,6 +61,26 @@ pub enum TokenError {
     /// The token failed.
     #[error("the token failed: {0}")]
     Failed(String),
+    /// A key that the token gives out is no protection for another.
+    #[error(
+        "the key `{label}` of the token `{token}` can be read out of it, expected one that is sensitive and not extractable"
+    )]
+    Readable {
+        /// Which token.
+        token: String,
+        /// Which key.
+        label: String,
+    },
+    /// What is to be opened was not made with this key.
+    #[error(
+        "the key `{label}` of the token `{token}` does not open it: it was changed, or the key is another one"
+    )]
+    Unwrap {
+        /// Which token.
+        token: String,
+        /// Which key.
+        label: String,
+    },
     /// It signed, and not with the key that was made there.
     #[error("what the token signed does not verify under the key's public half")]
     OtherKey,
@@ -174,11 +197,7 @@ impl Token {
             .find_objects(&named(ObjectClass::PRIVATE_KEY, label))?
             .len();
         if found > 0 {
-            let label = label.to_owned();
-            return Err(TokenError::NotOneKey {
-                label,
-                found: found + 1,
-            });
+            return Err(self.not_one(label, found + 1));
         }
         let shared = [
             Attribute::Token(true),
@@ -213,10 +232,23 @@ impl Token {
         let session = self.session();
         let found = session.find_objects(&named(ObjectClass::PRIVATE_KEY, label))?;
         let [key] = found.as_slice() else {
-            let (label, found) = (label.to_owned(), found.len());
-            return Err(TokenError::NotOneKey { label, found });
+            return Err(self.not_one(label, found.len()));
         };
         Ok(session.sign(mechanism, *key, data)?)
+    }
+
+    fn not_one(&self, label: &str, found: usize) -> TokenError {
+        TokenError::NotOneKey {
+            token: self.label.clone(),
+            label: label.to_owned(),
+            found,
+        }
+    }
+
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::{self as lc, UnparsedPublicKey, VerificationAlgorithm};
 use binauthz_keyring::{
-    HashAlgorithm, KeyAlgorithm, MAX_DATA_BYTES, MessageDigest, SignError, Signer, SoftwareKey, Token,
-    TokenError,
+    HashAlgorithm, KeyAlgorithm, MAX_DATA_BYTES, MasterKey, MessageDigest, SignError, Signer, SoftwareKey,
+    Token, TokenError,
 };
 
 const MESSAGE: &[u8] = b"a statement";
@@ -169,6 +169,7 @@ fn in_a_token() {
         ));
     }
     what_is_not_there_signs_nothing(&token);
+    a_master_key_is_wrapped(&token);
     eprintln!("{DONE}");
 }
 
@@ -214,4 +215,40 @@ fn what_is_not_there_signs_nothing(token: &Arc<Token>) {
             TokenError::Algorithm(algorithm)
         );
     }
+}
+
+fn a_master_key_is_wrapped(token: &Arc<Token>) {
+    let key = [7; MasterKey::BYTES];
+    // Nothing is made by looking.
+    let missing = token.open_wrapped("wrapping", &[0; 60]).unwrap_err();
+    let expected = "the token `keys` has 0 keys with the label `wrapping`, expected one";
+    assert_eq!(missing.to_string(), expected);
+    let wrapped = token.wrap("wrapping", &key).unwrap();
+    assert_eq!(*token.open_wrapped("wrapping", &wrapped).unwrap(), key);
+    assert!(!wrapped.windows(8).any(|window| window == &key[..8]));
+    // The key is made once, and the bytes differ each time.
+    let again = token.wrap("wrapping", &key).unwrap();
+    assert_ne!(again, wrapped);
+    assert_eq!(*token.open_wrapped("wrapping", &again).unwrap(), key);
+    let is_other = |error: TokenError| matches!(error, TokenError::Unwrap { label, .. } if label != "keys");
+    for position in 0..wrapped.len() {
+        let mut changed = wrapped.clone();
+        changed[position] ^= 1;
+        assert!(
+            is_other(token.open_wrapped("wrapping", &changed).unwrap_err()),
+            "byte {position}"
+        );
+        assert!(
+            is_other(token.open_wrapped("wrapping", &wrapped[..position]).unwrap_err()),
+            "cut {position}"
+        );
+    }
+    let other = token.wrap("another", &key).unwrap();
+    assert!(is_other(token.open_wrapped("wrapping", &other).unwrap_err()));
+    // A pair of keys of the label is no key to wrap with.
+    token.generate("pair", KeyAlgorithm::EcSignP256Sha256).unwrap();
+    assert!(matches!(
+        token.open_wrapped("pair", &wrapped),
+        Err(TokenError::NotOneKey { found: 0, .. })
+    ));
 }

@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use binauthz_keyring::MasterKey;
 use zeroize::Zeroizing;
 
 use crate::auth::{AdminToken, Token};
@@ -73,10 +72,6 @@ pub(crate) fn secret_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
     }
 }
 
-const MASTER_KEY: &str = "master.key";
-/// The master key before that, while something may be sealed under it; see [`crate::master`].
-const PREVIOUS_MASTER_KEY: &str = "master.previous";
-
 /// What is in the file of a token that was used up: no token can begin like this.
 const USED_UP: &str = "# used up: it made the first administrator's token";
 
@@ -87,71 +82,6 @@ pub(crate) fn use_up_admin_token(folder: &Path) -> Result<(), FileError> {
         format!("{USED_UP}\n").as_bytes(),
         0o600,
     )
-}
-
-/// The key that seals private keys: the 32 bytes of `master.key`, or new ones written there. It also opens what the one
-/// in `master.previous` sealed, if there is such a file.
-pub(crate) fn master_key(folder: &Path) -> Result<MasterKey, FileError> {
-    let path = folder.join(MASTER_KEY);
-    let previous_path = folder.join(PREVIOUS_MASTER_KEY);
-    let previous = master_key_bytes(&previous_path)?;
-    let bytes = match master_key_bytes(&path)? {
-        Some(bytes) => bytes,
-        // Whatever it sealed could not be opened: a new one would hide that.
-        None if previous.is_some() => {
-            return Err(FileError::new(
-                &path,
-                "is missing, but `master.previous` is there",
-            ));
-        }
-        None => new_master_key(&path)?,
-    };
-    let key = MasterKey::new(&bytes).map_err(|error| FileError::new(&path, error))?;
-    match previous {
-        Some(previous) if *previous != *bytes => {
-            let previous =
-                MasterKey::new(&previous).map_err(|error| FileError::new(&previous_path, error))?;
-            Ok(key.after(&previous))
-        }
-        _ => Ok(key),
-    }
-}
-
-/// Puts a new key in the place of the present one, which stays beside it and still opens.
-pub(crate) fn replace_master_key(folder: &Path) -> Result<MasterKey, FileError> {
-    let path = folder.join(MASTER_KEY);
-    let present = master_key_bytes(&path)?.ok_or_else(|| FileError::new(&path, "is missing"))?;
-    // First: once the new key is in place, nothing else opens what is sealed.
-    write_whole(&folder.join(PREVIOUS_MASTER_KEY), present.as_slice(), 0o600)?;
-    new_master_key(&path)?;
-    master_key(folder)
-}
-
-/// Removes the key before the present one.
-pub(crate) fn forget_previous_master_key(folder: &Path) -> Result<(), FileError> {
-    let path = folder.join(PREVIOUS_MASTER_KEY);
-    let remove = || match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => File::open(folder)?.sync_all(),
-    };
-    remove().map_err(|error| FileError::new(&path, error))
-}
-
-type MasterKeyBytes = Zeroizing<[u8; MasterKey::BYTES]>;
-
-fn master_key_bytes(path: &Path) -> Result<Option<MasterKeyBytes>, FileError> {
-    let Some(bytes) = existing(path)?.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    <[u8; MasterKey::BYTES]>::try_from(bytes.as_slice())
-        .map(|bytes| Some(Zeroizing::new(bytes)))
-        .map_err(|_| FileError::new(path, format!("expected {} bytes", MasterKey::BYTES)))
-}
-
-fn new_master_key(path: &Path) -> Result<MasterKeyBytes, FileError> {
-    let bytes = MasterKey::random_bytes().map_err(|error| FileError::new(path, error))?;
-    write_whole(path, bytes.as_slice(), 0o600)?;
-    Ok(bytes)
 }
 
 /// What this server is known by among those on one store: what is in `server.id`, or a new name written there.
@@ -207,7 +137,7 @@ pub(crate) fn withdraw_addresses(folder: &Path) -> Result<(), FileError> {
     }
 }
 
-fn existing(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+pub(crate) fn existing(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -241,6 +171,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::master::Kept;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
@@ -249,13 +180,13 @@ mod tests {
         let data = folder.path().join("data");
         prepare(&data).unwrap();
         admin_token(&data).unwrap();
-        master_key(&data).unwrap();
+        Kept::new(&data, None).open().unwrap();
         let before = (
             fs::read(data.join("admin.token")).unwrap(),
             fs::read(data.join("master.key")).unwrap(),
         );
         admin_token(&data).unwrap();
-        master_key(&data).unwrap();
+        Kept::new(&data, None).open().unwrap();
         let after = (
             fs::read(data.join("admin.token")).unwrap(),
             fs::read(data.join("master.key")).unwrap(),
@@ -274,58 +205,12 @@ mod tests {
     fn damaged_secrets_are_refused_and_left_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("master.key"), b"short").unwrap();
-        assert!(master_key(folder.path()).is_err());
+        assert!(Kept::new(folder.path(), None).open().is_err());
         assert_eq!(fs::read(folder.path().join("master.key")).unwrap(), b"short");
         for text in ["", "\n", "guessable\n"] {
             fs::write(folder.path().join("admin.token"), text).unwrap();
             assert!(admin_token(folder.path()).is_err(), "{text:?}");
         }
-    }
-
-    /// The states that a crash can leave behind while the master key is changed.
-    #[test]
-    fn a_change_of_the_master_key_opens_everything_whenever_it_is_cut_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let (folder, at) = (folder.path(), |name: &str| folder.path().join(name));
-        let old = master_key(folder).unwrap();
-        let sealed = old.seal_secret("n", b"hush").unwrap();
-        // Begun, and the new key not written.
-        fs::copy(at(MASTER_KEY), at(PREVIOUS_MASTER_KEY)).unwrap();
-        let same = master_key(folder).unwrap();
-        assert!(!same.has_previous() && same.open_secret("n", &sealed).is_ok());
-        // The new key is written.
-        let both = replace_master_key(folder).unwrap();
-        for key in [&both, &master_key(folder).unwrap()] {
-            assert!(key.has_previous());
-            assert_eq!(*key.open_secret("n", &sealed).unwrap(), b"hush");
-        }
-        let again = both.reseal_secret("n", &sealed).unwrap().unwrap();
-        // Done.
-        forget_previous_master_key(folder).unwrap();
-        forget_previous_master_key(folder).unwrap();
-        let new = master_key(folder).unwrap();
-        assert!(new.open_secret("n", &again).is_ok() && new.open_secret("n", &sealed).is_err());
-        assert!(!at(PREVIOUS_MASTER_KEY).exists());
-        for name in [MASTER_KEY, PREVIOUS_MASTER_KEY] {
-            replace_master_key(folder).unwrap();
-            let mode = fs::metadata(at(name)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{name}");
-        }
-        // Without its key a data directory is not given a new one.
-        fs::remove_file(at(MASTER_KEY)).unwrap();
-        assert!(master_key(folder).is_err() && !at(MASTER_KEY).exists());
-    }
-
-    #[test]
-    fn what_a_crash_left_of_a_secret_does_not_count() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("master.partial"), b"half").unwrap();
-        master_key(folder.path()).unwrap();
-        assert_eq!(
-            fs::read(folder.path().join("master.key")).unwrap().len(),
-            MasterKey::BYTES
-        );
-        assert!(!folder.path().join("master.partial").exists());
     }
 
     #[test]

@@ -121,6 +121,7 @@ mod tests {
 
     use super::*;
     use crate::listen::{Certificates, Lifetimes, Plan};
+    use crate::master::Kept;
 
     /// A folder of secrets and a data directory, both empty.
     fn folders() -> (tempfile::TempDir, tempfile::TempDir) {
@@ -146,7 +147,7 @@ mod tests {
         take(secrets.path(), data.path()).unwrap();
         take(secrets.path(), data.path()).unwrap();
         files::admin_token(data.path()).unwrap();
-        files::master_key(data.path()).unwrap();
+        Kept::new(data.path(), None).open().unwrap();
         assert_eq!(fs::read(data.path().join("master.key")).unwrap(), [7; 32]);
         for name in ["admin.token", "master.key"] {
             let mode = fs::metadata(data.path().join(name)).unwrap().permissions().mode();

@@ -1,7 +1,7 @@
 //! What is done with the store of a data directory from outside of a server: from the file to a shared database, and copies.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use binauthz_store::{
     Address, BackupError, InvalidAddress, OpenError, Store, TransferError, Transferred, transfer,
@@ -9,7 +9,9 @@ use binauthz_store::{
 
 use crate::app::system_clock;
 use crate::files::{self, FileError};
+use crate::master::{Kept, KeptError, Wrapping};
 use crate::servers::{self, JoinError};
+use crate::settings::{Flags, InvalidSettings, Settings};
 
 /// Why nothing was migrated, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,12 @@ pub enum MigrateError {
     /// A file of the data directory.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The configuration file.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    /// The master key.
+    #[error(transparent)]
+    MasterKey(#[from] KeptError),
     /// The address of the database.
     #[error("the store cannot be used: {0}")]
     Address(#[from] InvalidAddress),
@@ -35,13 +43,24 @@ pub enum MigrateError {
 ///
 /// # Errors
 /// [`MigrateError`].
-pub async fn migrate_data(folder: &Path, store: &str) -> Result<String, MigrateError> {
+pub async fn migrate_data(
+    folder: &Path,
+    store: &str,
+    config: Option<PathBuf>,
+) -> Result<String, MigrateError> {
     let address = Address::new(store)?;
+    let settings = Settings::new(Flags {
+        data_dir: folder.to_owned(),
+        config,
+        ..Flags::default()
+    })?;
+    let wrapping = settings.pkcs11.as_ref().map(Wrapping::open).transpose()?;
     let _lock = files::lock(folder)?;
     let server = files::server_id(folder)?;
+    // Before anything is copied: without it no server could use the copy.
+    let master = Kept::new(folder, wrapping).open()?;
     let copied = transfer(&folder.join(servers::FILE), &address, &server).await?;
     // From now on only servers with this key may join.
-    let master = files::master_key(folder)?;
     let shared = Store::connect(&address, &server).await?;
     servers::prove(&shared, &master, system_clock()).await?;
     Ok(told(&copied))

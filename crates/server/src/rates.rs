@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::settings::RateLimits;
 
-/// Places of a table: with 100 callers at once, 1 in 40 shares its place. Four tables of 8 bytes a place are 128 KiB.
+/// Places of a table: with 100 callers at once, 1 in 40 shares its place. Five tables of 8 bytes a place are 160 KiB.
 const PLACES: usize = 4_096;
 
 /// How often, and how much at once.
@@ -97,6 +97,7 @@ pub(crate) struct Rates {
     principals: Table,
     wrong: Table,
     refused: Table,
+    recorded: Table,
 }
 
 impl Rates {
@@ -109,6 +110,7 @@ impl Rates {
             principals: Table::new(rate(limits.per_principal)),
             wrong: Table::new(limits.wrong_credentials.map(|burst| Rate::new(1, burst))),
             refused: Table::new(limits.refused_calls.map(|burst| Rate::new(1, burst))),
+            recorded: Table::new(limits.recorded_calls.map(|burst| Rate::new(1, burst))),
         }
     }
 
@@ -138,6 +140,11 @@ impl Rates {
         let (hash, now) = (self.hash(name), self.now());
         self.refused.owes(hash, now)?;
         self.principals.take(hash, now)
+    }
+
+    /// A call of this principal that will be on record: not so many that nothing else would be there any more.
+    pub(crate) fn recorded(&self, name: &str) -> Result<(), Wait> {
+        self.recorded.take(self.hash(name), self.now())
     }
 
     /// A call of this principal was refused that is on record all the same: nobody shall fill the log with what he may not do.
@@ -190,6 +197,7 @@ mod tests {
             per_principal: None,
             wrong_credentials: Some(10),
             refused_calls: Some(3),
+            recorded_calls: Some(2),
         });
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         for _ in 0..10 {
@@ -205,6 +213,8 @@ mod tests {
         }
         assert_eq!(rates.principal("one"), Err(Wait(1)));
         assert_eq!(rates.principal("other"), Ok(()));
+        let recorded = ["one", "one", "one", "other"].map(|name| rates.recorded(name).is_ok());
+        assert_eq!(recorded, [true, true, false, true]);
         for _ in 0..1_000_000 {
             rates.wrong(one);
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use binauthz_keyring::{MasterKey, Token, TokenError};
+use binauthz_keyring::MasterKey;
 use binauthz_kubernetes::{Inside, NotInside};
 use binauthz_registry::Registries;
 use binauthz_store::{OpenError, Store};
@@ -36,14 +36,15 @@ use crate::files::{self, FileError};
 use crate::guard::{self, Guarded};
 use crate::kubernetes::{self, Kubernetes};
 use crate::listen::{
-    self, Certificates, CertificatesError, Given, Limits, Listener, Peer, Plan, Shutdown, TlsError, Trigger,
+    self, Certificates, CertificatesError, ClientAuthorities, Given, Limits, Listener, Peer, Plan, Shutdown,
+    TlsError, Trigger,
 };
 use crate::logs::Reached;
-use crate::master::Master;
+use crate::master::{Kept, KeptError, Master, Wrapping};
 use crate::metrics::ControlCounters;
 use crate::rates::Rates;
 use crate::servers::{self, JoinError, Servers};
-use crate::settings::{Pkcs11, Settings, WebhookCertificate};
+use crate::settings::{Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
 use crate::turns::Turns;
 use crate::{control, googleapis, handed_in, health, logs, merged};
@@ -75,9 +76,9 @@ pub enum StartError {
     /// The TLS settings.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The token that holds private keys.
+    /// The master key, or the token of it and of other keys.
     #[error(transparent)]
-    Token(#[from] TokenError),
+    MasterKey(#[from] KeptError),
     /// The registry client.
     #[error("cannot set up the registry client: {0}")]
     Registry(String),
@@ -227,6 +228,7 @@ impl Server {
 /// Every socket, bound and not yet served.
 struct Listeners {
     addresses: Addresses,
+    clients: Vec<Arc<ClientAuthorities>>,
     api: Listener,
     webhook: Listener,
     health: Listener,
@@ -241,16 +243,19 @@ impl Listeners {
     ) -> Result<Listeners, StartError> {
         let tls = Some(listen::server_config(certificates.clone())?);
         let own_tls = tls.clone().filter(|_| !settings.dev);
+        let clients = [
+            &settings.access.client_authorities,
+            &settings.webhook_client_authorities,
+        ];
+        let open = |path: &Option<PathBuf>| path.as_deref().map(ClientAuthorities::open).transpose();
+        let [api_clients, webhook_clients] = [open(clients[0])?, open(clients[1])?];
         let webhook_tls = Some(match given {
-            Some(given) => webhook_tls(settings, given.clone())?,
-            None => webhook_tls(settings, certificates.clone())?,
+            Some(given) => tls_for(given.clone(), webhook_clients.as_ref(), true)?,
+            None => tls_for(certificates.clone(), webhook_clients.as_ref(), true)?,
         });
-        let api_tls = match &settings.access.client_authorities {
-            Some(authorities) => Some(listen::take_client_certificates(
-                certificates.clone(),
-                authorities,
-            )?),
-            None => own_tls.clone(),
+        let api_tls = match settings.dev {
+            true => None,
+            false => Some(tls_for(certificates.clone(), api_clients.as_ref(), false)?),
         };
         let api = bind("API", settings.api_listen, api_tls).await?;
         let webhook = bind("webhook", settings.webhook_listen, webhook_tls).await?;
@@ -267,8 +272,13 @@ impl Listeners {
                 health: health.1,
                 googleapis: googleapis.as_ref().map(|(_, address)| *address),
             },
-            api: api.0,
-            webhook: webhook.0,
+            clients: [&api_clients, &webhook_clients]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+            api: api.0.with_clients_of(api_clients),
+            webhook: webhook.0.with_clients_of(webhook_clients),
             health: health.0,
             googleapis: googleapis.map(|(listener, _)| listener.reached_by_tunnel(googleapis::is_ours)),
         })
@@ -276,6 +286,9 @@ impl Listeners {
 
     /// Serves on each.
     fn open(self, app: &Arc<App>, shutdown: &Shutdown) -> Vec<JoinHandle<()>> {
+        for authorities in self.clients {
+            tokio::spawn(authorities.keep_fresh(shutdown.clone()));
+        }
         let api: Handler = |app, peer, request| {
             Box::pin(async move { control::handle(&app, Source::told(&peer, request)).await })
         };
@@ -304,18 +317,14 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
     let folder = settings.data_dir.clone();
     let registries = Registries::new(settings.registries.clone())
         .map_err(|error| StartError::Registry(error.to_string()))?;
-    let master_key = files::master_key(&folder)?;
-    if master_key.has_previous() {
-        tracing::warn!("a change of the master key was not finished: `binauthz keys rewrap` goes on with it");
-    }
-    let token = settings
-        .pkcs11
-        .as_ref()
-        .map(open_token)
-        .transpose()?
-        .map(Arc::new);
+    let wrapping = settings.pkcs11.as_ref().map(Wrapping::open).transpose()?;
+    let token = wrapping.as_ref().map(|wrapping| Arc::clone(&wrapping.token));
+    let kept = Kept::new(&folder, wrapping);
+    let master_key = kept.open()?;
+    kept.warn_of(&master_key)?;
     let mailer = settings.smtp.as_ref().map(Mailer::new).transpose()?;
-    let poster = Poster::new().map_err(|error| StartError::Channels(error.to_string()))?;
+    let poster = Poster::new(settings.channels_may_reach.clone())
+        .map_err(|error| StartError::Channels(error.to_string()))?;
     // Before the logs: under another key they would seem to be somebody else's.
     let (store, servers) = joined(&settings, &master_key).await?;
     merged::remember(&folder.join(audit::VERDICTS), &store)
@@ -335,7 +344,7 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         store,
         servers,
         admin_token: files::admin_token(&folder)?,
-        master: Master::new(folder, master_key),
+        master: Master::new(kept, master_key),
         token,
         access_key: OnceCell::new(),
         policies: Policies::default(),
@@ -377,12 +386,6 @@ async fn joined(settings: &Settings, master_key: &MasterKey) -> Result<(Store, S
     let staleness = settings.staleness.limit();
     let servers = Servers::join(&store, master_key, (staleness, system_clock())).await?;
     Ok((store, servers))
-}
-
-/// Logs in to the token of the settings.
-fn open_token(settings: &Pkcs11) -> Result<Token, StartError> {
-    let pin = files::secret_text(&settings.pin_file)?;
-    Ok(Token::open(&settings.module, &settings.token_label, &pin)?)
 }
 
 /// What happens though nobody asks for it, until the shutdown.
@@ -459,12 +462,14 @@ fn given_certificate(settings: &Settings) -> Result<Option<Arc<Given>>, StartErr
     }
 }
 
-fn webhook_tls(
-    settings: &Settings,
+/// TLS with or without client certificates.
+fn tls_for(
     resolver: Arc<dyn ResolvesServerCert>,
+    clients: Option<&Arc<ClientAuthorities>>,
+    is_required: bool,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    match &settings.webhook_client_authorities {
-        Some(authorities) => listen::require_client_certificates(resolver, authorities),
+    match clients {
+        Some(authorities) => listen::with_client_certificates(resolver, authorities, is_required),
         None => listen::server_config(resolver),
     }
 }

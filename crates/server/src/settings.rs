@@ -19,6 +19,7 @@ use binauthz_registry::Endpoint;
 use binauthz_wire::custom_resources::{self, CustomResources};
 use serde::Deserialize;
 
+use crate::alert::channel::{Place, Reach};
 use crate::googleapis;
 use crate::listen::Lifetimes;
 
@@ -85,6 +86,14 @@ pub enum InvalidSettings {
     /// An entry of `issuers` says something that cannot be done.
     #[error("{0}")]
     Issuers(String),
+    /// A place that notices may go to is none.
+    #[error("`channelsMayReach` holds `{text}`, {why}")]
+    Reach {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The collector's address is none.
     #[error(
         "`otlpEndpoint` must be the address of a collector, `http://HOST:4318` or `https://…`, without credentials or a query"
@@ -189,13 +198,14 @@ struct File {
     certificate_lifetime_seconds: Option<u32>,
     api_client_authorities: Option<PathBuf>,
     smtp: Option<smtp::Block>,
+    channels_may_reach: Vec<String>,
     otlp_endpoint: Option<String>,
     custom_resources: Option<PathBuf>,
     guard: guard::Block,
     store: Option<String>,
     store_max_staleness_seconds: Option<u32>,
     rate_limits: Option<rates::Block>,
-    bootstrap_token: BootstrapToken,
+    bootstrap_token: Option<BootstrapToken>,
     issuers: Vec<Issuer>,
 }
 
@@ -244,6 +254,8 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The mail server that notices are handed to.
     pub smtp: Option<Smtp>,
+    /// Where notices may go beside what is public.
+    pub channels_may_reach: Reach,
     /// The token that holds private keys.
     pub pkcs11: Option<Pkcs11>,
     /// The collector that traces are sent to, by OTLP over HTTP.
@@ -326,6 +338,7 @@ impl Settings {
                 .smtp
                 .map(|block| Smtp::new(block, flags.dev).map_err(InvalidSettings::Smtp))
                 .transpose()?,
+            channels_may_reach: reach(&file.channels_may_reach, flags.dev)?,
             otlp_endpoint: file.otlp_endpoint.map(endpoint).transpose()?,
             custom_resources: custom_resources_of(custom_resources_file.as_ref())?,
             custom_resources_file,
@@ -412,6 +425,7 @@ impl fmt::Display for Settings {
         if let Some(smtp) = &self.smtp {
             writeln!(formatter, "smtp: {smtp}")?;
         }
+        writeln!(formatter, "channelsMayReach: {}", self.channels_may_reach)?;
         if let Some(endpoint) = &self.otlp_endpoint {
             writeln!(formatter, "otlpEndpoint: {endpoint}")?;
         }
@@ -422,10 +436,22 @@ impl fmt::Display for Settings {
     }
 }
 
+/// What is named, and with `--dev` this machine.
+fn reach(texts: &[String], dev: bool) -> Result<Reach, InvalidSettings> {
+    let place = |text: &String| {
+        text.parse::<Place>().map_err(|why| InvalidSettings::Reach {
+            text: text.clone(),
+            why,
+        })
+    };
+    let reach = Reach::new(texts.iter().map(place).collect::<Result<_, _>>()?);
+    Ok(if dev { reach.with_this_machine() } else { reach })
+}
+
 fn access(file: &mut File, dev: bool, guard: &Guarding) -> Result<Access, InvalidSettings> {
     let access = Access {
         client_authorities: file.api_client_authorities.take(),
-        bootstrap_token: file.bootstrap_token,
+        bootstrap_token: BootstrapToken::chosen(file.bootstrap_token, (dev, file.secrets_dir.is_some())),
         issuers: std::mem::take(&mut file.issuers),
         rate_limits: RateLimits::chosen(file.rate_limits, dev)?,
     };

@@ -35,6 +35,7 @@ pub async fn suite(open: impl AsyncFn() -> Store) {
     sealed_keys_come_and_go(&open().await).await;
     tokens_are_found_by_hash_and_end(&open().await).await;
     the_audit_log_reads_both_ways(&open().await).await;
+    the_oldest_rows_of_the_audit_log_are_forgotten(&open().await).await;
     hostile_text_is_only_text(&open().await).await;
     alerts::a_settlement_is_whole_or_nothing_and_leaves_no_audit_row(&open().await).await;
     alerts::incidents_are_listed_the_newest_first(&open().await).await;
@@ -390,6 +391,35 @@ async fn lists_are_pages_in_order(store: &Store) {
             .collect();
         assert_eq!(found, expected, "{query:?}");
     }
+}
+
+async fn the_oldest_rows_of_the_audit_log_are_forgotten(store: &Store) {
+    for time in 1..=6 {
+        let audit = audit(time, "old");
+        let changes = Vec::new();
+        store.commit(Commit { audit, changes }).await.unwrap();
+    }
+    let prune = async |before, most| {
+        let audit = audit(9, "prune");
+        let changes = vec![Change::PruneAudit { before, most }];
+        store.commit(Commit { audit, changes }).await.unwrap();
+        let query = AuditQuery {
+            order: AuditOrder::OldestFirst,
+            beyond: None,
+            limit: 100,
+        };
+        let rows = store.audit_rows(&query).await.unwrap();
+        let mut times: Vec<i64> = rows.iter().map(|row| row.time).collect();
+        // What forgets is remembered.
+        assert_eq!(times.pop(), Some(9));
+        times.retain(|time| *time < 9);
+        times
+    };
+    assert_eq!(prune(1, 100).await, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(prune(5, 2).await, [3, 4, 5, 6]);
+    assert_eq!(prune(5, 100).await, [5, 6]);
+    assert_eq!(prune(5, 100).await, [5, 6]);
+    assert_eq!(prune(7, 0).await, [5, 6]);
 }
 
 async fn sealed_keys_come_and_go(store: &Store) {

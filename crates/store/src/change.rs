@@ -111,6 +111,13 @@ pub enum Change {
         /// The delivery's id.
         id: String,
     },
+    /// Forget the oldest rows of the audit log, as many of them at the most.
+    PruneAudit {
+        /// Only rows from before this time, in microseconds.
+        before: i64,
+        /// How many.
+        most: u32,
+    },
     /// End a token. A second revocation keeps the first time.
     RevokeToken {
         /// The token's id.

@@ -50,7 +50,9 @@ const PROTECTION_LEVELS: &[EnumRow<Protection>] = &[
 ];
 
 impl ProtectionLevel {
-    fn name(self) -> &'static str {
+    /// As the API writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         enum_name(PROTECTION_LEVELS, Protection::Here(self))
     }
 }

@@ -131,7 +131,7 @@ impl Workspace {
     }
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<Vec<u8>, CannotLook> {
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Result<Vec<u8>, CannotLook> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(program)
         .args(arguments)

@@ -5,8 +5,10 @@ mod commands;
 mod common;
 mod decide;
 mod demo;
+mod doctor;
 mod lists;
 mod output;
+mod release;
 
 use std::process::Output;
 

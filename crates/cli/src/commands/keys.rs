@@ -79,8 +79,19 @@ pub enum Command {
     )]
     Sign(SignFlags),
     /// Change the master key, and seal everything anew that the old one sealed, while the server runs
-    #[command(after_help = "Examples:\n  binauthz keys rewrap")]
-    Rewrap,
+    #[command(
+        after_help = "Examples:\n  binauthz keys rewrap\n  binauthz keys rewrap --protection-level=hsm"
+    )]
+    Rewrap(RewrapFlags),
+}
+
+/// The next master key.
+#[derive(Debug, Args)]
+pub struct RewrapFlags {
+    /// What protects it: nothing but the rights of its file, or a key of the server's PKCS #11 token [default: as the
+    /// server's configuration file says]
+    #[arg(long, value_parser = ["software", "hsm"])]
+    protection_level: Option<String>,
 }
 
 /// A key ring.
@@ -256,16 +267,21 @@ impl Command {
                 let signed = signing::with_key_service(&settings.client()?, &version, &message, hash).await?;
                 files::write(Some(&flags.signature_file), &signed.signature)?;
             }
-            Command::Rewrap => return rewrap(settings).await,
+            Command::Rewrap(flags) => return rewrap(flags, settings).await,
         }
         Ok(Exit::Done)
     }
 }
 
-async fn rewrap(settings: &Settings) -> Result<Exit, Failure> {
+async fn rewrap(flags: &RewrapFlags, settings: &Settings) -> Result<Exit, Failure> {
+    let level = flags.protection_level.as_ref();
+    let body = level.map_or_else(
+        || json!({}),
+        |level| json!({ "protectionLevel": level.to_ascii_uppercase() }),
+    );
     let answer = settings
         .client()?
-        .post("/binauthz/v1/masterKey:rewrap", &[], &json!({}))
+        .post("/binauthz/v1/masterKey:rewrap", &[], &body)
         .await?;
     let unreadable = answer.get("unreadable").and_then(Value::as_array);
     for name in unreadable.into_iter().flatten().filter_map(Value::as_str) {

@@ -15,6 +15,7 @@ pub(crate) mod completion;
 pub(crate) mod credentials;
 pub(crate) mod dead_letters;
 pub(crate) mod decide;
+pub(crate) mod doctor;
 pub(crate) mod environment;
 pub(crate) mod explain;
 pub(crate) mod files;

@@ -14,7 +14,7 @@ const CLUSTER_URN: &str = "urn:binauthz:cluster:";
 /// the handshake; one authority serves many clusters, and one cluster shall not get verdicts by another's rules.
 pub(super) fn must_be(peer: &Peer, cluster: &ClusterName) -> Result<(), Refused> {
     let expected = format!("{CLUSTER_URN}{cluster}");
-    let certificate = peer.certificate.as_ref();
+    let certificate = peer.certificate.as_ref().map(|shown| shown.certificate());
     let names_it = certificate
         .and_then(|der| EndEntityCert::try_from(der).ok())
         .is_some_and(|certificate| certificate.valid_uri_names().any(|name| name == expected));

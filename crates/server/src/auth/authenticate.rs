@@ -5,6 +5,7 @@ use binauthz_store::{TokenRow, Unavailable};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::oidc::NotAsked;
 use super::{Caller, Claimed, Credential, Grant, Purpose, Role, Token, access, bootstrap, oidc};
 use crate::app::App;
 use crate::settings::BootstrapToken;
@@ -12,15 +13,24 @@ use crate::settings::BootstrapToken;
 /// The longest header looked at; our tokens have 52 characters, ID tokens some thousand. What is longer is hashed for nobody.
 const MAX_TOKEN: usize = 8 << 10;
 
+/// Why it is not known who calls.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unknowable {
+    #[error(transparent)]
+    Store(#[from] Unavailable),
+    #[error(transparent)]
+    Issuer(#[from] NotAsked),
+}
+
 /// The caller of a request, or nobody.
 ///
 /// # Errors
-/// The store could not be asked: that is not a wrong token, and the caller may try again.
+/// Whoever would know could not be asked: that is not a wrong token, and the caller may try again.
 pub(crate) async fn authenticate(
     headers: &HeaderMap,
     app: &App,
     now: UnixTime,
-) -> Result<Option<Caller>, Unavailable> {
+) -> Result<Option<Caller>, Unknowable> {
     let Some(token) = bearer(headers) else {
         return Ok(None);
     };
@@ -32,14 +42,14 @@ pub(crate) async fn authenticate(
         };
     }
     if let Some(caller) = oidc::caller(app, token.reveal(), now).await {
-        return Ok(caller);
+        return Ok(caller?);
     }
     if app.settings.googleapis {
         if access::is_access_token(token.reveal()) {
-            return of_access_token(app, token.reveal(), now).await;
+            return Ok(of_access_token(app, token.reveal(), now).await?);
         }
         if let Ok(claimed) = Claimed::read(token.reveal()) {
-            return of_assertion(app, &claimed, now).await;
+            return Ok(of_assertion(app, &claimed, now).await?);
         }
     }
     let row = app.store.token_by_hash(&hash).await?;

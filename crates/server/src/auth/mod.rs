@@ -15,7 +15,7 @@ mod token;
 
 pub(crate) use access::{AccessKey, KEY_NAME as ACCESS_KEY_NAME, access_key};
 pub(crate) use assertion::{Assertion, Claimed, InvalidAssertion, MAX_ASSERTION, Purpose, TOKEN_URI};
-pub(crate) use authenticate::authenticate;
+pub(crate) use authenticate::{Unknowable, authenticate};
 pub(crate) use caller::{Caller, Role, Scope};
 pub(crate) use certificate::of_certificate;
 pub(crate) use credential::Credential;

@@ -11,7 +11,7 @@ use binauthz_core::time::UnixTime;
 use binauthz_wire::json::{Limits, Value};
 use binauthz_wire::jwt;
 
-use self::issuers::{Against, Known};
+use self::issuers::{Against, Known, NoKey};
 pub use issuers::IssuerError;
 pub(crate) use issuers::{Issuers, keep_keys};
 
@@ -45,6 +45,9 @@ pub(super) enum Refused {
     Signature,
     #[error("the cluster does not say that it is its subject's")]
     Review,
+    /// Nobody's fault who shows one: whoever would know was not heard.
+    #[error("whoever could tell whether it is good does not answer")]
+    NotAsked,
     #[error("the claim `{0}` is missing or not of its type")]
     Claim(&'static str),
     #[error("it is for somebody else: `aud` is none of the configured audiences")]
@@ -82,8 +85,13 @@ impl<'a> Jws<'a> {
     }
 }
 
+/// An issuer or a cluster that would know whose a token is was not heard. That is no wrong token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("whose this token is cannot be asked now: the issuer `{0}` does not answer")]
+pub(crate) struct NotAsked(String);
+
 /// Whoever shows an ID token of a configured issuer; `None` if the text is no such token.
-pub(super) async fn caller(app: &App, text: &str, now: UnixTime) -> Option<Option<Caller>> {
+pub(super) async fn caller(app: &App, text: &str, now: UnixTime) -> Option<Result<Option<Caller>, NotAsked>> {
     if app.issuers.is_empty() || text.len() > MAX_ID_TOKEN {
         return None;
     }
@@ -96,10 +104,11 @@ pub(super) async fn caller(app: &App, text: &str, now: UnixTime) -> Option<Optio
         Err(error) => Err(error),
     };
     match outcome {
-        Ok((principal, names)) => Some(Some(Caller::new(principal, Role::Member).also(names))),
+        Ok((principal, names)) => Some(Ok(Some(Caller::new(principal, Role::Member).also(names)))),
+        Err(Refused::NotAsked) => Some(Err(NotAsked(issuer.to_owned()))),
         Err(error) => {
             tracing::debug!(issuer, %error, "an ID token is not believed");
-            Some(None)
+            Some(Ok(None))
         }
     }
 }
@@ -108,11 +117,15 @@ pub(super) async fn caller(app: &App, text: &str, now: UnixTime) -> Option<Optio
 async fn proven(app: &App, known: &Known, (text, jws): (&str, &Jws<'_>)) -> Result<(), Refused> {
     match &known.against {
         Against::Keys(keys) => {
-            let key = keys.key(jws).await.ok_or(Refused::UnknownKey)?;
+            let key = keys.key(jws).await.map_err(|why| match why {
+                NoKey::Unknown => Refused::UnknownKey,
+                NoKey::Unreachable => Refused::NotAsked,
+            })?;
             key.has_signed(jws).then_some(()).ok_or(Refused::Signature)
         }
         Against::Cluster(cluster) => {
             let user = kubernetes::bearer(app, cluster, text, &known.settings.audiences).await;
+            let user = user.map_err(|kubernetes::Unasked| Refused::NotAsked)?;
             // What is read here and what the cluster read are the same.
             let is_subject = user.is_some() && user.as_deref() == text_of(&jws.claims, "sub");
             is_subject.then_some(()).ok_or(Refused::Review)

@@ -156,11 +156,12 @@ async fn separation(app: &App, call: Call) -> Result<Reply, ApiError> {
             hold(app, &place, &SETTING, &mut setting).await?;
         }
     }
-    let mut unseen = Vec::new();
-    for place in places_elsewhere(app, &project).await? {
-        match call.allows(app, may_see(&place), &place).await? {
-            true => hold(app, &place, &SIGNING, &mut signing).await?,
-            false => unseen.push(place),
+    let Elsewhere { places, mut unseen } = places_elsewhere(app, &call, &project).await?;
+    for place in places {
+        if call.allows(app, may_see(&place), &place).await? {
+            hold(app, &place, &SIGNING, &mut signing).await?;
+        } else {
+            unseen.insert(place);
         }
     }
     let conflicts = conflicts(&signing, &setting);
@@ -216,16 +217,36 @@ async fn places_in(app: &App, project: &ProjectId) -> Result<Vec<String>, ApiErr
     Ok(rows.into_iter().map(|row| row.name).collect())
 }
 
-/// What is in other projects and signs for the policy of this one: notes and keys of the attestors that it requires.
-async fn places_elsewhere(app: &App, project: &ProjectId) -> Result<BTreeSet<String>, ApiError> {
-    let mut places = BTreeSet::new();
+/// What signs for a policy and is in other projects.
+#[derive(Default)]
+struct Elsewhere {
+    places: BTreeSet<String>,
+    /// What would have to be read to know more, by names that the caller may read.
+    unseen: BTreeSet<String>,
+}
+
+/// Notes and keys of the attestors that the policy of this project requires. An attestor says them to whoever may read it.
+async fn places_elsewhere(app: &App, call: &Call, project: &ProjectId) -> Result<Elsewhere, ApiError> {
+    let mut found = Elsewhere::default();
     let name = format!("projects/{project}/policy");
+    if !call.allows(app, "binaryauthorization.policy.get", &name).await? {
+        found.unseen.insert(name);
+        return Ok(found);
+    }
     let Some(row) = app.store.resource(Kind::Policy, &name).await? else {
-        return Ok(places);
+        return Ok(found);
     };
     let policy = policy_from(&row).map_err(ApiError::failed_precondition)?;
     let attestors: BTreeSet<&AttestorName> = policy.attestors().collect();
     for name in attestors {
+        // Before it is looked for: whether it is there is not told either.
+        if !call
+            .allows(app, "binaryauthorization.attestors.get", &name.to_string())
+            .await?
+        {
+            found.unseen.insert(name.to_string());
+            continue;
+        }
         let Some(row) = app.store.resource(Kind::Attestor, &name.to_string()).await? else {
             continue;
         };
@@ -237,10 +258,12 @@ async fn places_elsewhere(app: &App, project: &ProjectId) -> Result<BTreeSet<Str
         });
         for place in keys.chain([request.note.to_string()]) {
             let chain = On::Resource(&place).chain();
-            places.extend(chain.into_iter().map(str::to_owned));
+            found.places.extend(chain.into_iter().map(str::to_owned));
         }
     }
     let own = format!("projects/{project}");
-    places.retain(|place| *place != own && !place.starts_with(&format!("{own}/")));
-    Ok(places)
+    found
+        .places
+        .retain(|place| *place != own && !place.starts_with(&format!("{own}/")));
+    Ok(found)
 }

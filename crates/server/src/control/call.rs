@@ -210,7 +210,8 @@ fn changed_name(change: &Change) -> Option<&str> {
         Change::Clear { .. }
         | Change::Require { .. }
         | Change::PutSealedKey { .. }
-        | Change::DeleteSealedKey { .. } => None,
+        | Change::DeleteSealedKey { .. }
+        | Change::PruneAudit { .. } => None,
     }
 }
 
@@ -306,6 +307,10 @@ where
         )));
     }
     entry.label = (route.api.as_str(), route.name);
+    if route.class == Class::Write {
+        let too_many = |wait| ApiError::too_many("too many calls of this principal that are on record", wait);
+        app.rates.recorded(caller.principal()).map_err(too_many)?;
+    }
     let audit = Arc::new(Audit {
         time: entry.now,
         principal: caller.principal().to_owned(),

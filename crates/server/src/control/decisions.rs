@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::time::UNIX_EPOCH;
 
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
@@ -293,7 +294,18 @@ pub(super) async fn conforms_now(app: &App, cluster: &ClusterName, object: &Valu
 
 /// What the server was told to do that a verdict depends on and no resource says: for verdicts without the server.
 async fn settings(app: &App) -> Result<Reply, ApiError> {
-    Ok(Reply::json(
-        json!({ "requirePolicy": app.settings.require_policy }),
-    ))
+    // No secret is among them, and nothing that holds one: `Display` shows where they are.
+    let shown = app.settings.to_string();
+    let effective: serde_json::Map<String, Value> = shown
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    let mut answer = json!({ "requirePolicy": app.settings.require_policy, "effective": effective });
+    let ends = app.certificates.get().map(|certificates| certificates.ends());
+    if let Some(Ok(ends)) = ends.map(|ends| ends.duration_since(UNIX_EPOCH)) {
+        let ends = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);
+        answer["certificateEndTime"] = json!(timestamp_out(UnixTime::from_seconds(ends)));
+    }
+    Ok(Reply::json(answer))
 }

@@ -1,16 +1,16 @@
 //! A call from the moment it came in: from where, by whom, and what came of it.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use binauthz_core::time::UnixTime;
 use http::{Extensions, HeaderMap, Request};
-use rustls_pki_types::CertificateDer;
 
 use super::error::ApiError;
 use crate::app::App;
 use crate::auth::{self, Caller};
-use crate::listen::Peer;
+use crate::listen::{Peer, Shown};
 use crate::metrics::Outcome;
 use crate::trace::{Attribute, Finished, Parent};
 
@@ -29,7 +29,7 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     address: IpAddr,
-    certificate: Option<CertificateDer<'static>>,
+    certificate: Option<Arc<Shown>>,
 }
 
 impl Source {
@@ -124,7 +124,11 @@ impl Entry {
         let is_alone = [http::header::AUTHORIZATION.as_str(), "origin", "sec-fetch-site"]
             .iter()
             .all(|name| !headers.contains_key(*name));
-        is_alone.then(|| auth::of_certificate(certificate)).flatten()
+        // The connection may have been made long ago.
+        let holds = is_alone && certificate.holds(SystemTime::now());
+        holds
+            .then(|| auth::of_certificate(certificate.certificate()))
+            .flatten()
     }
 
     /// Counts what came of it.

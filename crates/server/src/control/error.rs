@@ -8,6 +8,7 @@ use binauthz_wire::json::{InvalidField, InvalidJson};
 use binauthz_wire::status::{Code, Status};
 use http::StatusCode;
 
+use crate::auth::Unknowable;
 use crate::rates::Wait;
 
 /// A failed call.
@@ -151,6 +152,15 @@ impl From<Status> for ApiError {
 impl From<InvalidName> for ApiError {
     fn from(error: InvalidName) -> ApiError {
         ApiError::invalid_argument(error.to_string())
+    }
+}
+
+impl From<Unknowable> for ApiError {
+    fn from(error: Unknowable) -> ApiError {
+        match error {
+            Unknowable::Store(error) => error.into(),
+            Unknowable::Issuer(error) => ApiError::unavailable(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use binauthz_core::name::KeyVersionName;
 use binauthz_keyring::{LogSigner, MasterKey, ResealError};
 use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, Store, Unavailable};
+use binauthz_wire::cloudkms::ProtectionLevel;
+use binauthz_wire::json::EnumRow;
 use serde_json::json;
 
 use super::call::{Call, Reply};
@@ -10,7 +12,7 @@ use super::error::ApiError;
 use super::kms;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
-use crate::files::FileError;
+use crate::master::KeptError;
 use crate::{audit, auth, merged, servers};
 
 /// Names read at once: 1 000 of 150 bytes.
@@ -34,6 +36,12 @@ pub(crate) fn routes() -> Vec<Route> {
     }]
 }
 
+/// What protects the master key in its file: nothing, or a token.
+const LEVELS: &[EnumRow<ProtectionLevel>] = &[
+    ("SOFTWARE", 1, ProtectionLevel::Software),
+    ("HSM", 2, ProtectionLevel::Hsm),
+];
+
 /// What came of the things that are sealed.
 #[derive(Debug, Default)]
 struct Tally {
@@ -50,34 +58,61 @@ enum Outcome {
 }
 
 async fn rewrap(app: &App, mut call: Call) -> Result<Reply, ApiError> {
-    call.body_object()?.finish()?;
+    let mut body = call.body_object()?;
+    let level = body.take_optional_enum("protectionLevel", LEVELS)?;
+    body.finish()?;
     if app.store.is_shared() {
         // The others would open nothing any more, and what they seal would open nowhere else.
         return Err(ApiError::failed_precondition(
             "the servers on this store have a `master.key` each, and only this server's would be changed: nothing was changed",
         ));
     }
+    let level = level.unwrap_or_else(|| app.master.level_of_new());
     let _turn = app.master.turn().ok_or_else(|| {
         ApiError::aborted("the master key is being changed by another call; this one changed nothing")
     })?;
-    let failed = |error: FileError| {
-        tracing::error!(%error, request_id = call.request_id, "the master key is not changed");
-        ApiError::internal(&call.request_id)
-    };
-    app.master.replace().await.map_err(failed)?;
-    let tally = reseal_all(app, &call).await?;
-    let is_finished = tally.unreadable.is_empty();
-    if is_finished {
-        app.master.forget_previous().await.map_err(failed)?;
+    let (mut tally, mut reached) = change(app, &call, level).await?;
+    // What was finished is a change that was begun before, and may have been one to the other level.
+    if tally.unreadable.is_empty() && reached != level {
+        let before = tally.resealed;
+        (tally, reached) = change(app, &call, level).await?;
+        tally.resealed += before;
     }
     let answer = json!({
         "resealed": tally.resealed,
-        "finished": is_finished,
+        "finished": tally.unreadable.is_empty(),
         "unreadable": tally.unreadable,
+        "protectionLevel": reached.name(),
     });
     let facts = answer.as_object().cloned().unwrap_or_default();
     call.commit_with(app, Vec::new(), facts).await?;
     Ok(Reply::json(answer))
+}
+
+/// Makes a new key of this level, or goes on with a change that was not finished, and says what came of it.
+async fn change(
+    app: &App,
+    call: &Call,
+    level: ProtectionLevel,
+) -> Result<(Tally, ProtectionLevel), ApiError> {
+    let failed = |error: KeptError| not_changed(call, &error);
+    app.master.replace(level).await.map_err(failed)?;
+    let tally = reseal_all(app, call).await?;
+    if tally.unreadable.is_empty() {
+        app.master.forget_previous().await.map_err(failed)?;
+    }
+    Ok((tally, app.master.level().await.map_err(failed)?))
+}
+
+fn not_changed(call: &Call, error: &KeptError) -> ApiError {
+    match error {
+        KeptError::NoLabel => ApiError::failed_precondition(format!("{error}: nothing was changed")),
+        KeptError::Token(_) => ApiError::unavailable(format!("{error}; the present key stays")),
+        KeptError::File(_) => {
+            tracing::error!(%error, request_id = call.request_id, "the master key is not changed");
+            ApiError::internal(&call.request_id)
+        }
+    }
 }
 
 /// Seals everything anew that the key before this one sealed. Whoever seals something meanwhile does so under this one.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use binauthz_core::image::{Digest, ImageRef, PinnedImage};
-use binauthz_core::name::{NoteName, OccurrenceName};
+use binauthz_core::name::{NoteName, OccurrenceName, ProjectId};
 use binauthz_core::payload::unverified_digest;
 use binauthz_core::time::UnixTime;
 use binauthz_store::{Change, CommitError, Kind, OccurrenceQuery, OccurrenceRow, OccurrenceScope};
@@ -105,20 +105,22 @@ fn row(name: &OccurrenceName, occurrence: &Occurrence, now: UnixTime) -> Result<
         resource_uri: occurrence.resource_uri.clone(),
         kind: "ATTESTATION".to_owned(),
         document: write_occurrence(&name.to_string(), occurrence, now, now).to_string(),
-        fingerprint: fingerprint(occurrence),
+        fingerprint: fingerprint(name.project(), occurrence),
         created: now.as_micros(),
         updated: now.as_micros(),
     })
 }
 
-/// Note, resource, payload and signatures, each with its length before it, so that no two lists of parts collide.
-fn fingerprint(occurrence: &Occurrence) -> [u8; 32] {
+/// Project, note, resource, payload and signatures, each with its length before it, so that no two lists of parts collide.
+/// The project is in it so that nobody learns by a refusal what another project holds.
+fn fingerprint(project: &ProjectId, occurrence: &Occurrence) -> [u8; 32] {
     let note = occurrence.note.to_string();
     let mut context = digest::Context::new(&digest::SHA256);
     let mut part = |bytes: &[u8]| {
         context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
         context.update(bytes);
     };
+    part(project.to_string().as_bytes());
     part(note.as_bytes());
     part(occurrence.resource_uri.as_bytes());
     part(&occurrence.attestation.payload);
@@ -226,7 +228,7 @@ async fn duplicate(app: &App, call: &Call, error: ApiError) -> Result<ApiError, 
         let id = name.rsplit('/').next().unwrap_or(name);
         format!("occurrence ID \"{id}\" already exists: `{name}` is the same attestation")
     } else {
-        "an occurrence of another project is the same attestation already".to_owned()
+        "the same attestation is in this project already".to_owned()
     }))
 }
 

@@ -50,12 +50,12 @@ pub(super) async fn handle(app: &Arc<App>, request: Request<Incoming>) -> Respon
         headers: request.headers().clone(),
         extensions: request.extensions().clone(),
     };
-    let response = match listen.permitted(&entry).await {
-        Ok(permit) => {
+    let response = match listen.check(&entry).await {
+        Ok(_) => {
             let request = request.map(Body::new);
             Grpc::new(frame::Raw)
                 .max_decoding_message_size(Limits::API.bytes)
-                .streaming(Service(Some((listen, permit))), request)
+                .streaming(Service(Some(listen)), request)
                 .await
         }
         Err(error) => frame::failure(&error),
@@ -73,9 +73,8 @@ struct Listen {
 }
 
 impl Listen {
-    /// A place among those who listen, for a caller who may.
-    async fn permitted(&self, entry: &Entry) -> Result<OwnedSemaphorePermit, ApiError> {
-        self.check(entry).await?;
+    /// A place among those who listen. For a caller who may: whoever may not keeps nobody from listening.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         Arc::clone(&self.app.tails).try_acquire_owned().map_err(|_| {
             ApiError::new(
                 Code::ResourceExhausted,
@@ -94,11 +93,7 @@ impl Listen {
     }
 
     /// Reads the one message that the client sends.
-    async fn begin(
-        self,
-        mut messages: Streaming<Bytes>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Opened, ApiError> {
+    async fn begin(self, mut messages: Streaming<Bytes>) -> Result<Opened, ApiError> {
         let first = tokio::time::timeout(frame::MESSAGE_WAIT, messages.message()).await;
         let message = match first {
             Ok(Ok(Some(message))) => message,
@@ -116,6 +111,7 @@ impl Listen {
         let request = known(&format!("{PACKAGE}.TailLogEntriesRequest"))?;
         let caller = self.check(&self.again()).await?;
         let asked = tailed(&self.app, &caller, Value::Object(request.decode(&message)?)).await?;
+        let permit = self.place()?;
         let projects = asked.wanted.projects.clone();
         let (sender, receiver) = mpsc::channel(1);
         let session = Session {
@@ -141,7 +137,7 @@ impl Listen {
 type Opened = ReceiverStream<Result<Bytes, Status>>;
 
 /// In the form tonic wants.
-struct Service(Option<(Listen, OwnedSemaphorePermit)>);
+struct Service(Option<Listen>);
 
 impl StreamingService<Bytes> for Service {
     type Response = Bytes;
@@ -152,10 +148,10 @@ impl StreamingService<Bytes> for Service {
         let taken = self.0.take();
         Box::pin(async move {
             // tonic asks once.
-            let Some((listen, permit)) = taken else {
+            let Some(listen) = taken else {
                 return Err(Status::internal("the call was made twice"));
             };
-            let opened = listen.begin(request.into_inner(), permit).await;
+            let opened = listen.begin(request.into_inner()).await;
             opened
                 .map(tonic::Response::new)
                 .map_err(|error| frame::status(&error))

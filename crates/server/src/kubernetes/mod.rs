@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(crate) use events::{Refusal, emit};
 pub(crate) use review::{Asker, Opening, opening};
-pub(crate) use token::bearer;
+pub(crate) use token::{Unasked, bearer};
 
 use self::events::Events;
 use self::review::Reviews;

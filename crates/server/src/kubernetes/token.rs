@@ -42,13 +42,17 @@ impl TokenReviews {
     }
 }
 
+/// The cluster was not heard, or did not say what it thinks of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unasked;
+
 /// The user of the cluster that a token is of, if it is good for one of the audiences.
 pub(crate) async fn bearer(
     app: &App,
     cluster: &ClusterName,
     token: &str,
     audiences: &[String],
-) -> Option<String> {
+) -> Result<Option<String>, Unasked> {
     let reviews = &app.kubernetes.tokens;
     let review = json!({
         "apiVersion": "authentication.k8s.io/v1",
@@ -62,12 +66,12 @@ pub(crate) async fn bearer(
         Ok(Some(_)) => &reviews.good,
         Ok(None) => &reviews.bad,
         Err(why) => {
-            tracing::error!(%cluster, why, "whose a token is could not be asked; it is nobody's");
+            tracing::error!(%cluster, why, "whose a token is could not be asked");
             &reviews.failed
         }
     };
     count.fetch_add(1, Ordering::Relaxed);
-    said.unwrap_or_default()
+    said.map_err(|_| Unasked)
 }
 
 /// Whom the cluster names, nobody if it does not vouch for the token, or why it said nothing. Without one of our audiences
@@ -88,9 +92,11 @@ fn said(answer: &Value, audiences: &[String]) -> Result<Option<String>, String> 
         .is_some_and(|list| list.iter().any(is_ours));
     match status["user"]["username"].as_str() {
         Some(user) if !user.is_empty() && error.is_empty() && is_for_us => Ok(Some(user.to_owned())),
-        _ => {
-            Err("the API server vouches for the token, and not for whose it is or whom it is for".to_owned())
+        Some(_) if error.is_empty() && !is_for_us => {
+            tracing::warn!("the API server vouches for a token, and not for whom it is for: it is nobody's");
+            Ok(None)
         }
+        _ => Err("the API server vouches for the token, and not for whose it is".to_owned()),
     }
 }
 
@@ -111,10 +117,10 @@ mod tests {
             ("/status/authenticated", json!("true"), false),
             ("/status", json!(null), false),
             ("/status", json!(true), false),
-            ("/status/audiences", json!(null), false),
-            ("/status/audiences", json!([]), false),
-            ("/status/audiences", json!(["x"]), false),
-            ("/status/audiences", json!("binauthz"), false),
+            ("/status/audiences", json!(null), true),
+            ("/status/audiences", json!([]), true),
+            ("/status/audiences", json!(["x"]), true),
+            ("/status/audiences", json!("binauthz"), true),
             ("/status/user", json!(null), false),
             ("/status/user/username", json!(""), false),
             ("/status/user/username", json!(7), false),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -14,7 +14,6 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
-use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -22,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::clients::{ClientAuthorities, Shown};
 use super::limits::{Activity, Limits, Verdict, Watch};
 use super::shutdown::Shutdown;
 use super::tunnel::{self, Names};
@@ -30,6 +30,7 @@ use super::tunnel::{self, Names};
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
+    clients: Option<Arc<ClientAuthorities>>,
     tunnel: Option<Names>,
     limits: Limits,
 }
@@ -40,7 +41,7 @@ pub struct Peer {
     /// The remote address.
     pub address: SocketAddr,
     /// The verified client certificate, where the listener asks for one.
-    pub certificate: Option<CertificateDer<'static>>,
+    pub certificate: Option<Arc<Shown>>,
 }
 
 impl Listener {
@@ -56,6 +57,7 @@ impl Listener {
         Ok(Self {
             socket: TcpListener::bind(address).await?,
             tls,
+            clients: None,
             tunnel: None,
             limits,
         })
@@ -65,6 +67,13 @@ impl Listener {
     #[must_use]
     pub fn reached_by_tunnel(mut self, names: Names) -> Self {
         self.tunnel = Some(names);
+        self
+    }
+
+    /// The same, with the authorities of the client certificates that its TLS settings take.
+    #[must_use]
+    pub fn with_clients_of(mut self, authorities: Option<Arc<ClientAuthorities>>) -> Self {
+        self.clients = authorities;
         self
     }
 
@@ -89,11 +98,13 @@ where
     let Listener {
         socket,
         tls,
+        clients,
         tunnel,
         limits,
     } = listener;
     let shared = Arc::new(Shared {
         tls: tls.map(TlsAcceptor::from),
+        clients,
         tunnel,
         http: http_builder(),
         limits,
@@ -143,6 +154,7 @@ type Slot = tokio::sync::OwnedSemaphorePermit;
 
 struct Shared {
     tls: Option<TlsAcceptor>,
+    clients: Option<Arc<ClientAuthorities>>,
     tunnel: Option<Names>,
     http: Builder<TokioExecutor>,
     limits: Limits,
@@ -163,7 +175,7 @@ impl Shared {
                 address,
                 certificate: None,
             });
-            return self.drive(stream, service, shutdown).await;
+            return self.drive(stream, service, None, shutdown).await;
         };
         let stream = match timeout(self.limits.handshake, self.secure(tls, stream)).await {
             Ok(Ok(stream)) => stream,
@@ -173,13 +185,13 @@ impl Shared {
         let session = stream.get_ref().1;
         let certificate = session
             .peer_certificates()
-            .and_then(|chain| chain.first())
-            .cloned();
+            .zip(self.clients.as_ref())
+            .and_then(|(chain, authorities)| Shown::new(chain, authorities));
         let service = make(&Peer {
             address,
-            certificate: certificate.map(CertificateDer::into_owned),
+            certificate: certificate.clone(),
         });
-        self.drive(stream, service, shutdown).await;
+        self.drive(stream, service, certificate, shutdown).await;
     }
 
     /// TLS on a connection, behind a tunnel where there may be one.
@@ -194,8 +206,8 @@ impl Shared {
         Ok(tls.accept(stream).await?)
     }
 
-    /// Runs HTTP on the connection under its watch.
-    async fn drive<I, S, B>(&self, io: I, service: S, mut shutdown: Shutdown)
+    /// Runs HTTP on the connection under its watch, for as long as the certificate of its other end holds.
+    async fn drive<I, S, B>(&self, io: I, service: S, certificate: Option<Arc<Shown>>, mut shutdown: Shutdown)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -233,6 +245,10 @@ impl Shared {
                     if let Some(waited) = &mut draining {
                         *waited += self.limits.tick();
                         if *waited >= self.limits.drain { return; }
+                    }
+                    if certificate.as_ref().is_some_and(|shown| !shown.holds(SystemTime::now())) {
+                        // The other end makes another connection, with what it has by now.
+                        connection.as_mut().graceful_shutdown();
                     }
                     match watch.look(&activity, &self.limits, self.limits.tick()) {
                         Verdict::Keep => {}

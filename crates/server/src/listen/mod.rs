@@ -9,15 +9,18 @@
 mod acceptor;
 mod body;
 mod certificates;
+mod clients;
 mod limits;
 mod shutdown;
 mod tls;
 mod tunnel;
+mod validity;
 
 pub use acceptor::{Listener, Peer, serve};
 pub use body::{BodyError, read_body};
 pub use certificates::{Certificates, CertificatesError, Given, Lifetimes, Plan};
+pub use clients::{ClientAuthorities, Shown};
 pub use limits::Limits;
 pub use shutdown::{Shutdown, Trigger, shutdown};
-pub use tls::{TlsError, require_client_certificates, server_config, take_client_certificates};
+pub use tls::{TlsError, server_config, with_client_certificates};
 pub use tunnel::Names;

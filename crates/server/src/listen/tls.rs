@@ -1,16 +1,13 @@
 //! TLS settings of a listener: TLS 1.3, 1.2 accepted, both HTTP versions offered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{
-    ClientCertVerifierBuilder, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+
+use super::clients::{ClientAuthorities, Verifier};
 
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -41,57 +38,24 @@ pub fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<Server
     Ok(finish(builder.with_no_client_auth().with_cert_resolver(resolver)))
 }
 
-/// A server configuration that refuses the handshake without a certificate issued under `authorities` (a PEM file),
-/// so that nothing of an unknown caller's request is ever read.
+/// A server configuration that asks for a certificate issued under `authorities`. Where one is required the handshake is
+/// refused without it, so that nothing of an unknown caller's request is ever read; otherwise it goes on without one. One of
+/// somebody else's ends the handshake in either case.
 ///
 /// # Errors
-/// [`TlsError`] when the file has no usable certificate.
-pub fn require_client_certificates(
+/// [`TlsError`] when the provider lacks the protocol versions.
+pub fn with_client_certificates(
     resolver: Arc<dyn ResolvesServerCert>,
-    authorities: &Path,
+    authorities: &Arc<ClientAuthorities>,
+    is_required: bool,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    with_client_certificates(resolver, authorities, |builder| builder)
-}
-
-/// A server configuration that asks for such a certificate and goes on without one. One of somebody else's ends the
-/// handshake.
-///
-/// # Errors
-/// [`TlsError`] when the file has no usable certificate.
-pub fn take_client_certificates(
-    resolver: Arc<dyn ResolvesServerCert>,
-    authorities: &Path,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    with_client_certificates(
-        resolver,
-        authorities,
-        ClientCertVerifierBuilder::allow_unauthenticated,
-    )
-}
-
-fn with_client_certificates(
-    resolver: Arc<dyn ResolvesServerCert>,
-    authorities: &Path,
-    adjust: fn(ClientCertVerifierBuilder) -> ClientCertVerifierBuilder,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientAuthority {
-        path: authorities.to_owned(),
-        source,
+    let verifier = Verifier {
+        authorities: Arc::clone(authorities),
+        is_required,
     };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authorities).map_err(|error| unusable(error.into()))? {
-        let certificate = certificate.map_err(|error| unusable(error.into()))?;
-        roots.add(certificate).map_err(|error| unusable(error.into()))?;
-    }
-    let verifier = adjust(WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots),
-        provider(),
-    ))
-    .build()
-    .map_err(|error| unusable(error.into()))?;
     let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut config = builder
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(resolver);
     // A session that is taken up again has the certificate of the first handshake, which may have expired since.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -2,7 +2,8 @@
 //!
 //! A row is written in the transaction of its change, so neither is there without the other. From there a job copies it
 //! into the log, once: the newest copy in the log says how far the job has come. Of servers on one store each copies the
-//! calls that it answered itself, so all logs together have every call once.
+//! calls that it answered itself, so all logs together have every call once. Rows that are older than what the log keeps are
+//! forgotten in the store, too.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -11,10 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use binauthz_core::time::UnixTime;
-use binauthz_store::AuditRow;
+use binauthz_store::{AuditOrder, AuditQuery, AuditRow, Change, Commit, CommitError};
 use binauthz_wire::json::timestamp_out;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::record::{CALL, Call, glance};
 use crate::app::App;
@@ -23,6 +24,10 @@ use crate::listen::Shutdown;
 
 /// Rows read at a time.
 const ROWS: u32 = 256;
+/// From one look for rows that are too old to the next.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// Rows forgotten in one commit: some 10 MB of them, within 100 ms on a slow disk.
+const PRUNED_AT_ONCE: u32 = 10_000;
 /// What the log adds to a record.
 const LINK: usize = 256;
 
@@ -30,11 +35,17 @@ const LINK: usize = 256;
 pub(crate) async fn record_calls(app: Arc<App>, mut shutdown: Shutdown) {
     let mut clock = tokio::time::interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pruning = tokio::time::interval(PRUNE_EVERY);
     let mut place = None;
     loop {
         tokio::select! {
             () = shutdown.begun() => return,
             _ = clock.tick() => {}
+            _ = pruning.tick() => {
+                if let Err(error) = prune(&app).await {
+                    tracing::error!(%error, "the oldest rows of the audit log are not forgotten");
+                }
+            }
             () = app.calls.notified() => {}
         }
         match copy(&app, &mut place).await {
@@ -49,6 +60,42 @@ pub(crate) async fn record_calls(app: Arc<App>, mut shutdown: Shutdown) {
             }
         }
     }
+}
+
+/// Forgets rows of calls from before the time that the log is kept for. That it was done is a row itself.
+async fn prune(app: &App) -> Result<(), CommitError> {
+    let now = (app.clock)().as_micros();
+    let kept = i64::try_from(app.settings.journal_kept.time().as_micros()).unwrap_or(i64::MAX);
+    let before = now.saturating_sub(kept);
+    let oldest = AuditQuery {
+        order: AuditOrder::OldestFirst,
+        beyond: None,
+        limit: 1,
+    };
+    while app
+        .store
+        .audit_rows(&oldest)
+        .await?
+        .first()
+        .is_some_and(|row| row.time < before)
+    {
+        let audit = AuditRow {
+            sequence: 0,
+            time: now,
+            principal: "system:binauthz".to_owned(),
+            method: "binauthz.PruneAudit".to_owned(),
+            resource: "binauthz/v1/audit".to_owned(),
+            status_code: 0,
+            request_id: String::new(),
+            detail: json!({ "before": timestamp_out(UnixTime::from_micros(before)) }).to_string(),
+        };
+        let changes = vec![Change::PruneAudit {
+            before,
+            most: PRUNED_AT_ONCE,
+        }];
+        app.store.commit(Commit { audit, changes }).await?;
+    }
+    Ok(())
 }
 
 /// How far the log goes.
@@ -169,8 +216,6 @@ fn written(row: &AuditRow, detail: Map<String, Value>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::super::record::Kind;
     use super::*;
 

@@ -8,11 +8,10 @@ use serde::Deserialize;
 use super::{Guarding, InvalidSettings, Issuer, RateLimits, issuers};
 
 /// What the token in the data directory is good for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BootstrapToken {
     /// Everything, for good.
-    #[default]
     Permanent,
     /// One call: the making of an administrator's token.
     Once,
@@ -29,6 +28,17 @@ pub struct Access {
     pub issuers: Vec<Issuer>,
     /// How often the API may be called.
     pub rate_limits: RateLimits,
+}
+
+impl BootstrapToken {
+    /// What was chosen. Otherwise a token that the server made for itself is good for one call; one that the operator handed
+    /// in is theirs to keep or to replace, and with `--dev` it is the only one that anybody has.
+    pub(super) fn chosen(given: Option<BootstrapToken>, (dev, is_handed_in): (bool, bool)) -> BootstrapToken {
+        given.unwrap_or(match dev || is_handed_in {
+            true => BootstrapToken::Permanent,
+            false => BootstrapToken::Once,
+        })
+    }
 }
 
 impl Access {
@@ -59,5 +69,24 @@ impl fmt::Display for Access {
             writeln!(formatter, "issuers: [{}]", issuers.join(", "))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_the_server_made_in_earnest_is_good_for_one_call() {
+        use BootstrapToken::{Once, Permanent};
+        for (given, dev, is_handed_in, expected) in [
+            (None, false, false, Once),
+            (None, true, false, Permanent),
+            (None, false, true, Permanent),
+            (Some(Permanent), false, false, Permanent),
+            (Some(Once), true, true, Once),
+        ] {
+            assert_eq!(BootstrapToken::chosen(given, (dev, is_handed_in)), expected);
+        }
     }
 }

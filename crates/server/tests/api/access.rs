@@ -605,4 +605,49 @@ async fn who_does_too_much_is_told(desk: &Desk, jane: &Person<'_>) {
             .unwrap()
             .contains("projects/p/notes/signed")
     );
+    what_is_of_other_projects_is_not_named(desk, jane).await;
+}
+
+/// The policy requires an attestor of another project, whose note and keys are that project's to tell.
+async fn what_is_of_other_projects_is_not_named(desk: &Desk, jane: &Person<'_>) {
+    let check = "/binauthz/v1/projects/p/iam:reportSeparation";
+    desk.post(
+        "/v1/projects/q/notes?noteId=secret-note",
+        json!({ "attestation": {} }),
+    )
+    .await
+    .ok();
+    let attestor = json!({ "userOwnedGrafeasNote": { "noteReference": "projects/q/notes/secret-note" } });
+    desk.post("/v1/projects/q/attestors?attestorId=theirs", attestor)
+        .await
+        .ok();
+    let policy = json!({ "defaultAdmissionRule": {
+        "evaluationMode": "REQUIRE_ATTESTATION", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG",
+        "requireAttestationsBy": ["projects/q/attestors/theirs"] } });
+    desk.put("/v1/projects/p/policy", policy).await.ok();
+    let unseen = async || jane.get(check).await.ok()["unseen"].clone();
+    let before = unseen().await;
+    assert!(!before.to_string().contains("secret-note"), "{before}");
+    // It is the same when there is no such attestor any more: the policy's own word.
+    assert!(
+        before == json!(["projects/q/attestors/theirs"]) || before == json!(["projects/p/policy"]),
+        "{before}"
+    );
+    bind(
+        desk,
+        "projects/p/policy",
+        json!([binding("roles/binaryauthorization.policyViewer", "jane")]),
+    )
+    .await;
+    assert_eq!(unseen().await, json!(["projects/q/attestors/theirs"]));
+    bind(
+        desk,
+        "projects/q/attestors/theirs",
+        json!([binding("roles/binaryauthorization.attestorsViewer", "jane")]),
+    )
+    .await;
+    assert_eq!(
+        unseen().await,
+        json!(["projects/q", "projects/q/notes/secret-note"])
+    );
 }

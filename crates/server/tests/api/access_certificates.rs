@@ -1,6 +1,7 @@
 //! Client certificates on the API port, in place of tokens.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use binauthz_server::{Flags, Settings};
 use reqwest::{Client, StatusCode};
@@ -22,7 +23,14 @@ async fn desk(authority: &Authority) -> Desk {
         folder.path().join("binauthz.yaml"),
     );
     std::fs::write(&pem, &authority.1).unwrap();
-    std::fs::write(&config, format!("apiClientAuthorities: {}\n", pem.display())).unwrap();
+    std::fs::write(
+        &config,
+        format!(
+            "apiClientAuthorities: {}\nbootstrapToken: permanent\n",
+            pem.display()
+        ),
+    )
+    .unwrap();
     let flags = Flags {
         dev: false,
         config: Some(config),
@@ -110,6 +118,87 @@ async fn a_certificate_stands_for_the_one_member_that_it_names() {
     let nobody = webhook(&desk, None);
     assert_eq!(ask(&desk, &nobody, None).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(ask(&desk, &nobody, Some(desk.token())).await.0, StatusCode::OK);
+}
+
+/// A member who may read the policy of a project.
+async fn with_a_reader(authority: &Authority) -> Desk {
+    let desk = desk(authority).await;
+    as_administrator(&desk, "/binauthz/v1/projects?projectId=ppp", json!({})).await;
+    let binding = json!({ "role": "roles/viewer", "members": ["user:jane@example.com"] });
+    let policy = json!({ "policy": { "bindings": [binding] } });
+    as_administrator(&desk, "/v1/projects/ppp:setIamPolicy", policy).await;
+    desk
+}
+
+/// Calls again and again by the connections that are there, until one is not answered; what became of that.
+async fn until_refused(desk: &Desk, client: &Client) -> Option<StatusCode> {
+    let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+    let begun = Instant::now();
+    loop {
+        let Ok(response) = client.get(&url).send().await else {
+            return None;
+        };
+        if response.status() != StatusCode::OK {
+            return Some(response.status());
+        }
+        response.bytes().await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(15), "it is answered still");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_ends_within_its_connection() {
+    let authority = Authority::new();
+    let desk = with_a_reader(&authority).await;
+    let name = ["urn:binauthz:member:user:jane@example.com".to_owned()];
+    let (brief, lasting) = (authority.client_for(4, &name), authority.client(&name));
+    let [brief, lasting] = [brief, lasting].map(|identity| webhook(&desk, Some(identity)));
+    let begun = Instant::now();
+    assert_eq!(ask(&desk, &lasting, None).await.0, StatusCode::OK);
+    assert_eq!(ask(&desk, &brief, None).await.0, StatusCode::OK);
+    // Its connection is in use all the while; a call finds it ended, or is told so.
+    let refused = until_refused(&desk, &brief).await;
+    assert!(
+        matches!(refused, None | Some(StatusCode::UNAUTHORIZED)),
+        "{refused:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert_eq!(ask(&desk, &lasting, None).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_taken_out_of_the_file_ends_its_certificates() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let desk = with_a_reader(&authority).await;
+    let name = ["urn:binauthz:member:user:jane@example.com".to_owned()];
+    let client = |authority: &Authority| webhook(&desk, Some(authority.client(&name)));
+    let (of_before, of_next) = (client(&authority), client(&next));
+    assert_eq!(ask(&desk, &of_before, None).await.0, StatusCode::OK);
+    let file = desk.folder().join("people.pem");
+    // Both for a while: nobody is put out.
+    std::fs::write(&file, format!("{}{}", authority.1, next.1)).unwrap();
+    let url = format!("https://{}/v1/projects/ppp/policy", desk.addresses().api);
+    let begun = Instant::now();
+    while of_next.get(&url).send().await.is_err() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the new one is not taken"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(ask(&desk, &of_before, None).await.0, StatusCode::OK);
+    // What is no certificate changes nothing.
+    std::fs::write(&file, "no certificate").unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(ask(&desk, &of_before, None).await.0, StatusCode::OK);
+    std::fs::write(&file, &next.1).unwrap();
+    let refused = until_refused(&desk, &of_before).await;
+    assert!(
+        matches!(refused, None | Some(StatusCode::UNAUTHORIZED)),
+        "{refused:?}"
+    );
+    assert_eq!(ask(&desk, &of_next, None).await.0, StatusCode::OK);
 }
 
 /// How a client's second connection begins that could take up the first one's session.

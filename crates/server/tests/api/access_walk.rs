@@ -135,14 +135,45 @@ fn check(role: &str, has: &BTreeSet<&str>, (address, answer): (Address, crate::s
     );
 }
 
+/// Makes what addresses name, as far as names can be chosen.
+async fn everything_is_there(desk: &Desk) {
+    let signs =
+        json!({ "purpose": "ASYMMETRIC_SIGN", "versionTemplate": { "algorithm": "EC_SIGN_P256_SHA256" } });
+    let attestor = json!({ "userOwnedGrafeasNote": { "noteReference": "projects/nothing/notes/nothing" } });
+    let role = json!({ "roleId": "nothing", "role": { "title": "t", "includedPermissions": ["cloudkms.keyRings.get"] } });
+    let place = "locations/us-central1";
+    for (path, body) in [
+        ("notes?noteId=nothing".to_owned(), json!({ "attestation": {} })),
+        ("attestors?attestorId=nothing".to_owned(), attestor),
+        (format!("{place}/keyRings?keyRingId=nothing"), json!({})),
+        (
+            format!("{place}/keyRings/nothing/cryptoKeys?cryptoKeyId=nothing"),
+            signs,
+        ),
+        (
+            format!("{place}/clusters"),
+            json!({ "cluster": { "name": "nothing" } }),
+        ),
+        ("roles".to_owned(), role),
+    ] {
+        desk.post(&format!("/v1/projects/nothing/{path}"), body)
+            .await
+            .ok();
+    }
+    let metric = json!({ "name": "nothing", "filter": "severity>=ERROR" });
+    desk.post("/v2/projects/nothing/metrics", metric).await.ok();
+    let policy = json!({ "defaultAdmissionRule": {
+        "evaluationMode": "ALWAYS_DENY", "enforcementMode": "ENFORCED_BLOCK_AND_AUDIT_LOG" } });
+    desk.put("/v1/projects/nothing/policy", policy).await.ok();
+}
+
 /// Somebody who owns one project learns nothing of another: not even whether it, or something in it, is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_owner_of_another_project_sees_no_difference_between_what_is_there_and_what_is_not() {
     let desk = Desk::new().await;
     let stranger = tokens(&desk, "theirs").await;
     let (_, token) = stranger.iter().find(|(role, _)| *role == "roles/owner").unwrap();
-    let kept = "/v1/projects/nothing/notes?noteId=nothing";
-    desk.post(kept, json!({ "attestation": {} })).await.ok();
+    everything_is_there(&desk).await;
     for address in addresses() {
         if !address.path.contains("/projects/nothing") {
             continue;

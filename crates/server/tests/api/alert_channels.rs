@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use binauthz_core::time::UnixTime;
 use binauthz_server::alert::channel::{
-    Channel, LONGEST_WAIT, Message, PagerDuty, Poster, SendError, Slack, Webhook, signature,
+    Channel, LONGEST_WAIT, Message, PagerDuty, Place, Poster, Reach, SendError, Slack, Webhook, signature,
 };
 use binauthz_server::alert::series::Key;
 use binauthz_server::alert::{Incident, Notice};
@@ -53,7 +53,10 @@ async fn acceptance(welcome: &'static str, make: fn(Poster, String) -> Box<dyn C
     install_crypto_provider();
     let outcome = async |does: Does| {
         let receiver = Receiver::new(does).await;
-        let channel = make(Poster::new().unwrap(), receiver.url.clone());
+        let channel = make(
+            Poster::new(Reach::default().with_this_machine()).unwrap(),
+            receiver.url.clone(),
+        );
         let outcome = send(channel.as_ref(), &notice(None)).await;
         if let Err(error) = &outcome {
             let said = error.to_string();
@@ -92,16 +95,60 @@ async fn acceptance(welcome: &'static str, make: fn(Poster, String) -> Box<dyn C
     // What a flood that began well means is the channel's to say; that it ends is not.
     let _ = outcome(Does::Flood(200)).await;
     assert!(started.elapsed() < Duration::from_secs(5));
-    let nobody = make(Poster::new().unwrap(), "http://127.0.0.1:1/hook".into());
+    let nobody = make(
+        Poster::new(Reach::default().with_this_machine()).unwrap(),
+        "http://127.0.0.1:1/hook".into(),
+    );
     assert!(matches!(
         send(nobody.as_ref(), &notice(None)).await,
         Err(SendError::Later(_))
     ));
-    let nowhere = make(Poster::new().unwrap(), "http://".into());
+    let nowhere = make(
+        Poster::new(Reach::default().with_this_machine()).unwrap(),
+        "http://".into(),
+    );
     assert!(matches!(
         send(nowhere.as_ref(), &notice(None)).await,
         Err(SendError::Never(_))
     ));
+}
+
+/// Whoever makes a channel reaches nothing by it that the operator did not name.
+#[tokio::test]
+async fn a_channel_leads_to_no_private_network() {
+    install_crypto_provider();
+    let receiver = Receiver::new(Does::Answer(200, "ok")).await;
+    let port = receiver.url.split(':').nth(2).unwrap().to_owned();
+    let outcome = async |reach: Reach, host: &str| {
+        let channel = signed(Poster::new(reach).unwrap(), format!("http://{host}:{port}"));
+        send(channel.as_ref(), &notice(None)).await
+    };
+    let refused = Err(SendError::Never(
+        "its address is none of the public internet, and `channelsMayReach` does not name it".to_owned(),
+    ));
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0.0.0.0",
+    ] {
+        assert_eq!(outcome(Reach::default(), host).await, refused, "{host}");
+    }
+    assert!(receiver.requests().is_empty(), "nothing was connected to");
+    let named = |place: &str| Reach::new(vec![place.parse::<Place>().unwrap()]);
+    for (place, host) in [
+        ("127.0.0.0/8", "127.0.0.1"),
+        ("127.0.0.0/8", "localhost"),
+        ("localhost", "localhost"),
+    ] {
+        assert_eq!(outcome(named(place), host).await, Ok(()), "{place}");
+    }
+    assert_eq!(receiver.requests().len(), 3);
+    // A host that is named is meant by its name.
+    assert_eq!(outcome(named("localhost"), "127.0.0.1").await, refused);
+    assert_eq!(outcome(named("127.0.0.2"), "127.0.0.1").await, refused);
+    assert_eq!(receiver.requests().len(), 3);
 }
 
 fn signed(poster: Poster, url: String) -> Box<dyn Channel> {
@@ -144,7 +191,10 @@ async fn pagerduty_passes() {
 async fn received(make: fn(Poster, String) -> Box<dyn Channel>, notice: &Notice) -> Request {
     install_crypto_provider();
     let receiver = Receiver::new(Does::Answer(200, "{\"ok\": true}")).await;
-    let channel = make(Poster::new().unwrap(), receiver.url.clone());
+    let channel = make(
+        Poster::new(Reach::default().with_this_machine()).unwrap(),
+        receiver.url.clone(),
+    );
     send(channel.as_ref(), notice).await.unwrap();
     receiver.requests().remove(0)
 }
@@ -187,7 +237,10 @@ async fn what_slack_refuses_with_a_200_is_not_delivered() {
     for (said, later) in [("ratelimited", true), ("invalid_auth", false), ("x", false)] {
         let text: &'static str = json!({ "ok": false, "error": said }).to_string().leak();
         let receiver = Receiver::new(Does::Answer(200, text)).await;
-        let channel = slack(Poster::new().unwrap(), receiver.url.clone());
+        let channel = slack(
+            Poster::new(Reach::default().with_this_machine()).unwrap(),
+            receiver.url.clone(),
+        );
         let error = send(channel.as_ref(), &notice(None)).await.unwrap_err();
         assert_eq!(matches!(error, SendError::Later(_)), later, "{said}: {error}");
     }

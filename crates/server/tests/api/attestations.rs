@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::court::{ATTESTOR, Court, KEY_ID};
+use crate::support::answer;
 
 const OCCURRENCES: &str = "/v1/projects/p/occurrences";
 const BATCH: &str = "/v1/projects/p/occurrences:batchCreate";
@@ -332,4 +333,50 @@ async fn a_deletion_is_recorded_and_counts_at_once() {
         .send(Method::DELETE, &format!("/v1/{name}"), None)
         .await
         .refused("NOT_FOUND", &name);
+}
+
+/// What another project holds is not learnt by trying to store the same.
+#[tokio::test]
+async fn the_same_attestation_is_the_same_in_its_project_only() {
+    let court = Court::new().await;
+    let image = court.unsigned();
+    let same = court.occurrence(&image);
+    court.desk.post(OCCURRENCES, same.clone()).await.ok();
+    let member = "user:stranger@example.com";
+    let tokens = "/binauthz/v1/tokens?tokenId=stranger";
+    let token = court.desk.post(tokens, json!({ "principal": member })).await.ok();
+    let token = token["token"].as_str().unwrap();
+    for (path, role) in [
+        (
+            "/v1/projects/q:setIamPolicy",
+            "roles/containeranalysis.occurrences.editor",
+        ),
+        (
+            "/v1/projects/p/notes/signed:setIamPolicy",
+            "roles/containeranalysis.notes.attacher",
+        ),
+    ] {
+        let binding = json!({ "role": role, "members": [member] });
+        court
+            .desk
+            .post(path, json!({ "policy": { "bindings": [binding] } }))
+            .await
+            .ok();
+    }
+    let theirs = "/v1/projects/q/occurrences";
+    let post = async || answer(court.desk.request_as(token, Method::POST, theirs).json(&same)).await;
+    // As if nobody had it.
+    let stored = post().await.ok();
+    assert!(
+        stored["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("projects/q/occurrences/")
+    );
+    post().await.refused("ALREADY_EXISTS", "occurrence ID");
+    court
+        .desk
+        .post(OCCURRENCES, same.clone())
+        .await
+        .refused("ALREADY_EXISTS", "occurrence ID");
 }

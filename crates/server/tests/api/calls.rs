@@ -276,3 +276,39 @@ async fn a_body_that_does_not_arrive_is_not_waited_for_for_ever() {
         .await
         .refused("NOT_FOUND", "notes/n");
 }
+
+/// A row that the log keeps no longer is forgotten in the store, and that is a row itself.
+#[tokio::test]
+async fn rows_that_are_older_than_the_log_are_forgotten() {
+    use binauthz_store::{AuditRow, Commit, Store};
+
+    let folder = Desk::new().await.stop().await;
+    let store = Store::open(&folder.path().join("binauthz.db")).unwrap();
+    let now = jiff::Timestamp::now().as_microsecond();
+    let day = 24 * 3_600 * 1_000_000_i64;
+    for (days, method) in [(401, "test.Ancient"), (399, "test.Old")] {
+        let audit = AuditRow {
+            time: now - days * day,
+            method: method.to_owned(),
+            ..crate::support::audit_row()
+        };
+        let changes = Vec::new();
+        store.commit(Commit { audit, changes }).await.unwrap();
+    }
+    drop(store);
+    let flags = crate::support::flags(folder.path());
+    let desk = Desk::with(folder, flags).await;
+    let begun = std::time::Instant::now();
+    let rows = loop {
+        let rows = serde_json::Value::from(desk.audit(100).await).to_string();
+        if rows.contains("binauthz.PruneAudit") {
+            break rows;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{rows}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(
+        !rows.contains("test.Ancient") && rows.contains("test.Old"),
+        "{rows}"
+    );
+}

@@ -105,5 +105,17 @@ async fn the_log_is_narrowed_by_what_a_record_says() {
 async fn what_the_server_was_told_is_readable() {
     let court = Court::new().await;
     let settings = court.desk.get("/binauthz/v1/settings").await.ok();
-    assert_eq!(settings, json!({"requirePolicy": false}));
+    assert_eq!(settings["requirePolicy"], false);
+    assert_eq!(
+        (
+            &settings["effective"]["dev"],
+            &settings["effective"]["bootstrapToken"]
+        ),
+        (&json!("true"), &json!("permanent"))
+    );
+    assert!(
+        settings["certificateEndTime"].as_str().unwrap() > "2026",
+        "{settings}"
+    );
+    assert!(!settings.to_string().contains(court.desk.token()), "{settings}");
 }

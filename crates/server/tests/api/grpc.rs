@@ -36,6 +36,7 @@ async fn every_method_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let flags = Flags {
         dev: false,
+        config: Some(crate::support::with_a_lasting_token(folder.path())),
         ..flags(folder.path())
     };
     let desk = Desk::with(folder, flags).await;

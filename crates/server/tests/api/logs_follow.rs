@@ -340,3 +340,31 @@ async fn there_are_so_many_sessions_and_their_places_come_free() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// Whoever may not follow, or has not said what, takes no place of those who may.
+#[tokio::test]
+async fn a_place_is_for_whoever_may_follow() {
+    let desk = Desk::new().await;
+    let body = json!({ "role": "member" });
+    let stranger = desk.post("/binauthz/v1/tokens?tokenId=stranger", body).await.ok();
+    let admin = Channel::plain(&desk).await;
+    let stranger = admin.with_token(Some(stranger["token"].as_str().unwrap()));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..25 {
+        let channel = stranger.clone();
+        waiting.spawn(async move {
+            let silent = tokio_stream::pending::<logging::TailLogEntriesRequest>();
+            Logging::new(channel).tail_log_entries(silent).await.map(drop)
+        });
+    }
+    for _ in 0..25 {
+        let status = tail(&stranger, vec![asking("")]).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::PermissionDenied, "{status:?}");
+    }
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(tail(&admin, vec![asking("")]).await.unwrap());
+    }
+    let status = tail(&admin, vec![asking("")]).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
+}

@@ -53,7 +53,7 @@ async fn everything_that_was_sealed_opens_afterwards_and_not_under_the_old_key()
     // Three keys, the channel's secrets, and the keys of the two logs.
     assert_eq!(
         answer,
-        json!({ "resealed": 6, "finished": true, "unreadable": [] })
+        json!({ "resealed": 6, "finished": true, "unreadable": [], "protectionLevel": "SOFTWARE" })
     );
     assert_ne!(master(desk.folder()), before);
     assert!(!desk.folder().join("master.previous").exists());
@@ -219,5 +219,12 @@ async fn it_is_the_administrators_and_takes_nothing() {
     desk.post(REWRAP, json!({ "key": "mine" }))
         .await
         .refused("INVALID_ARGUMENT", "key");
+    desk.post(REWRAP, json!({ "protectionLevel": "HIGH" }))
+        .await
+        .refused("INVALID_ARGUMENT", "protectionLevel");
+    // Without a token there is nothing to protect it by.
+    desk.post(REWRAP, json!({ "protectionLevel": "HSM" }))
+        .await
+        .refused("FAILED_PRECONDITION", "`pkcs11.masterKeyLabel` is missing");
     assert!(!desk.folder().join("master.previous").exists());
 }

@@ -196,3 +196,31 @@ async fn a_new_key_is_fetched_once_and_not_for_everybody_who_makes_one_up() {
     );
     assert_eq!(issuer.fetches(), 2);
 }
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_is_no_wrong_credential() {
+    let (key, other) = (Key::new("1"), Key::new("2"));
+    let issuer = Issuer::new(&[&key]).await;
+    let nowhere = "http://127.0.0.1:1";
+    let desk = Desk::configured(&format!(
+        "issuers: [{{issuer: '{nowhere}', audiences: [binauthz]}}, {{issuer: '{}', audiences: [binauthz]}}]\n\
+         rateLimits: {{wrongCredentials: 2}}\n",
+        issuer.url
+    ))
+    .await;
+    let mut claims = issuer.claims();
+    claims["iss"] = json!(nowhere);
+    for _ in 0..6 {
+        let expected = format!("the issuer `{nowhere}` does not answer");
+        get(&desk, &key.token(&claims))
+            .await
+            .refused("UNAVAILABLE", &expected);
+    }
+    // One that answers and does not know the key has spoken.
+    let unknown = other.token(&issuer.claims());
+    for _ in 0..2 {
+        assert_eq!(get(&desk, &unknown).await.status, StatusCode::UNAUTHORIZED);
+    }
+    let answered = get(&desk, &unknown).await;
+    assert_eq!(answered.status, StatusCode::TOO_MANY_REQUESTS);
+}

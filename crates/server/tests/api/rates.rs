@@ -83,6 +83,80 @@ async fn nobody_fills_the_log_with_what_he_may_not_do() {
     desk.get(POLICY).await.ok();
 }
 
+/// Verdicts are in the same log.
+#[tokio::test]
+async fn nobody_fills_the_log_with_what_he_may_do() {
+    let desk = Desk::configured("rateLimits: {recordedCalls: 5}\n").await;
+    let viewer = desk.viewer().await;
+    let note = |number: usize| format!("/v1/projects/p/notes?noteId=n{number}");
+    let mut statuses = Vec::new();
+    for number in 0..20 {
+        statuses.push(
+            desk.post(&note(number), json!({ "attestation": {} }))
+                .await
+                .status,
+        );
+    }
+    // The token of the viewer was the first of the five, and one more comes each second.
+    assert!(
+        statuses[..4].iter().all(|status| *status == StatusCode::OK),
+        "{statuses:?}"
+    );
+    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS), "{statuses:?}");
+    let refused = loop {
+        let answered = desk.post(&note(99), json!({})).await;
+        if answered.status == StatusCode::TOO_MANY_REQUESTS {
+            break answered;
+        }
+    };
+    refused.refused(
+        "RESOURCE_EXHAUSTED",
+        "too many calls of this principal that are on record",
+    );
+    // Whoever reads leaves nothing, and others have their own.
+    desk.get(POLICY).await.ok();
+    let theirs = desk.request_as(&viewer, Method::PUT, POLICY).json(&json!({}));
+    assert_eq!(answer(theirs).await.status, StatusCode::FORBIDDEN);
+    // What was refused by this is on record nowhere: that is the point.
+    let rows = Value::from(desk.audit(100).await).to_string();
+    let notes = rows.matches("containeranalysis.CreateNote").count();
+    assert!(notes < 24, "{notes}");
+}
+
+/// In earnest, where nobody chose.
+#[tokio::test]
+async fn a_server_in_earnest_has_no_lasting_first_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_earnest = Flags {
+        dev: false,
+        ..flags(folder.path())
+    };
+    let desk = Desk::with(folder, in_earnest).await;
+    let url = |path: &str| format!("https://{}{path}", desk.addresses().api);
+    let client = crate::webhook_callers::webhook(&desk, None);
+    let post = async |token: &str, path: &str, body: Value| {
+        answer(client.post(url(path)).bearer_auth(token).json(&body)).await
+    };
+    let projects = "/binauthz/v1/projects?projectId=ppp";
+    post(desk.token(), projects, json!({}))
+        .await
+        .refused("PERMISSION_DENIED", "`bootstrap` lacks the permission");
+    let tokens = "/binauthz/v1/tokens?tokenId=root";
+    let made = post(desk.token(), tokens, json!({ "role": "admin" })).await.ok();
+    post(made["token"].as_str().unwrap(), projects, json!({}))
+        .await
+        .ok();
+    let again = post(
+        desk.token(),
+        "/binauthz/v1/tokens?tokenId=more",
+        json!({ "role": "admin" }),
+    )
+    .await;
+    assert_eq!(again.status, StatusCode::UNAUTHORIZED);
+    let file = std::fs::read_to_string(desk.folder().join("admin.token")).unwrap();
+    assert!(file.starts_with("# used up"), "{file}");
+}
+
 #[tokio::test]
 async fn the_first_token_is_good_for_one_call() {
     let desk = Desk::configured("bootstrapToken: once\n").await;

@@ -72,7 +72,11 @@ async fn declared_clusters_are_registered_once_and_the_api_has_the_last_word() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("binauthz.yaml");
     let name = "projects/declared/locations/here/clusters/one";
-    std::fs::write(&config, format!("clusters: [{name}]\n")).unwrap();
+    std::fs::write(
+        &config,
+        format!("clusters: [{name}]\nbootstrapToken: permanent\n"),
+    )
+    .unwrap();
     // Not --dev: there a project is one that was made.
     let flags = || Flags {
         config: Some(config.clone()),
@@ -405,6 +409,7 @@ async fn without_dev_the_api_speaks_tls_and_projects_must_exist() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(Flags {
         dev: false,
+        config: Some(crate::support::with_a_lasting_token(folder.path())),
         ..flags(folder.path())
     })
     .unwrap();

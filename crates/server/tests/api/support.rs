@@ -42,6 +42,13 @@ pub(crate) fn flags(folder: &Path) -> Flags {
 }
 
 /// What a commit of a test's own says for the audit log.
+/// A configuration file for a server in earnest whose first token stays the administrator's.
+pub(crate) fn with_a_lasting_token(folder: &Path) -> std::path::PathBuf {
+    let config = folder.join("binauthz.yaml");
+    std::fs::write(&config, "bootstrapToken: permanent\n").unwrap();
+    config
+}
+
 pub(crate) fn audit_row() -> binauthz_store::AuditRow {
     binauthz_store::AuditRow {
         sequence: 0,

@@ -28,6 +28,11 @@ const FORBIDDEN: &str = r#"{"kind": "Status", "reason": "Forbidden", "message": 
 
 /// A server whose cluster's API server is this one.
 async fn desk(api: &Receiver) -> Desk {
+    desk_with(api, "").await
+}
+
+/// The same with more settings.
+async fn desk_with(api: &Receiver, settings: &str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let kubeconfig = json!({
@@ -39,7 +44,7 @@ async fn desk(api: &Receiver) -> Desk {
     std::fs::write(path("kubeconfig"), kubeconfig.to_string()).unwrap();
     let config = format!(
         "guard: {{clusters: ['{CLUSTER}=c'], kubeconfig: {}, everySeconds: 3600}}\n\
-         issuers: [{{issuer: 'https://k.example', audiences: [binauthz, other-name], tokenReview: '{CLUSTER}'}}]\n",
+         issuers: [{{issuer: 'https://k.example', audiences: [binauthz, other-name], tokenReview: '{CLUSTER}'}}]\n{settings}",
         path("kubeconfig").display()
     );
     std::fs::write(path("binauthz.yaml"), config).unwrap();
@@ -128,11 +133,16 @@ async fn without_the_clusters_whole_word_a_token_is_nobodys() {
     let api = Receiver::new(Does::Answer(201, GOOD)).await;
     let desk = desk(&api).await;
     let shown = token(&claims());
+    for does in [BAD, SOMEBODY_ELSE, FOR_SOMEBODY_ELSE, OF_NO_AUDIENCE] {
+        api.turns(Does::Answer(201, does));
+        assert_eq!(
+            get(&desk, &shown).await.status,
+            StatusCode::UNAUTHORIZED,
+            "{does}"
+        );
+    }
+    // That it said nothing is not the caller's fault.
     for does in [
-        Does::Answer(201, BAD),
-        Does::Answer(201, SOMEBODY_ELSE),
-        Does::Answer(201, FOR_SOMEBODY_ELSE),
-        Does::Answer(201, OF_NO_AUDIENCE),
         Does::Answer(201, "{}"),
         Does::Answer(201, "not JSON"),
         Does::Answer(403, FORBIDDEN),
@@ -143,7 +153,8 @@ async fn without_the_clusters_whole_word_a_token_is_nobodys() {
     ] {
         api.turns(does);
         let begun = std::time::Instant::now();
-        assert_eq!(get(&desk, &shown).await.status, StatusCode::UNAUTHORIZED);
+        let expected = "the issuer `https://k.example` does not answer";
+        get(&desk, &shown).await.refused("UNAVAILABLE", expected);
         assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for long");
     }
     // Nor is the cluster's word enough for what is not so by the token's own.
@@ -161,4 +172,23 @@ async fn without_the_clusters_whole_word_a_token_is_nobodys() {
         assert_eq!(answered.status, StatusCode::UNAUTHORIZED, "{claims}");
     }
     get(&desk, &shown).await.ok();
+}
+
+/// A cluster that is away takes nobody's place in front of the door.
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_no_wrong_credential() {
+    let api = Receiver::new(Does::Answer(500, GOOD)).await;
+    let desk = desk_with(&api, "rateLimits: {wrongCredentials: 2}\n").await;
+    let shown = token(&claims());
+    for _ in 0..6 {
+        get(&desk, &shown).await.refused("UNAVAILABLE", "k.example");
+    }
+    api.turns(Does::Answer(201, GOOD));
+    get(&desk, &shown).await.ok();
+    // One that it does not know is, and shuts the door as ever.
+    api.turns(Does::Answer(201, BAD));
+    for _ in 0..3 {
+        get(&desk, &shown).await;
+    }
+    assert_eq!(get(&desk, &shown).await.status, StatusCode::TOO_MANY_REQUESTS);
 }

@@ -24,7 +24,20 @@ impl Authority {
 
     /// A client certificate with these names, and its key.
     pub(crate) fn client(&self, uris: &[String]) -> reqwest::Identity {
+        self.client_of(CertificateParams::new(Vec::new()).unwrap(), uris)
+    }
+
+    /// One that ends so many seconds from now.
+    pub(crate) fn client_for(&self, seconds: u64, uris: &[String]) -> reqwest::Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + std::time::Duration::from_secs(seconds);
+        self.client_of(params, uris)
+    }
+
+    fn client_of(&self, mut params: CertificateParams, uris: &[String]) -> reqwest::Identity {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.subject_alt_names = uris
             .iter()

@@ -87,6 +87,12 @@ impl Applying<'_> {
             Change::DeleteDeadLetter { project, id } => {
                 alerts::delete_dead_letter(self.session, project, id).await
             }
+            Change::PruneAudit { before, most } => {
+                let sql =
+                    "DELETE FROM audit WHERE time < $1 AND sequence < $2 + (SELECT min(sequence) FROM audit)";
+                self.session.execute(sql, &[before, &i64::from(*most)]).await?;
+                Ok(())
+            }
             Change::InsertToken(row) => self.insert_token(row).await,
             Change::RevokeToken { id } => {
                 let sql = "UPDATE token SET revoked = coalesce(revoked, $2) WHERE id = $1";

@@ -74,6 +74,13 @@ fn apply(connection: &Connection, change: &Change, stamp: Stamp) -> Result<(), C
         ),
         Change::RetryDeadLetter { project, id } => alerts::retry(connection, (project, id), stamp.time),
         Change::DeleteDeadLetter { project, id } => alerts::delete_dead_letter(connection, project, id),
+        Change::PruneAudit { before, most } => {
+            let mut statement = connection.prepare_cached(
+                "DELETE FROM audit WHERE time < ?1 AND sequence < ?2 + (SELECT min(sequence) FROM audit)",
+            )?;
+            statement.execute(params![before, most])?;
+            Ok(())
+        }
         Change::InsertToken(row) => insert_token(connection, row),
         Change::RevokeToken { id } => {
             let mut statement = connection

@@ -3,7 +3,6 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::post::send;
 use super::{Channel, Message, Poster, Sending};
 use crate::alert::State;
 
@@ -57,6 +56,6 @@ impl Channel for PagerDuty {
             },
         });
         let request = self.poster.json(&self.api, body.to_string());
-        Box::pin(async { send(request).await.map(|_| ()) })
+        Box::pin(async move { self.poster.send(request).await.map(|_| ()) })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
+use super::reach::{OutOfReach, Reach};
 use super::{Mailer, SendError};
 
 /// How long one attempt may take, with everything.
@@ -15,22 +16,29 @@ pub const MAX_ANSWER: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Poster {
     client: Client,
+    reach: Reach,
     mailer: Option<Mailer>,
 }
 
 impl Poster {
-    /// A client that follows nothing, keeps no cookies and uses no proxy that it was not told about.
+    /// A client that follows nothing, keeps no cookies, uses no proxy that it was not told about, and connects to nothing
+    /// out of reach.
     ///
     /// # Errors
     /// When the TLS stack cannot be set up.
-    pub fn new() -> Result<Poster, reqwest::Error> {
+    pub fn new(reach: Reach) -> Result<Poster, reqwest::Error> {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
+            .dns_resolver(reach.clone())
             .user_agent(concat!("binauthz/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Poster { client, mailer: None })
+        Ok(Poster {
+            client,
+            reach,
+            mailer: None,
+        })
     }
 
     /// The same, with a mail server.
@@ -47,7 +55,7 @@ impl Poster {
 
     /// Posts JSON as it is; what was answered, cut to [`MAX_ANSWER`], if it was a success.
     pub(crate) async fn post_json(&self, url: &str, body: String) -> Result<Vec<u8>, SendError> {
-        send(self.json(url, body)).await
+        self.send(self.json(url, body)).await
     }
 
     /// A POST of JSON to be dressed up.
@@ -57,22 +65,28 @@ impl Poster {
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .body(body)
     }
-}
 
-/// Sends a request; what was answered, cut to [`MAX_ANSWER`], if it was a success.
-pub(super) async fn send(request: RequestBuilder) -> Result<Vec<u8>, SendError> {
-    let exchange = async {
-        let response = request.send().await.map_err(|error| broken(&error))?;
-        check(response.status())?;
-        Ok(read(response).await)
-    };
-    match tokio::time::timeout(LONGEST_WAIT, exchange).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let seconds = LONGEST_WAIT.as_secs();
-            Err(SendError::Later(format!(
-                "there was no answer within {seconds} s"
-            )))
+    /// Sends a request; what was answered, cut to [`MAX_ANSWER`], if it was a success.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, SendError> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|error| broken(&error))?;
+        // The resolver is not asked about these.
+        self.reach
+            .check(request.url())
+            .map_err(|error| SendError::Never(error.to_string()))?;
+        let exchange = async {
+            let response = client.execute(request).await.map_err(|error| broken(&error))?;
+            check(response.status())?;
+            Ok(read(response).await)
+        };
+        match tokio::time::timeout(LONGEST_WAIT, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let seconds = LONGEST_WAIT.as_secs();
+                Err(SendError::Later(format!(
+                    "there was no answer within {seconds} s"
+                )))
+            }
         }
     }
 }
@@ -81,12 +95,23 @@ fn broken(error: &reqwest::Error) -> SendError {
     if error.is_builder() {
         return SendError::Never("the URL cannot be used".to_owned());
     }
+    if let Some(out_of_reach) = cause(error) {
+        return SendError::Never(out_of_reach.to_string());
+    }
     let what = if error.is_connect() {
         "cannot connect"
     } else {
         "the connection broke"
     };
     SendError::Later(what.to_owned())
+}
+
+/// What the resolver said, if it was that.
+fn cause(error: &reqwest::Error) -> Option<OutOfReach> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .find_map(|error| error.downcast_ref::<OutOfReach>())
+        .copied()
 }
 
 fn check(status: StatusCode) -> Result<(), SendError> {

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::post::send;
 use super::{Channel, Message, Poster, SendError, Sending};
 
 const API: &str = "https://slack.com/api/chat.postMessage";
@@ -56,11 +55,11 @@ impl Channel for Slack {
         let text = text(message);
         if self.token.starts_with("https://") {
             let request = self.poster.json(&self.token, json!({ "text": text }).to_string());
-            return Box::pin(async { send(request).await.map(|_| ()) });
+            return Box::pin(async move { self.poster.send(request).await.map(|_| ()) });
         }
         let body = json!({ "channel": self.channel, "text": text, "mrkdwn": false }).to_string();
         let request = self.poster.json(&self.api, body).bearer_auth(self.token.as_str());
-        Box::pin(async { send(request).await.and_then(|answer| said(&answer)) })
+        Box::pin(async move { self.poster.send(request).await.and_then(|answer| said(&answer)) })
     }
 }
 

@@ -4,7 +4,6 @@ use aws_lc_rs::hmac;
 use binauthz_core::time::UnixTime;
 use zeroize::Zeroizing;
 
-use super::post::send;
 use super::{Channel, Message, Poster, Sending};
 
 /// A receiver of notices over HTTP.
@@ -65,7 +64,7 @@ impl Channel for Webhook {
         if let Proof::Password(name, password) = &self.proof {
             request = request.basic_auth(name, Some(password.as_str()));
         }
-        Box::pin(async { send(request).await.map(|_| ()) })
+        Box::pin(async move { self.poster.send(request).await.map(|_| ()) })
     }
 }
 

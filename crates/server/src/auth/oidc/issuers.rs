@@ -69,17 +69,33 @@ pub(super) struct KeySet {
     ended: watch::Sender<u64>,
 }
 
-/// When a fetch was begun last, and whether it goes on.
+/// When a fetch was begun last, whether it goes on, and whether it was in vain.
 #[derive(Debug, Default)]
 struct Last {
     begun: Option<Instant>,
     goes_on: bool,
+    failed: bool,
+}
+
+/// Why there is no key for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// The issuer has none of its id and algorithm.
+    Unknown,
+    /// It may have one: the keys could not be fetched.
+    Unreachable,
 }
 
 #[derive(Debug, Default)]
 struct Fetched {
     keys: Vec<Key>,
     at: Option<Instant>,
+}
+
+impl Fetched {
+    fn is_fresh(&self) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < OLDEST)
+    }
 }
 
 /// Why an issuer cannot be asked.
@@ -153,10 +169,10 @@ fn client(authorities: Option<&Path>) -> Result<Client, String> {
 
 impl KeySet {
     /// The key that a token names. For one that is not there the keys are fetched again, if they were not just now.
-    pub(super) async fn key(self: &Arc<Self>, jws: &Jws<'_>) -> Option<Key> {
+    pub(super) async fn key(self: &Arc<Self>, jws: &Jws<'_>) -> Result<Key, NoKey> {
         let mut ended = self.ended.subscribe();
         if let Some(key) = self.find(jws) {
-            return Some(key);
+            return Ok(key);
         }
         // A task of its own: a caller who goes away does not end it for the others who wait.
         let keys = Arc::clone(self);
@@ -171,13 +187,23 @@ impl KeySet {
             }
         })
         .await;
-        self.find(jws)
+        self.find(jws).ok_or_else(|| self.why_none())
     }
 
     fn find(&self, jws: &Jws<'_>) -> Option<Key> {
         let fetched = self.keys.load();
-        let is_fresh = fetched.at.is_some_and(|at| at.elapsed() < OLDEST);
-        Key::of(&fetched.keys, jws).filter(|_| is_fresh).cloned()
+        Key::of(&fetched.keys, jws)
+            .filter(|_| fetched.is_fresh())
+            .cloned()
+    }
+
+    /// Whether the issuer was heard, of which nobody who shows a token is to blame.
+    fn why_none(&self) -> NoKey {
+        let last = self.last();
+        match last.failed || last.goes_on || !self.keys.load().is_fresh() {
+            true => NoKey::Unreachable,
+            false => NoKey::Unknown,
+        }
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Last> {
@@ -191,13 +217,13 @@ impl KeySet {
             if last.begun.is_some_and(|begun| begun.elapsed() < AT_LEAST) {
                 return false;
             }
-            *last = Last {
-                begun: Some(Instant::now()),
-                goes_on: true,
-            };
+            last.begun = Some(Instant::now());
+            last.goes_on = true;
         }
         let issuer = &self.issuer;
-        match self.fetched().await {
+        let fetched = self.fetched().await;
+        let failed = fetched.is_err();
+        match fetched {
             Ok(keys) => {
                 let at = Some(Instant::now());
                 self.keys.store(Arc::new(Fetched { keys, at }));
@@ -208,7 +234,10 @@ impl KeySet {
                 "the keys of an issuer of ID tokens cannot be fetched"
             ),
         }
-        self.last().goes_on = false;
+        {
+            let mut last = self.last();
+            (last.goes_on, last.failed) = (false, failed);
+        }
         self.ended.send_modify(|count| *count = count.wrapping_add(1));
         true
     }

@@ -9,29 +9,43 @@
 //! | is the same as `master.key` | a change was begun and the new key not written: as if it had not begun |
 //! | is another | the change goes on: some things are sealed under this one, some under `master.key` |
 
-use std::path::PathBuf;
+mod kept;
 
 use binauthz_keyring::MasterKey;
+use binauthz_wire::cloudkms::ProtectionLevel;
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use crate::files::{self, FileError};
+pub(crate) use kept::{Kept, KeptError, Wrapping};
 
 /// The master key, and who is using it.
 #[derive(Debug)]
 pub(crate) struct Master {
-    folder: PathBuf,
+    kept: Kept,
     key: RwLock<MasterKey>,
     change: Mutex<()>,
 }
 
 impl Master {
-    /// The master key of a data directory.
-    pub(crate) fn new(folder: PathBuf, key: MasterKey) -> Self {
+    /// The master key that is kept there.
+    pub(crate) fn new(kept: Kept, key: MasterKey) -> Self {
         Self {
-            folder,
+            kept,
             key: RwLock::new(key),
             change: Mutex::new(()),
         }
+    }
+
+    /// What a new key is protected by if nobody says otherwise.
+    pub(crate) fn level_of_new(&self) -> ProtectionLevel {
+        self.kept.level_of_new()
+    }
+
+    /// What the present one is protected by in its file.
+    ///
+    /// # Errors
+    /// [`KeptError`]: the file is not readable.
+    pub(crate) async fn level(&self) -> Result<ProtectionLevel, KeptError> {
+        self.with_files(Kept::level).await
     }
 
     /// The master key. While it is held it is not replaced and its predecessor not forgotten. Whoever seals holds it until
@@ -50,28 +64,34 @@ impl Master {
     /// finished, it stays as it is.
     ///
     /// # Errors
-    /// [`FileError`], and then the present key stays in its place, in memory and after the next start.
-    pub(crate) async fn replace(&self) -> Result<(), FileError> {
+    /// [`KeptError`], and then the present key stays in its place, in memory and after the next start.
+    pub(crate) async fn replace(&self, level: ProtectionLevel) -> Result<(), KeptError> {
         let mut key = self.key.write().await;
         if key.has_previous() {
             return Ok(());
         }
-        let folder = self.folder.clone();
-        let replaced = tokio::task::spawn_blocking(move || files::replace_master_key(&folder)).await;
-        *key = replaced.map_err(|error| FileError::new(&self.folder, error))??;
+        *key = self.with_files(move |kept| kept.replace(level)).await?;
         Ok(())
     }
 
     /// Forgets the key before it. For whoever has seen that nothing is sealed under that any more.
     ///
     /// # Errors
-    /// [`FileError`], and then it is not forgotten.
-    pub(crate) async fn forget_previous(&self) -> Result<(), FileError> {
+    /// [`KeptError`], and then it is not forgotten.
+    pub(crate) async fn forget_previous(&self) -> Result<(), KeptError> {
         let mut key = self.key.write().await;
-        let folder = self.folder.clone();
-        let forgotten = tokio::task::spawn_blocking(move || files::forget_previous_master_key(&folder)).await;
-        forgotten.map_err(|error| FileError::new(&self.folder, error))??;
+        self.with_files(Kept::forget_previous).await?;
         *key = key.alone();
         Ok(())
+    }
+
+    /// Files and tokens keep others waiting.
+    async fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Kept) -> Result<T, KeptError> + Send + 'static,
+    ) -> Result<T, KeptError> {
+        let kept = self.kept.clone();
+        let done = tokio::task::spawn_blocking(move || work(&kept)).await;
+        done.unwrap_or_else(|error| Err(self.kept.failed(error).into()))
     }
 }
