@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::admission::{self, LATENCY_BOUNDS};
 use crate::app::App;
+use crate::headers::is_no_page;
 use crate::logs::Journals;
 use crate::metrics::Text;
 use crate::servers::Freshness;
@@ -80,6 +81,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    is_no_page(response.headers_mut());
     response
 }
 

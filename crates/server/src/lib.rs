@@ -17,6 +17,7 @@ mod googleapis;
 mod grpc;
 mod guard;
 mod handed_in;
+mod headers;
 mod health;
 mod kubernetes;
 pub mod listen;

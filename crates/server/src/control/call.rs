@@ -26,6 +26,7 @@ use super::verb_override;
 use crate::access::{self, On};
 use crate::app::App;
 use crate::auth::Caller;
+use crate::headers::is_no_page;
 use crate::metrics::Outcome;
 
 /// The longest text taken from a request into an audit row: a resource name or a user agent of any client fits.
@@ -510,10 +511,7 @@ fn respond(outcome: Result<Reply, ApiError>, query: Option<&str>, request_id: &s
         HeaderValue::from_static("application/json; charset=UTF-8"),
     );
     headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        http::header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    is_no_page(headers);
     if let Some(value) = HeaderValue::from_str(request_id).ok().filter(|id| !id.is_empty()) {
         headers.insert("x-request-id", value);
     }

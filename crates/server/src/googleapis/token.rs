@@ -20,6 +20,7 @@ use crate::control::call;
 use crate::control::entry::Entry;
 use crate::control::error::ApiError;
 use crate::control::query::Query;
+use crate::headers::is_no_page;
 use crate::metrics::Outcome;
 
 const PATH: &str = "/token";
@@ -180,5 +181,6 @@ fn respond(outcome: &Result<(Token, Assertion), Refusal>, now: UnixTime) -> Resp
         HeaderValue::from_static("application/json; charset=UTF-8"),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    is_no_page(headers);
     response
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::court::{Court, created, pod};
@@ -49,6 +50,58 @@ async fn a_forged_line_is_a_text() {
         .await
         .ok();
     assert_eq!(forgery, json!({}));
+}
+
+/// AU-06: what somebody called a thing is a text of an answer that no browser takes for a page; whoever asks, and also where
+/// nothing is found.
+#[tokio::test]
+async fn a_name_that_is_a_script_is_a_text() {
+    let court = Court::new().await;
+    let script = "<img src=x onerror=alert(1)>";
+    let mut object = pod(&["r.example/app:v1"]);
+    object["metadata"]["annotations"] = json!({"alpha.image-policy.k8s.io/break-glass": script});
+    court.admit(&created(object)).await.admitted();
+    let desk = &court.desk;
+    let log = desk.request(Method::POST, "/v2/entries:list");
+    let log = log.json(&list("protoPayload.metadata.effect=\"BREAK_GLASS\""));
+    let health = |path: &str| {
+        let url = format!("http://{}{path}", desk.addresses().health);
+        reqwest::Client::new().get(url)
+    };
+    for (request, kind, says) in [
+        (log, "application/json; charset=UTF-8", Some(script)),
+        (
+            desk.request(Method::GET, &format!("/v1/{script}")),
+            "application/json; charset=UTF-8",
+            None,
+        ),
+        (
+            desk.request_as("nobody", Method::GET, "/v1/projects/p/policy"),
+            "application/json; charset=UTF-8",
+            None,
+        ),
+        (
+            health("/metrics"),
+            "text/plain; version=0.0.4; charset=utf-8",
+            None,
+        ),
+        (
+            health(&format!("/{script}")),
+            "text/plain; version=0.0.4; charset=utf-8",
+            None,
+        ),
+    ] {
+        let answer = request.send().await.unwrap();
+        let header = |name: &str| answer.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(header("content-type"), kind, "{answer:?}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(
+            header("content-security-policy"),
+            "default-src 'none'; frame-ancestors 'none'"
+        );
+        let text = answer.text().await.unwrap();
+        assert!(says.is_none_or(|says| text.contains(says)), "{text}");
+    }
 }
 
 /// Every line of the journal, as it is on the disk.
@@ -198,7 +251,7 @@ async fn no_header_says_who_it_was() {
     let desk = Desk::new().await;
     let note = json!({"attestation": {"hint": {"humanReadableName": "n"}}});
     let mut request = desk
-        .request(reqwest::Method::POST, "/v1/projects/p/notes?noteId=n")
+        .request(Method::POST, "/v1/projects/p/notes?noteId=n")
         .json(&note);
     for name in [
         "x-remote-user",
