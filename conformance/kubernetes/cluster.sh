@@ -7,7 +7,8 @@
 # Writes FOLDER/kubeconfig (contexts `my-cluster`, an administrator, and `alice`, who may deploy), then FOLDER/ready. It
 # runs as long as its standard input is open, so that it ends with whoever started it, in whatever way that ends; then
 # it removes FOLDER. A line `restart NAME` of its standard input kills kube-apiserver and starts it anew, and makes the
-# file FOLDER/NAME when it is ready again.
+# file FOLDER/NAME when it is ready again. A line `beside NAME PORT FLAG...` starts one more of the same cluster, with
+# these flags.
 set -euo pipefail
 
 folder="$1" etcd=http://127.0.0.1:"$2" peer=http://127.0.0.1:"$3" port="$4"
@@ -124,17 +125,19 @@ printf 'apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]
 run etcd --data-dir=etcd --unsafe-no-fsync --name=test --initial-cluster="test=$peer" --initial-advertise-peer-urls="$peer" \
   --listen-peer-urls="$peer" --listen-client-urls="$etcd" --advertise-client-urls="$etcd"
 # Every ClusterIP is a loopback address: a Service reaches what listens there, without kube-proxy.
-api_server() {
+api_server() { # api_server PORT FLAG...
+  local port="$1"
+  shift
   run kube-apiserver --etcd-servers="$etcd" --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$port" \
     --endpoint-reconciler-type=none --service-cluster-ip-range=127.100.0.0/24 --client-ca-file=ca.pem \
     --tls-cert-file=server.pem --tls-private-key-file=server.key --token-auth-file=tokens.csv --authorization-mode=RBAC \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=accounts.pub \
     --service-account-signing-key-file=accounts.key --allow-privileged=true \
     --admission-control-config-file=admission.yaml \
-    --audit-policy-file=audit.yaml --audit-log-path=audit.log "${flags[@]}"
-  until_ok 900 kubectl get --raw=/readyz
+    --audit-policy-file=audit.yaml --audit-log-path=audit.log "${flags[@]}" "$@"
+  until_ok 900 kubectl --server="https://127.0.0.1:$port" get --raw=/readyz
 }
-api_server
+api_server "$port"
 run kube-controller-manager --kubeconfig=kubeconfig --authentication-kubeconfig=kubeconfig \
   --authorization-kubeconfig=kubeconfig --secure-port=0 --leader-elect=false --use-service-account-credentials=true \
   --service-account-private-key-file=accounts.key --root-ca-file=ca.pem
@@ -145,11 +148,21 @@ kubectl create clusterrolebinding developers --clusterrole=developer --group=dev
 until_ok 900 kubectl get serviceaccount default
 touch ready
 # The end of its standard input is its own.
-while read -r order name <&3; do
-  [ "$order" = restart ] || { echo "unknown order: $order"; exit 1; }
-  # Without a warning, as a power cut would.
-  kill -KILL "${programs[kube-apiserver]}"
-  wait "${programs[kube-apiserver]}" || true
-  api_server
+while read -r order name others <&3; do
+  case "$order" in
+    restart)
+      # Without a warning, as a power cut would.
+      kill -KILL "${programs[kube-apiserver]}"
+      wait "${programs[kube-apiserver]}" || true
+      api_server "$port"
+      ;;
+    beside)
+      first="${programs[kube-apiserver]}"
+      # shellcheck disable=SC2086 # They are several.
+      api_server $others
+      programs[$name]="${programs[kube-apiserver]}" programs[kube-apiserver]="$first"
+      ;;
+    *) echo "unknown order: $order"; exit 1 ;;
+  esac
   touch "$name"
 done

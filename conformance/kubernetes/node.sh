@@ -54,6 +54,9 @@ ready() {
 run() { # run POD
   k get pod "$1" -o json >"$folder/pod.json" || return 0
   until mount credentials .secret.secretName secret && mount config .configMap.name configmap; do pause; done
+  if jq -e '.spec.volumes[] | select(.name == "webhook")' "$folder/pod.json" >/dev/null; then
+    until mount webhook .secret.secretName secret; do pause; done
+  fi
   local config="$folder/etc/binauthz/config/binauthz.yaml" account="$folder/serviceaccount"
   sed -i -e "s|/etc/binauthz|$folder/etc/binauthz|" -e "s|^guard:|&\n  serviceAccount: $account|" "$config"
   if [ "$(jq .spec.automountServiceAccountToken "$folder/pod.json")" = true ]; then

@@ -82,16 +82,26 @@ impl Cluster {
     /// Kills the API server and waits until it is ready again, with nothing in its memory. False, with a line that says
     /// so, where it is not ours to kill.
     pub fn restart_api_server(&self) -> bool {
+        self.order("restart", "")
+    }
+
+    /// Starts one more API server of the cluster, with further flags; its port. None where the cluster is not ours.
+    pub fn another_api_server(&self, flags: &str) -> Option<u16> {
+        let [port, ..] = free_ports();
+        self.order("beside", &format!(" {port} {flags}")).then_some(port)
+    }
+
+    fn order(&self, order: &str, others: &str) -> bool {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Some(script) = &self.shared.script else {
             return tools::needs(&["a cluster of the tests' own"]);
         };
-        let name = format!("restarted-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{order}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let mut orders = script.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(orders, "restart {name}").expect("the cluster's script listens");
+        writeln!(orders, "{order} {name}{others}").expect("the cluster's script listens");
         let done = script.folder.join(&name);
         poll_until(START_LIMIT, || done.exists().then_some(()))
-            .unwrap_or_else(|| panic!("the API server did not come back within {START_LIMIT:?}"));
+            .unwrap_or_else(|| panic!("the API server did not come up within {START_LIMIT:?}"));
         true
     }
 

@@ -101,6 +101,7 @@ fn custom_resources_are_judged_when_created_and_when_changed() {
         desk.ok("kubectl delete -f object.json");
     }
     every_place(&desk);
+    decide_says_the_same(&desk);
     // A version that no rule names is converted to one that is named.
     let mut older = resources(&unsigned()).swap_remove(2).0;
     older["apiVersion"] = json!("tekton.dev/v1beta1");
@@ -108,6 +109,50 @@ fn custom_resources_are_judged_when_created_and_when_changed() {
     desk.ok(&format!("{} --custom-resources={SHIPPED}", typed("status")))
         .says(&["custom:       rollouts.argoproj.io, ", "guarded"]);
     desk.ok("kubectl delete -f crds.yaml");
+}
+
+/// The webhook's verdict for a manifest, by the server and by a snapshot of it.
+fn decide_says_the_same(desk: &Desk) {
+    desk.ok("binauthz snapshot export --output=snapshot.json");
+    let decided = |object: &Value| {
+        desk.write("object.json", &object.to_string());
+        let by = |flags: &str| {
+            desk.sh(&format!(
+                "binauthz decide object.json --cluster=us-central1-a.my-cluster {flags}"
+            ))
+        };
+        [by(""), by("--snapshot=snapshot.json")]
+    };
+    let named = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"]["name"] = json!("decided");
+        object
+    };
+    for ((good, _), (bad, _)) in resources(&signed()).iter().zip(&resources(&unsigned())) {
+        let (good, bad) = (&named(good), &named(bad));
+        create(desk, good).ok();
+        desk.ok("kubectl delete -f object.json");
+        for ran in decided(good) {
+            ran.ok().says(&["ADMITTED"]);
+        }
+        create(desk, bad).refused(&[REFUSED, &unsigned()]);
+        for ran in decided(bad) {
+            ran.exits(1)
+                .says(&["DENIED", &unsigned(), "No attestations found"]);
+        }
+    }
+    // A Rollout may leave its Pods to a Deployment; a Service of Knative may not.
+    let reference = json!({"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}});
+    for ran in decided(&object("argoproj.io/v1alpha1", "Rollout", &reference)) {
+        ran.ok().says(&["ADMITTED"]);
+    }
+    for ran in decided(&object("serving.knative.dev/v1", "Service", &json!({}))) {
+        ran.exits(1).says(&["DENIED", "leads to an image"]);
+    }
+    // The webhook is not asked about it.
+    for ran in decided(&object("example.com/v1", "Other", &json!({"image": unsigned()}))) {
+        ran.exits(2).says(&["not reviewed by the webhook"]);
+    }
 }
 
 /// Every path of the shipped file, and what may be without an image.

@@ -2,7 +2,7 @@
 //! not for ever.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use binauthz_conformance::cluster::CONTEXT;
 use binauthz_conformance::desk::{CLUSTER, IMAGES};
@@ -20,12 +20,12 @@ const REFUSED: &str =
     "admission webhook \"imagepolicywebhook.image-policy.k8s.io\" denied the request: Image ";
 const UNKNOWN: &str = "ValidatingAdmissionPolicy 'binauthz-last-known-good' with binding 'binauthz-last-known-good' denied \
                        request: no server of binauthz answers, and not last known to be good for ";
-const SYSTEM: &str = "registry.k8s.io/pause:3.9";
+pub(crate) const SYSTEM: &str = "registry.k8s.io/pause:3.9";
 const CANARY: &str =
     "binauthz.invalid/canary@sha256:0000000000000000000000000000000000000000000000000000000000000000";
-const TERMS: &str = "kubectl get clusterrole binauthz-last-known-good -o json";
+pub(crate) const TERMS: &str = "kubectl get clusterrole binauthz-last-known-good -o json";
 /// Everything that `install` writes beside the webhooks.
-const OBJECTS: &str = "kubectl get validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,\
+pub(crate) const OBJECTS: &str = "kubectl get validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,\
                        clusterrolebindings,configmaps,roles,rolebindings --all-namespaces \
                        -l app.kubernetes.io/managed-by=binauthz -o name";
 
@@ -34,13 +34,13 @@ fn image(digit: &str) -> String {
 }
 
 /// The options of a server in a hurry, always at the same address.
-struct Options {
+pub(crate) struct Options {
     folder: tempfile::TempDir,
     listen: String,
 }
 
 impl Options {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         Self {
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
@@ -49,8 +49,18 @@ impl Options {
     }
 
     fn of(&self, cluster: &Cluster) -> [String; 4] {
+        self.with(cluster.kubeconfig())
+    }
+
+    /// Where another kubeconfig may be.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// The same, and the server reaches the cluster by another kubeconfig.
+    pub(crate) fn with(&self, kubeconfig: &Path) -> [String; 4] {
         let file: PathBuf = self.folder.path().join("binauthz.yaml");
-        let kubeconfig = cluster.kubeconfig().display();
+        let kubeconfig = kubeconfig.display();
         let settings = format!(
             "guard: {{clusters: ['{CLUSTER}={CONTEXT}'], everySeconds: 1, kubeconfig: '{kubeconfig}', \
              lastKnownGood: {{afterSeconds: 16}}}}\n"
@@ -66,7 +76,7 @@ impl Options {
     }
 }
 
-fn texts(options: &[String]) -> Vec<&str> {
+pub(crate) fn texts(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
 
@@ -84,18 +94,18 @@ fn sign(desk: &Desk, image: &str) {
     desk.ok(&format!("{SIGN} --artifact-url={image} {}", story::KEY_VERSION));
 }
 
-fn pod(name: &str, image: &str) -> Value {
+pub(crate) fn pod(name: &str, image: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"containers": [{"name": "app", "image": image}]}})
 }
 
-fn create(desk: &Desk, object: &Value) -> binauthz_conformance::Ran {
+pub(crate) fn create(desk: &Desk, object: &Value) -> binauthz_conformance::Ran {
     desk.write("object.json", &object.to_string());
     desk.sh("kubectl create -f object.json")
 }
 
 /// Whether the webhook is asked about the moments that a server moves on, or about all of them.
-fn is_moved_on(yes: bool) -> String {
+pub(crate) fn is_moved_on(yes: bool) -> String {
     format!(
         "{TERMS} | jq -e '.rules[] | select(.resources == [\"moments\"]) | has(\"resourceNames\") == {yes}'"
     )
@@ -382,6 +392,11 @@ fn a_policy_that_is_gone_is_missed(mut desk: Desk, cluster: &Cluster, options: &
     desk.sh(&typed("status"))
         .exits(1)
         .says(&["ValidatingAdmissionPolicyBinding.spec is absent"]);
+    // What the webhook leaves to a policy that is not there is covered by nobody.
+    desk.sh("binauthz cluster coverage --context=my-cluster --format=json >covered.json")
+        .exits(1);
+    desk.ok("jq -e '[.[] | select(.why | contains(\"nobody judges\")) | .resource] | sort == [\"jobs.batch\", \"pods\"]' \
+             covered.json");
     create(&desk, &pod("p", &image("b"))).refused(&[REFUSED]);
     desk.server.end();
     // Longer than the webhook would be asked.
@@ -405,6 +420,7 @@ fn a_policy_that_is_gone_is_missed(mut desk: Desk, cluster: &Cluster, options: &
     assert!(cluster.restart_api_server());
     Cluster::eventually(&desk, &is_moved_on(true));
 
+    what_cannot_be_taken_away_is_left_as_it_was(&desk);
     // Without it, the webhook is asked about everything again.
     install(&desk, "").ok().says(&[
         "webhooks[0].matchConditions is ",
@@ -420,6 +436,38 @@ fn a_policy_that_is_gone_is_missed(mut desk: Desk, cluster: &Cluster, options: &
         .refused(&["cannot be reached", "nothing is guarded any more"])
         .says(&["remove ValidatingAdmissionPolicy binauthz-last-known-good"]);
     assert_eq!(desk.ok(OBJECTS).text(), "");
+}
+
+/// Somebody who may remove the binding and not the policy takes nothing away: an install that fails leaves list, policy and
+/// terms as they were before it.
+fn what_cannot_be_taken_away_is_left_as_it_was(desk: &Desk) {
+    desk.ok("kubectl create serviceaccount -n default deployer
+         kubectl create clusterrole deployer --verb=get,list,create,update,patch --resource='*.*'
+         kubectl create clusterrole deployer-deletes --verb=delete --resource=validatingadmissionpolicybindings,validatingwebhookconfigurations
+         kubectl create clusterrole deployer-escalates --verb=bind,escalate --resource=clusterroles,roles
+         for role in deployer deployer-deletes deployer-escalates; do
+           kubectl create clusterrolebinding $role --clusterrole=$role --serviceaccount=default:deployer
+         done
+         kubectl config set-credentials deployer --token=$(kubectl -n default create token deployer)
+         kubectl config set-context deployer --cluster=test --user=deployer");
+    let noted =
+        format!("{TERMS} | jq -c '[.metadata.annotations[\"binauthz/in-force\"], (.rules | length)]'");
+    let (before, objects) = (desk.ok(&noted), desk.ok(OBJECTS));
+    assert_eq!(before.text(), "[\"20\",3]");
+    desk.sh(&format!(
+        "{} --webhook-url=\"$WEBHOOK\"",
+        typed("install").replace("--context=my-cluster", "--context=deployer")
+    ))
+    .refused(&[
+        "cannot delete resource",
+        "validatingadmissionpolicies",
+        "changed back",
+    ]);
+    desk.ok(&is_moved_on(true));
+    assert_eq!(desk.ok(&noted).text(), before.text());
+    assert_eq!(desk.ok(OBJECTS).text(), objects.text());
+    desk.ok(&typed("status"))
+        .says(&["last known:   namespace default, as shipped", "guarded"]);
 }
 
 /// A server in the cluster has the rights that it needs, and no more of them than that.
@@ -439,7 +487,9 @@ fn a_server_in_the_cluster_keeps_the_list_by_itself() {
             "create Role binauthz/binauthz-keeper",
         ]);
     desk.ok(&format!("kubectl -n default run running --image={SYSTEM}"));
-    Cluster::eventually(&desk, &is_moved_on(true));
+    // It looks twice a minute, and leaves nothing to the policy for ten.
+    let looked = format!("{TERMS} | jq -e '.metadata.annotations[\"binauthz/in-force\"] | tonumber >= 1'");
+    Cluster::eventually(&desk, &format!("{looked} && {}", is_moved_on(false)));
     Cluster::eventually(
         &desk,
         "kubectl get configmap binauthz-last-known-good -o json | grep s.default.default",

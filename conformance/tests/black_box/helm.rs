@@ -3,12 +3,14 @@
 use binauthz_conformance::{Cluster, Desk, Node, tools};
 
 use crate::cluster_install::typed;
+use crate::cluster_last_known_good::{TERMS, is_moved_on};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/helm/binauthz");
 const CRDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes/monitoring-crds.yaml");
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/manifests");
 const IMAGE: &str = "--set=image.repository=registry.example/binauthz --set-string=image.tag=1 \
                      --set=credentialsSecret=binauthz-credentials";
+const CUSTOM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/custom-resources.yaml");
 const DATABASE: &str = "--set=store.kind=postgresql --set=store.postgresql.urlSecret.name=database";
 
 /// A desk with helm; `helm` in it is the one that was built.
@@ -57,6 +59,25 @@ fn what_cannot_work_is_not_rendered() {
         ),
         ("--set=guard.enabled=true", "clusters is empty"),
         ("--set=guard.events=5", "/guard/events"),
+        ("--set=guard.lastKnownGood.forHours=2", "without guard.enabled"),
+        (
+            "--set=guard.enabled=true --set=clusters[0]=projects/p/locations/l/clusters/c \
+             --set=guard.lastKnownGood.afterSeconds=70",
+            "expected 75 (guard.everySeconds and 15)",
+        ),
+        (
+            "--set=guard.lastKnownGood.forHours=169",
+            "/guard/lastKnownGood/forHours",
+        ),
+        (
+            "--set=webhookSecret=a --set=webhookCertificateSecret=b",
+            "webhookSecret and webhookCertificateSecret exclude each other",
+        ),
+        ("--set=webhookSecret=A", "/webhookSecret"),
+        ("--set=config.webhookSecret=a", "webhookSecret"),
+        ("--set=clientAuthorities.webhook=a", "/clientAuthorities/webhook"),
+        ("--set=customResources[0].group=a.example", "/customResources/0"),
+        ("--set=extraVolumes[0].emptyDir.medium=Memory", "/extraVolumes/0"),
         ("--set=nonsense=1", "nonsense"),
     ];
     for (value, words) in refused {
@@ -83,6 +104,7 @@ fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
         format!("{IMAGE} --set=guard.enabled=true --set=clusters[0]=projects/p/locations/l/clusters/c");
     let rendered = |values: &str| desk.ok(&format!("helm template {CHART} {guarded} {values}"));
     rendered("")
+        .never_says("resources: [secrets]")
         .never_says("subjectaccessreviews")
         .never_says("tokenreviews")
         .never_says("resources: [events]")
@@ -93,6 +115,15 @@ fn rights_are_there_for_what_is_asked_and_for_nothing_else() {
         "      events: true",
         "      reviewBreakGlass: true",
     ]);
+    rendered("--set=webhookSecret=shared").says(&[
+        "resources: [secrets]",
+        "resourceNames: [shared]",
+        "    webhookSecret: shared",
+    ]);
+    // A server that keeps its certificates there speaks to the API server, whether it guards or not.
+    let token = |values: &str| desk.ok(&format!("helm template {CHART} {IMAGE} {values}"));
+    token("--set=webhookSecret=shared").says(&["automountServiceAccountToken: true"]);
+    token("").never_says("automountServiceAccountToken: true");
     // An issuer whose tokens the cluster judges brings the right to ask it, and another does not.
     rendered("--set=config.issuers[0].issuer=https://k.example").never_says("tokenreviews");
     rendered("--set=config.issuers[0].tokenReview=projects/p/locations/l/clusters/c")
@@ -121,7 +152,13 @@ fn an_api_server_takes_what_is_rendered() {
 config: {requirePolicy: true, journalKeepDays: 90, issuers: [
   {issuer: 'https://kubernetes.default.svc', audiences: [binauthz], tokenReview: projects/demo/locations/us-central1-a/clusters/my-cluster}]}
 extraArgs: [--googleapis]
-guard: {enabled: true, events: true, reviewBreakGlass: true}
+guard: {enabled: true, everySeconds: 30, events: true, reviewBreakGlass: true, lastKnownGood: {afterSeconds: 60, forHours: 2}}
+webhookSecret: shared
+clientAuthorities: {webhook: \"-----BEGIN CERTIFICATE-----\", api: \"-----BEGIN CERTIFICATE-----\"}
+customResources: [{group: a.example, versions: [v1], resource: runners, kind: Runner, images: ['spec.image']}]
+extraEnv: [{name: RUST_BACKTRACE, value: '1'}]
+extraVolumes: [{name: more, emptyDir: {}}]
+extraVolumeMounts: [{name: more, mountPath: /more}]
 image: {pullSecrets: [registry], digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}
 service: {type: LoadBalancer, annotations: {team: platform}}
 nodeSelector: {kubernetes.io/os: linux}
@@ -148,6 +185,7 @@ monitoring: {serviceMonitor: {enabled: true, labels: {team: a}}, rules: {enabled
         DATABASE,
         "--values=everything.yaml",
         &format!("{DATABASE} --values=everything.yaml"),
+        "--set=webhookCertificateSecret=webhook",
     ] {
         let applied = desk.ok(&format!(
             "helm template binauthz {CHART} --namespace={namespace} {IMAGE} {values} >rendered.yaml
@@ -223,4 +261,78 @@ fn helm_installs_upgrades_and_uninstalls_and_the_webhooks_come_and_go_beside_it(
         "persistentvolumeclaim/binauthz\nconfigmap/kube-root-ca.crt"
     );
     desk.ok(&format!("{anything} --dry-run=server"));
+}
+
+/// Values that are files, rights and settings of a server, as one does that runs with them.
+#[test]
+fn what_the_values_say_the_server_does() {
+    let Some(mut desk) = desk() else { return };
+    // What is last known to be good takes an API server that had no such policy before.
+    let Some(cluster) = Cluster::with_flags(&[]) else {
+        return;
+    };
+    let Some(callers) = cluster.callers() else { return };
+    let namespace = cluster.attach(&mut desk);
+    let name = "projects/demo/locations/us-central1-a/clusters/my-cluster";
+    desk.write(
+        "values.yaml",
+        &format!(
+            "clusters: [{name}]
+webhookSecret: shared
+guard: {{enabled: true, everySeconds: 1, lastKnownGood: {{afterSeconds: 16, forHours: 2}}}}
+"
+        ),
+    );
+    desk.ok(&format!(
+        "binauthz cluster credentials --namespace={namespace} | kubectl create -f -
+         helm install binauthz {CHART} --namespace={namespace} {IMAGE} --values=values.yaml --values={CUSTOM} \
+             --set-file=clientAuthorities.webhook={}",
+        callers.display()
+    ));
+    let node = Node::start(&desk, &namespace);
+    desk.ok("kubectl rollout status deployment/binauthz --timeout=60s");
+    // The replicas' authority is in the Secret, and whoever shows no certificate is not answered.
+    desk.ok("kubectl get secret shared
+         cp node/var/lib/binauthz/data/webhook-ca.pem authority.pem
+         ! curl --silent --show-error --cacert authority.pem \
+             \"https://$(kubectl get service binauthz-webhook -o jsonpath='{.spec.clusterIP}'):8443/\" 2>refused.txt
+         grep -i certificate refused.txt");
+    let can = |verb: &str, what: &str| {
+        desk.sh(&format!(
+            "kubectl auth can-i {verb} {what} --as=system:serviceaccount:{namespace}:binauthz"
+        ))
+    };
+    can("update", "secrets/shared").ok();
+    for (verb, what) in [
+        ("get", "secrets/binauthz-credentials"),
+        ("delete", "secrets/shared"),
+        ("list", "secrets"),
+        ("create", "secrets -n default"),
+    ] {
+        can(verb, what).exits(1);
+    }
+    desk.ok(&format!(
+        "{} --project=demo --service={namespace}/binauthz-webhook:8443 --webhook-ca=authority.pem \
+             --custom-resources={CUSTOM} --last-known-good {}",
+        typed("install"),
+        node.flags()
+    ))
+    .says(&["create Role", "Installed"]);
+    // It keeps the list, for the hours that were said.
+    Cluster::eventually(&desk, &is_moved_on(true));
+    desk.ok(&format!(
+        "{TERMS} | jq -e '[.rules[] | select(.resources == [\"hours\"]) | .resourceNames[]] | length == 3'"
+    ));
+    // And it knows what a Rollout is.
+    desk.write(
+        "rollout.yaml",
+        "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: r},
+          spec: {template: {spec: {containers: [{name: c, image: a}]}}}}",
+    );
+    desk.ok(&format!(
+        "binauthz decide rollout.yaml --project=demo {}",
+        node.flags()
+    ))
+    .says(&["ADMITTED"]);
+    desk.ok(&format!("{} --project=demo {}", typed("uninstall"), node.flags()));
 }

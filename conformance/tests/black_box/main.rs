@@ -6,6 +6,7 @@ mod audit_log;
 mod bad_input;
 mod bench;
 mod cluster;
+mod cluster_api_servers;
 mod cluster_certificates;
 mod cluster_coverage;
 mod cluster_custom;

@@ -188,7 +188,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let Answer { code, bytes } = self.transport.send(request).await?;
+        let Answer { code, bytes, .. } = self.transport.send(request).await?;
         if (200..300).contains(&code) {
             if bytes.is_empty() {
                 return Ok(Value::Object(serde_json::Map::new()));

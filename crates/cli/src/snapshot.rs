@@ -21,6 +21,7 @@ use binauthz_wire::{
     binaryauthorization::{NoteView, read_attestor, read_policy},
     container,
     containeranalysis::read_occurrence,
+    custom_resources::{self, CustomResources, InvalidCustomResources},
     json::{self, InvalidField, Limits},
     manifest::Manifest,
     verdict,
@@ -50,6 +51,8 @@ pub(crate) enum InvalidSnapshot {
     RequirePolicy,
     #[error(transparent)]
     Json(#[from] json::InvalidJson),
+    #[error("{0}")]
+    CustomResources(#[from] InvalidCustomResources),
     #[error("{place}: {problem}")]
     Field { place: String, problem: InvalidField },
     #[error("{place}: {problem}")]
@@ -72,6 +75,8 @@ pub(crate) struct Snapshot {
     policy: Policy,
     /// Whether the server denies everything in a project without a policy.
     require_policy: bool,
+    /// The custom resources whose images the server looks at.
+    pub(crate) custom: CustomResources,
     attestors: BTreeMap<AttestorName, Arc<Attestor>>,
     clusters: BTreeMap<ClusterName, Cluster>,
     /// In the order of their age, the oldest first.
@@ -83,6 +88,18 @@ pub(crate) struct Snapshot {
 struct Cluster {
     evaluation: Evaluation,
     trust_domain: String,
+}
+
+/// Those of a snapshot, in the form of the file that says where their images stand.
+fn custom_resources(file: &Value) -> Result<CustomResources, InvalidSnapshot> {
+    match file.get("customResources") {
+        None | Some(Value::Null) => Ok(CustomResources::default()),
+        Some(Value::Array(listed)) if listed.is_empty() => Ok(CustomResources::default()),
+        Some(listed) => {
+            let file = json!({ "customResources": listed });
+            Ok(custom_resources::read(file.to_string().as_bytes())?)
+        }
+    }
 }
 
 /// Collects a snapshot from a server.
@@ -134,6 +151,7 @@ pub(crate) async fn fetch(client: &Client, project: &str) -> Result<Value, Failu
         "project": project,
         "exportTime": json::timestamp_out(now()),
         "requirePolicy": settings.get("requirePolicy"),
+        "customResources": settings.get("customResources"),
         "policy": policy,
         "attestors": attestors,
         "occurrences": occurrences,
@@ -180,6 +198,7 @@ impl Snapshot {
             project,
             policy,
             require_policy,
+            custom: custom_resources(&file)?,
             attestors: BTreeMap::new(),
             clusters: BTreeMap::new(),
             attestations: BTreeMap::new(),

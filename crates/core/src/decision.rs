@@ -95,6 +95,20 @@ impl Reason {
         )
     }
 
+    /// Whether it says that the question could not be answered, and nothing of the image: with its evidence, its time or
+    /// its defect mended, the same question may have any answer.
+    pub const fn is_inconclusive(&self) -> bool {
+        matches!(
+            self,
+            Self::EvidenceUnavailable { .. }
+                | Self::PolicyUnavailable(_)
+                | Self::AuditUnavailable
+                | Self::Deadline
+                | Self::Overloaded
+                | Self::Internal
+        )
+    }
+
     /// A stable code, from a fixed set.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -387,11 +401,22 @@ impl Decision {
         self.admitted() && !self.conforms()
     }
 
-    /// The code that stands for the decision: the first objection's, or the first reason's.
-    pub fn reason_code(&self) -> &'static str {
+    /// The reason that stands for the decision: the first objection, or the first reason.
+    pub fn reason(&self) -> Option<&Reason> {
         let objection = self.findings.iter().flat_map(Finding::objections).next();
         let first = || self.findings.iter().flat_map(Finding::reasons).next();
-        objection.or_else(first).map_or("INTERNAL", Reason::code)
+        objection.or_else(first)
+    }
+
+    /// Its code.
+    pub fn reason_code(&self) -> &'static str {
+        self.reason().map_or("INTERNAL", Reason::code)
+    }
+
+    /// An objection that is none against an image: what the decision would be without it is not known.
+    pub fn inconclusive(&self) -> Option<&Reason> {
+        let mut objections = self.findings.iter().flat_map(Finding::objections);
+        objections.find(|objection| objection.is_inconclusive())
     }
 
     /// Why the workload does not conform, for a person: one sentence per objection.
@@ -478,6 +503,44 @@ mod tests {
         assert!(!objecting(Vec::new()).conforms());
         assert!(objecting(vec![Reason::AlwaysAllow]).conforms());
         assert!(!objecting(vec![Reason::AlwaysAllow, Reason::Internal]).conforms());
+    }
+
+    #[test]
+    fn not_to_be_able_to_tell_is_no_objection_against_an_image() {
+        let attestor: AttestorName = ATTESTOR.parse().unwrap();
+        let evidence = Reason::EvidenceUnavailable {
+            attestor: attestor.clone(),
+            why: "the store does not answer".to_owned(),
+        };
+        for reason in [
+            evidence,
+            Reason::PolicyUnavailable(String::new()),
+            Reason::AuditUnavailable,
+            Reason::Deadline,
+            Reason::Overloaded,
+            Reason::Internal,
+        ] {
+            let among_others = objecting(vec![
+                Reason::AlwaysAllow,
+                Reason::NoAttestations(attestor.clone()),
+                reason.clone(),
+            ]);
+            assert_eq!(among_others.inconclusive(), Some(&reason));
+            assert_eq!(among_others.reason_code(), "NO_ATTESTATIONS");
+        }
+        for reason in [
+            Reason::AlwaysAllow,
+            Reason::AlwaysDeny(RuleSource::Default),
+            Reason::NoAttestations(attestor.clone()),
+            Reason::AttestorMissing(attestor.clone()),
+            Reason::NotPinned(attestor),
+            Reason::NoImages,
+            Reason::SubjectUnknown,
+            Reason::Unreviewable(String::new()),
+        ] {
+            assert_eq!(objecting(vec![reason]).inconclusive(), None);
+        }
+        assert_eq!(objecting(Vec::new()).inconclusive(), None);
     }
 
     #[test]

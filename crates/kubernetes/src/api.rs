@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use binauthz_core::time::UnixTime;
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
@@ -88,6 +89,16 @@ impl Api {
     /// [`ApiError`] when it is refused or there is no answer.
     pub async fn create(&self, collection: &str, object: &Value) -> Result<Value, ApiError> {
         self.call(Method::POST, collection, Some(object)).await
+    }
+
+    /// What time it is there, in whole seconds; nothing where its answers do not say.
+    ///
+    /// # Errors
+    /// [`ApiError`] when there is no answer.
+    pub async fn time(&self) -> Result<Option<UnixTime>, ApiError> {
+        // Whoever may ask nothing else may ask this; a refusal has its time, too.
+        let request = self.transport.request(Method::GET, "/version")?;
+        Ok(self.transport.send(request).await?.time)
     }
 
     /// Does everything that creating an object does, except keeping it.

@@ -12,10 +12,11 @@ mod list;
 mod objects;
 mod terms;
 
+use binauthz_core::time::UnixTime;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::conditions::{mutating, validating};
-pub use self::list::{Start, list};
+pub use self::list::{Start, fair_shares, list};
 pub use self::objects::LastKnownGood;
 use self::objects::{
     BINDINGS, CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, POLICIES, ROLE_BINDINGS, list_collection,
@@ -33,6 +34,8 @@ pub(crate) const KEEPER: &str = "binauthz-keeper";
 pub(crate) const UNKNOWN: &str = "no server of binauthz answers, and not last known to be good for ";
 /// Never admitted by the policy, at any time: trying it proves that the policy is in force.
 pub(crate) const PROBE_IMAGE: &str = "binauthz.invalid/last-known-good@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+/// How often terms that somebody else writes at the same time are written again; a server does so twice a minute.
+const OVERTAKEN_MAX: u32 = 5;
 /// The key that says which list it is; no other key has its form.
 pub(crate) const REVISION: &str = "revision";
 
@@ -165,24 +168,34 @@ pub async fn read_terms(api: &Api) -> Result<Option<(Value, Terms)>, ApiError> {
 /// # Errors
 /// [`ApiError`] when that is refused, somebody else was faster, or there is no answer.
 pub async fn write_terms(api: &Api, found: Value, terms: &Terms) -> Result<Value, ApiError> {
-    let rules = terms.rules();
-    if found.get("rules") == Some(&rules) {
+    if Terms::of(&found) == *terms && found.get("rules") == Some(&terms.rules()) {
         return Ok(found);
     }
     let mut object = found;
     if let Some(fields) = object.as_object_mut() {
-        fields.insert("rules".to_owned(), rules);
+        fields.insert("rules".to_owned(), terms.rules());
+    }
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    let annotations = metadata.map(|metadata| metadata.entry("annotations").or_insert_with(|| json!({})));
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+        for (key, value) in terms.notes() {
+            match value {
+                Some(value) => annotations.insert(key.to_owned(), value.into()),
+                None => annotations.remove(key),
+            };
+        }
     }
     api.replace(&named(CLUSTER_ROLES), &object).await
 }
 
-/// Has the webhook asked at every moment, where there are terms: the first step of taking the policy away.
+/// Changes the terms to others that ask the webhook at every moment, where there are terms: the first step of taking the
+/// policy away, and what is done in doubt.
 ///
 /// # Errors
 /// [`ApiError`] when that is refused or there is no answer.
-pub async fn ask_always(api: &Api) -> Result<(), ApiError> {
+pub async fn ask_always(api: &Api, changed: impl FnOnce(&Terms) -> Terms) -> Result<(), ApiError> {
     if let Some((found, terms)) = read_terms(api).await? {
-        write_terms(api, found, &terms.asked_always()).await?;
+        write_terms(api, found, &changed(&terms).asked_always()).await?;
     }
     Ok(())
 }
@@ -194,14 +207,13 @@ pub async fn ask_always(api: &Api) -> Result<(), ApiError> {
 /// # Errors
 /// [`ApiError`] when that is refused or there is no answer.
 pub async fn remove(api: &Api, with_terms: bool) -> Result<(), ApiError> {
-    let found = installed(api).await?;
-    let terms = [named(CLUSTER_ROLES), named(CLUSTER_ROLE_BINDINGS)];
+    let found = match with_terms {
+        true => installed(api).await?,
+        false => installed_without_terms(api).await?,
+    };
     let judged = [named(BINDINGS), named(POLICIES)];
     let mut is_seen_gone = false;
     for (path, object) in found {
-        if !with_terms && terms.contains(&path) {
-            continue;
-        }
         if !judged.contains(&path) && !is_seen_gone {
             let is_gone = |force: &Force| *force == Force::NotInForce;
             prove_in_force(api, CANARY_NAMESPACE, is_gone).await?;
@@ -210,6 +222,52 @@ pub async fn remove(api: &Api, with_terms: bool) -> Result<(), ApiError> {
         api.delete_exactly(&path, &without_version(&object)).await?;
     }
     Ok(())
+}
+
+/// Puts back what [`remove`] took, in the opposite order; what is there is left alone.
+///
+/// # Errors
+/// [`ApiError`] when that is refused or there is no answer.
+pub async fn put_back(api: &Api, removed: &[(String, Value)]) -> Result<(), ApiError> {
+    for (path, object) in removed.iter().rev() {
+        if api.read(path).await?.is_none() {
+            let (collection, _) = path.rsplit_once('/').unwrap_or_default();
+            api.create(collection, &as_new(object)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns to earlier terms, where the policy is seen to judge: what they leave to it is judged by somebody.
+///
+/// # Errors
+/// [`ApiError`] when that is refused or there is no answer.
+pub async fn return_to(api: &Api, earlier: &Terms, now: UnixTime) -> Result<(), ApiError> {
+    let judges = |force: &Force| *force != Force::NotInForce;
+    if !judges(&prove_in_force(api, CANARY_NAMESPACE, judges).await?) {
+        return Ok(());
+    }
+    for _ in 0..OVERTAKEN_MAX {
+        let Some((found, terms)) = read_terms(api).await? else {
+            return Ok(());
+        };
+        match write_terms(api, found, &terms.returned_to(earlier, now)).await {
+            Err(ApiError::Refused { http: 409, .. }) => {}
+            written => return written.map(|_| ()),
+        }
+    }
+    Ok(())
+}
+
+/// What [`remove`] takes when the terms stay.
+///
+/// # Errors
+/// [`ApiError`] when there is no answer, or no right to read it.
+pub async fn installed_without_terms(api: &Api) -> Result<Vec<(String, Value)>, ApiError> {
+    let terms = [named(CLUSTER_ROLES), named(CLUSTER_ROLE_BINDINGS)];
+    let mut found = installed(api).await?;
+    found.retain(|(path, _)| !terms.contains(path));
+    Ok(found)
 }
 
 /// What is there of it and of this program, in the order in which it is removed.
@@ -266,6 +324,17 @@ fn without_version(object: &Value) -> Value {
     object
 }
 
+/// As it is created: with nothing of the one that was there.
+fn as_new(object: &Value) -> Value {
+    let mut object = without_version(object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["uid", "creationTimestamp", "generation", "managedFields"] {
+            metadata.remove(field);
+        }
+    }
+    object
+}
+
 fn named(collection: &str) -> String {
     format!("{collection}/{LAST_KNOWN_GOOD}")
 }
@@ -295,6 +364,14 @@ mod tests {
         ] {
             assert_eq!(force_of(message), Force::NotInForce, "{message}");
         }
+    }
+
+    #[test]
+    fn what_is_put_back_is_the_same_and_new() {
+        let found = json!({"metadata": {"name": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
+            "creationTimestamp": "t", "managedFields": [], "labels": {"a": "b"}}, "spec": {"c": "d"}});
+        let expected = json!({"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": {"c": "d"}});
+        assert_eq!(as_new(&found), expected);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub use kubeconfig::InvalidKubeconfig;
 pub use token::{Secret, Token, UnusableToken, is_private, read_token};
 pub use webhooks::{
     CA_BUNDLE, Configuration, CustomRule, Guard, PROBE, cluster_of, differences, has_shipped_conditions,
-    is_injected, is_managed, is_registered_by_install,
+    is_injected, is_managed, is_noted_by_install, is_registered_by_install,
 };
 
 #[cfg(test)]

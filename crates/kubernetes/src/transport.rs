@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use binauthz_core::time::UnixTime;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Url, redirect};
 
 use crate::token::{Token, UnusableToken};
@@ -65,6 +68,8 @@ pub struct Transport {
 pub struct Answer {
     /// The HTTP status.
     pub code: u16,
+    /// What time it is there, in whole seconds, if that is said.
+    pub time: Option<UnixTime>,
     /// The body.
     pub bytes: Vec<u8>,
 }
@@ -123,6 +128,7 @@ impl Transport {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         Ok(Answer {
             code: response.status().as_u16(),
+            time: time_of(response.headers()),
             bytes: self.read(response).await?,
         })
     }
@@ -162,9 +168,43 @@ impl Transport {
     }
 }
 
+/// The `Date` of an answer; of several none is believed.
+fn time_of(headers: &HeaderMap) -> Option<UnixTime> {
+    let mut dates = headers.get_all(DATE).iter();
+    let (date, None) = (dates.next()?, dates.next()) else {
+        return None;
+    };
+    let time = DateTimeParser::new().parse_timestamp(date.as_bytes()).ok()?;
+    Some(UnixTime::from_seconds(time.as_second()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_says_what_time_it_is_there_or_nothing() {
+        let of = |dates: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for date in dates {
+                headers.append(DATE, reqwest::header::HeaderValue::from_static(date));
+            }
+            time_of(&headers).map(UnixTime::as_seconds)
+        };
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(of(&[date]), Some(784_111_777));
+        for none in [
+            &[][..],
+            &[""],
+            &["now"],
+            &["Mon, 06 Nov 1994 08:49:37 GMT"],
+            &["Sun, 06 Nov 1994 08:49"],
+            &["784111777"],
+            &[date, date],
+        ] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
 
     #[test]
     fn a_path_never_leaves_the_server() {

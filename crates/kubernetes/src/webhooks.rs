@@ -2,6 +2,7 @@
 //!
 //! Everything an API server would fill in by itself is written out, so that what it keeps compares equal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use binauthz_core::name::ClusterName;
@@ -350,6 +351,19 @@ fn exempt_namespaces(selector: &Value) -> Option<Vec<String>> {
     (namespace_selector(&names) == *selector && names.iter().all(|name| is_label(name))).then_some(names)
 }
 
+/// Whether an annotation is what `install` notes: of one that is there and not shipped nobody else has need.
+#[must_use]
+pub fn is_noted_by_install(annotation: &str) -> bool {
+    let ours = [
+        CLUSTER_ANNOTATION,
+        REGISTRATION_ANNOTATION,
+        LAST_KNOWN_GOOD_ANNOTATION,
+        // It has cert-manager write over whom the webhook trusts.
+        INJECTION_ANNOTATION,
+    ];
+    ours.contains(&annotation)
+}
+
 /// Where the webhooks of a configuration, and what `install` notes on it, differ from what is shipped.
 #[must_use]
 pub fn differences(found: &Value, shipped: &Value) -> Vec<String> {
@@ -358,12 +372,16 @@ pub fn differences(found: &Value, shipped: &Value) -> Vec<String> {
     for key in ["labels", "annotations"] {
         // Others may add to these; what is ours must be there.
         let (found, shipped) = (metadata(found, key), metadata(shipped, key));
-        for (name, value) in shipped.as_ref().and_then(Value::as_object).into_iter().flatten() {
-            let found = found.as_ref().and_then(|found| found.get(name));
+        let found = found.as_ref().and_then(Value::as_object);
+        let shipped = shipped.as_ref().and_then(Value::as_object);
+        let noted = found.into_iter().flatten().map(|(name, _)| name);
+        let noted = noted.filter(|name| is_noted_by_install(name));
+        let shipped_names = shipped.into_iter().flatten().map(|(name, _)| name);
+        for name in shipped_names.chain(noted).collect::<BTreeSet<_>>() {
             compare(
                 &format!("metadata.{key}[{name}]"),
-                found,
-                Some(value),
+                found.and_then(|found| found.get(name)),
+                shipped.and_then(|shipped| shipped.get(name)),
                 &mut differences,
             );
         }
@@ -658,6 +676,21 @@ mod tests {
             let read = Guard::of(&kept.cluster, Configuration::Validating, &found).expect("it is read");
             let meant = read.configuration(Configuration::Validating);
             assert!(!differences(&found, &meant).is_empty(), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_install_noted_once_and_does_not_any_more_is_a_difference() {
+        let shipped = guard(&[]).configuration(Configuration::Validating);
+        for annotation in [INJECTION_ANNOTATION, LAST_KNOWN_GOOD_ANNOTATION] {
+            let mut found = shipped.clone();
+            found["metadata"]["annotations"][annotation] = json!("old");
+            assert_eq!(
+                differences(&found, &shipped),
+                [format!(
+                    "metadata.annotations[{annotation}] is `\"old\"`, shipped is absent"
+                )]
+            );
         }
     }
 

@@ -5,6 +5,7 @@ mod path;
 
 pub(crate) use path::{Astray, Node};
 pub use path::{InvalidPath, Path};
+use serde_json::{Map, Value, json};
 
 use crate::json::{InvalidField, Object};
 use crate::workload::Kind;
@@ -43,6 +44,8 @@ pub struct CustomResource {
     pub versions: Vec<String>,
     /// Plural name, such as `rollouts`.
     pub resource: String,
+    /// The kind of its objects, such as `Rollout`, where it is not the resource's name in the singular.
+    pub kind: Option<String>,
     /// Where to look.
     pub places: Vec<Place>,
     /// Where the name of the service account stands, for resources whose images are in no pod spec.
@@ -106,6 +109,13 @@ pub fn read(file: &[u8]) -> Result<CustomResources, InvalidCustomResources> {
             let why = format_args!("`{other}` is listed twice in one version");
             return Err(InvalidField::refused(path, why).into());
         }
+        if let (Some(kind), Some(other)) = (
+            &resource.kind,
+            resources.iter().find(|other| other.shares_kind(&resource)),
+        ) {
+            let why = format_args!("`{kind}` is the kind of `{other}` in the same version");
+            return Err(InvalidField::refused(path, why).into());
+        }
         resources.push(resource);
     }
     Ok(CustomResources { resources })
@@ -120,6 +130,46 @@ impl CustomResources {
     /// Whether objects of this kind may be of one of the resources.
     pub fn have_group_of(&self, kind: &Kind<'_>) -> bool {
         self.resources.iter().any(|resource| resource.group == kind.group)
+    }
+
+    /// The resource whose objects have this kind, for objects that come without the name of their resource. A kind that is
+    /// written down counts before one that is made of a name.
+    pub fn of_kind(&self, kind: &Kind<'_>) -> Option<&CustomResource> {
+        let versions = self.with_kind(kind);
+        versions
+            .into_iter()
+            .find(|known| known.versions.iter().any(|version| *version == kind.version))
+    }
+
+    /// In which versions objects of a kind are looked at, where it is another than theirs: `argoproj.io/v1alpha1`.
+    pub(crate) fn other_versions_of(&self, kind: &Kind<'_>) -> Option<String> {
+        let known = self.with_kind(kind);
+        let versions = known.iter().flat_map(|known| &known.versions);
+        let versions: Vec<String> = versions
+            .map(|version| format!("`{}/{version}`", kind.group))
+            .collect();
+        let is_other = !versions.is_empty() && self.of_kind(kind).is_none();
+        is_other.then(|| versions.join(" or "))
+    }
+
+    /// Of a group and a kind, in whatever version.
+    fn with_kind(&self, kind: &Kind<'_>) -> Vec<&CustomResource> {
+        let of_group = || self.resources.iter().filter(|known| known.group == kind.group);
+        let written: Vec<_> = of_group()
+            .filter(|known| known.kind.as_deref() == Some(&*kind.kind))
+            .collect();
+        if !written.is_empty() {
+            return written;
+        }
+        let resource = plural(&kind.kind);
+        of_group()
+            .filter(|known| known.kind.is_none() && known.resource == resource)
+            .collect()
+    }
+
+    /// As the file says it.
+    pub fn to_json(&self) -> Value {
+        self.resources.iter().map(CustomResource::to_json).collect()
     }
 
     /// The resource of this name in this version.
@@ -152,6 +202,10 @@ impl CustomResource {
             let why = format_args!("expected 1 to {MAX_ITEMS} versions, such as `v1alpha1`");
             return Err(object.refused("versions", why));
         }
+        let kind = object.take_optional_string("kind")?;
+        if kind.as_deref().is_some_and(|kind| !is_kind(kind)) {
+            return Err(object.refused("kind", "expected the kind of its objects, such as `Rollout`"));
+        }
         let mut places = Vec::new();
         for (field, holds) in Holds::FIELDS {
             let paths = object.take_strings(field)?;
@@ -175,10 +229,46 @@ impl CustomResource {
             group,
             versions,
             resource,
+            kind,
             places,
             service_account,
             may_name_no_image,
         })
+    }
+
+    /// Whether both are said to be of one kind in one version.
+    fn shares_kind(&self, other: &CustomResource) -> bool {
+        self.group == other.group
+            && self.kind == other.kind
+            && self
+                .versions
+                .iter()
+                .any(|version| other.versions.contains(version))
+    }
+
+    fn to_json(&self) -> Value {
+        let mut members = Map::new();
+        let mut put = |field: &str, value: Value| members.insert(field.to_owned(), value);
+        put("group", json!(self.group));
+        put("versions", json!(self.versions));
+        put("resource", json!(self.resource));
+        if let Some(kind) = &self.kind {
+            put("kind", json!(kind));
+        }
+        for (field, holds) in Holds::FIELDS {
+            let paths = self.places.iter().filter(|place| place.holds == holds);
+            let paths: Vec<String> = paths.map(|place| place.path.to_string()).collect();
+            if !paths.is_empty() {
+                put(field, json!(paths));
+            }
+        }
+        if let Some(path) = &self.service_account {
+            put("serviceAccount", json!(path.to_string()));
+        }
+        if self.may_name_no_image {
+            put("mayNameNoImage", json!(true));
+        }
+        members.into()
     }
 }
 
@@ -187,6 +277,23 @@ impl std::fmt::Display for CustomResource {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}.{}", self.resource, self.group)
     }
+}
+
+/// The name of a resource whose objects have this kind, as Kubernetes guesses it where nobody says otherwise.
+fn plural(kind: &str) -> String {
+    let lower = kind.to_ascii_lowercase();
+    match (lower.strip_suffix('y'), lower.ends_with('s')) {
+        (Some(stem), _) => format!("{stem}ies"),
+        (None, true) => format!("{lower}es"),
+        (None, false) => format!("{lower}s"),
+    }
+}
+
+/// Whether this may be a kind of Kubernetes.
+fn is_kind(text: &str) -> bool {
+    text.len() <= MAX_NAME
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Whether this may be a name of Kubernetes: lower-case words with hyphens, with dots between them where they are allowed.

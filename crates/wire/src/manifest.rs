@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::custom_resources::CustomResources;
 use crate::json::Value;
 use crate::strict;
 use crate::workload::{InvalidWorkload, Kind, Object, Workload};
@@ -41,6 +42,8 @@ pub struct Manifest {
     name: String,
     /// The object as JSON text, from which the extractor borrows.
     json: String,
+    /// The same as a tree, for resources whose form only a file of paths knows.
+    object: serde_json::Value,
 }
 
 /// Why an object cannot be judged.
@@ -83,6 +86,12 @@ impl Manifest {
         &self.name
     }
 
+    /// The namespace it names itself, or nothing.
+    pub fn namespace(&self) -> Option<&str> {
+        let namespace = self.object.get("metadata")?.get("namespace")?.as_str()?;
+        (!namespace.is_empty()).then_some(namespace)
+    }
+
     /// The object as JSON.
     pub fn json(&self) -> &str {
         &self.json
@@ -92,6 +101,21 @@ impl Manifest {
     pub fn workload(&self) -> Result<Workload<'_>, InvalidObject> {
         let object: Object<'_> = strict::read(self.json.as_bytes()).map_err(InvalidObject::Malformed)?;
         Ok(Workload::extract(&self.kind, object)?)
+    }
+}
+
+impl Manifest {
+    /// The same, with the custom resources whose images are looked at; nothing for an object of one that names no image, as
+    /// it may.
+    pub fn workload_among(&self, custom: &CustomResources) -> Result<Option<Workload<'_>>, InvalidObject> {
+        if let Some(resource) = custom.of_kind(&self.kind) {
+            return Ok(Workload::extract_custom(resource, &self.kind, &self.object)?);
+        }
+        if let Some(expected) = custom.other_versions_of(&self.kind) {
+            let kind = self.kind.to_string();
+            return Err(InvalidWorkload::UnknownVersion { kind, expected }.into());
+        }
+        self.workload().map(Some)
     }
 }
 
@@ -130,12 +154,13 @@ fn collect(
         .and_then(Value::as_str);
     let name = name.unwrap_or("").to_owned();
     let kind = kind_of(&api_version, &kind);
-    let json = serde_json::Value::from(value).to_string();
+    let object = serde_json::Value::from(value);
     into.push(Manifest {
         document,
         kind,
         name,
-        json,
+        json: object.to_string(),
+        object,
     });
     Ok(())
 }

@@ -25,6 +25,18 @@ pub fn describe_object(decision: &Decision, object: &Manifest) -> Value {
     described
 }
 
+/// What becomes of an object of a manifest that names no image, as it may: it passes, and nothing was decided.
+pub fn describe_no_image(object: &Manifest) -> Value {
+    json!({
+        "verdict": word(true),
+        "conforms": true,
+        "message": "it names no image",
+        "images": [],
+        "kind": object.kind().kind,
+        "name": object.name(),
+    })
+}
+
 /// The decision.
 pub fn describe(decision: &Decision) -> Value {
     let mut members = Map::new();

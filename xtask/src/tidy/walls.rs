@@ -55,7 +55,7 @@ const DOORS: &[Door] = &[
     // admitted.
     Door {
         file: "crates/server/src/control/decisions.rs",
-        line: "use crate::admission::{again, preview};",
+        line: "use crate::admission::{again, judged, preview};",
     },
 ];
 

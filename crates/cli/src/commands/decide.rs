@@ -6,7 +6,7 @@ use binauthz_core::{decide::refuse, decision::Reason, name::ClusterName};
 use binauthz_wire::{
     manifest::{self, InvalidObject, Manifest},
     verdict,
-    workload::InvalidWorkload,
+    workload::{InvalidWorkload, Workload},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -104,9 +104,15 @@ impl Flags {
 
     /// One object; nothing for one that the webhook would not be asked about.
     async fn verdict(&self, manifest: &Manifest, judge: &Judge) -> Result<Option<Verdict>, Failure> {
-        let workload = match manifest.workload() {
-            Ok(workload) => workload,
-            Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) => return Ok(None),
+        let workload = match judge.workload(manifest) {
+            Ok(Some(workload)) => workload,
+            Ok(None) => {
+                let passes = verdict::describe_no_image(manifest);
+                return Ok(Some(Verdict::new(manifest, passes)));
+            }
+            Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) => {
+                return self.custom_verdict(manifest, judge).await;
+            }
             Err(why @ InvalidObject::Workload(InvalidWorkload::UnknownVersion { .. })) => {
                 return Err(Failure::usage(format_args!("{}: {why}", title(manifest))));
             }
@@ -124,13 +130,46 @@ impl Flags {
             Judge::Snapshot { snapshot, cluster } => {
                 snapshot.judge((manifest, &workload), namespace, cluster, self.explain)
             }
-            Judge::Server { client, cluster } => {
-                let explain = self.explain.to_string();
-                let query = [("namespace", namespace), ("explain", explain.as_str())];
-                ask(client, cluster, manifest, &query).await?
-            }
+            Judge::Server { client, cluster } => self
+                .asked(client, cluster, (manifest, namespace))
+                .await?
+                .ok_or_else(no_verdict)?,
         };
         Ok(Some(Verdict::new(manifest, described)))
+    }
+
+    /// One object of a kind that Kubernetes has not: of which of those the webhook is asked, the server knows.
+    async fn custom_verdict(&self, manifest: &Manifest, judge: &Judge) -> Result<Option<Verdict>, Failure> {
+        let Judge::Server { client, cluster } = judge else {
+            return Ok(None);
+        };
+        // The groups of definitions have a dot.
+        if !manifest.kind().group.contains('.') {
+            return Ok(None);
+        }
+        let described = self
+            .asked(
+                client,
+                cluster,
+                (manifest, manifest.namespace().unwrap_or(&self.namespace)),
+            )
+            .await?;
+        Ok(described.map(|described| Verdict::new(manifest, described)))
+    }
+
+    async fn asked(
+        &self,
+        client: &Client,
+        cluster: &ClusterName,
+        (manifest, namespace): (&Manifest, &str),
+    ) -> Result<Option<Value>, Failure> {
+        let explain = self.explain.to_string();
+        let query = [
+            ("namespace", namespace),
+            ("explain", explain.as_str()),
+            ("asWebhook", "true"),
+        ];
+        ask(client, cluster, manifest, &query).await
     }
 
     fn render(&self, verdicts: &[Verdict], settings: &Settings) -> String {
@@ -159,20 +198,41 @@ enum Judge {
     },
 }
 
-/// The server's verdict on one object. No verdict in the answer is an error, never an admission.
+impl Judge {
+    /// What is judged of an object; nothing of one that names no image, as it may. A server's custom resources are not
+    /// known here.
+    fn workload<'a>(&self, manifest: &'a Manifest) -> Result<Option<Workload<'a>>, InvalidObject> {
+        match self {
+            Self::Snapshot { snapshot, .. } => manifest.workload_among(&snapshot.custom),
+            Self::Server { .. } => manifest.workload().map(Some),
+        }
+    }
+}
+
+/// The server's verdict on one object; nothing for one that it left out. No verdict in an answer about it is an error, never
+/// an admission.
 async fn ask(
     client: &Client,
     cluster: &ClusterName,
     manifest: &Manifest,
     query: &[(&str, &str)],
-) -> Result<Value, Failure> {
+) -> Result<Option<Value>, Failure> {
     let object: Value = serde_json::from_str(manifest.json()).map_err(Failure::usage)?;
     let path = format!("/binauthz/v1/{cluster}:decide");
     let mut answer = client.post(&path, query, &object).await?;
-    let decision = answer.pointer_mut("/decisions/0").map(Value::take);
-    decision
-        .filter(|decision| decision.get("verdict").is_some())
-        .ok_or_else(|| Failure::usage("the server answered without a verdict"))
+    match answer.get_mut("decisions").and_then(Value::as_array_mut) {
+        Some(decisions) if decisions.is_empty() => Ok(None),
+        Some(decisions) => {
+            let decision = decisions.swap_remove(0);
+            let has_verdict = decision.get("verdict").is_some();
+            has_verdict.then_some(Some(decision)).ok_or_else(no_verdict)
+        }
+        None => Err(no_verdict()),
+    }
+}
+
+fn no_verdict() -> Failure {
+    Failure::usage("the server answered without a verdict")
 }
 
 /// The only cluster that a project has.

@@ -379,3 +379,39 @@ fn attestations_are_looked_at_from_the_newest_on() {
         assert_eq!(exit, expected, "{key_id} {good_at}");
     }
 }
+
+#[test]
+fn custom_resources_of_the_snapshot_are_judged_and_no_others() {
+    let plain = snapshot(&policy("ENFORCED_BLOCK_AND_AUDIT_LOG"));
+    let mut knowing = plain.clone();
+    knowing["customResources"] = json!([
+        {"group": "tekton.dev", "versions": ["v1"], "resource": "tasks", "images": ["spec.steps[*].image"],
+         "mayNameNoImage": true},
+    ]);
+    let task = |version: &str, steps: &str| {
+        format!(
+            "apiVersion: tekton.dev/{version}\nkind: Task\nmetadata: {{name: t}}\nspec: {{steps: {steps}}}\n"
+        )
+    };
+    let step = |digest: &str| format!("[{{image: \"{HOST}/myservice@{digest}\"}}]");
+    let (good, bad) = (task("v1", &step(SIGNED)), task("v1", &step(OTHER)));
+    assert!(matches!(decide(&knowing, &good, None), Ok(Exit::Done)));
+    assert!(matches!(decide(&knowing, &bad, None), Ok(Exit::Refused)));
+    // What is not as the path says is denied, as by the webhook; what names no image passes, as it may.
+    assert!(matches!(
+        decide(&knowing, &task("v1", "5"), None),
+        Ok(Exit::Refused)
+    ));
+    assert!(matches!(
+        decide(&knowing, &task("v1", "[]"), None),
+        Ok(Exit::Done)
+    ));
+    // The API server would convert it, and into what is not known here.
+    assert!(decide(&knowing, &task("v2", &step(SIGNED)), None).is_err());
+    // Who is not asked about it says nothing.
+    assert!(decide(&plain, &bad, None).is_err());
+
+    let mut broken = plain;
+    broken["customResources"] = json!([{"group": "tekton.dev"}]);
+    assert!(decide(&broken, &good, None).is_err());
+}

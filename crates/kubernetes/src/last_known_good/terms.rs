@@ -1,9 +1,10 @@
 //! On which terms the policy judges, as rules of a ClusterRole: at which moments the webhook is asked, which list counts,
-//! and for how long. Pure: the time is an argument.
+//! and for how long. Beside them it is noted how often in a row the policy was seen to judge. Pure: the time is an argument.
 
 use std::collections::BTreeSet;
 
 use binauthz_core::time::UnixTime;
+use binauthz_wire::json::{timestamp_from, timestamp_out};
 use serde_json::{Value, json};
 
 /// No API has this group, so the rules permit nothing.
@@ -25,6 +26,14 @@ const PAST_MOMENTS: i64 = 24;
 pub(super) const HOUR_SECONDS: i64 = 3_600;
 /// Names of a rule that are read; what is longer was not written by this program.
 const NAMES_MAX: usize = 2_000;
+/// A look reaches one API server of several. With a connection of its own for each look, one of three that does not judge
+/// by the policy stays hidden from twenty in a row three times in ten thousand; twenty are ten minutes, unless looks are set
+/// to be more frequent.
+const LOOKS_MIN: u32 = 20;
+/// How many looks in a row found the policy in force, whichever server looked.
+const IN_FORCE: &str = "binauthz/in-force";
+/// When one last did not, until there were enough that did.
+const NOT_IN_FORCE: &str = "binauthz/not-in-force-at";
 
 /// When the webhook is asked about new Pods and Jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub struct Terms {
     asked: Asked,
     revision: Option<String>,
     hours: BTreeSet<i64>,
+    in_force: u32,
+    not_in_force: Option<UnixTime>,
 }
 
 /// Which moment a time is in.
@@ -54,6 +65,8 @@ impl Terms {
             asked: Asked::Always,
             revision: None,
             hours: BTreeSet::new(),
+            in_force: 0,
+            not_in_force: None,
         }
     }
 
@@ -80,11 +93,22 @@ impl Terms {
             false => Asked::At(numbers(moments)),
         };
         let revision = names(LISTS.0).into_iter().flatten().flatten().next();
+        let noted = |key: &str| role.get("metadata")?.get("annotations")?.get(key)?.as_str();
         Terms {
             asked,
             revision: revision.map(str::to_owned),
             hours: numbers(names(HOURS.0)),
+            in_force: noted(IN_FORCE).and_then(|text| text.parse().ok()).unwrap_or(0),
+            not_in_force: noted(NOT_IN_FORCE).and_then(timestamp_from),
         }
+    }
+
+    /// What is noted beside the rules, and whether it is.
+    pub(super) fn notes(&self) -> [(&'static str, Option<String>); 2] {
+        [
+            (IN_FORCE, Some(self.in_force.to_string())),
+            (NOT_IN_FORCE, self.not_in_force.map(timestamp_out)),
+        ]
     }
 
     /// The rules of the ClusterRole.
@@ -156,6 +180,68 @@ impl Terms {
         }
     }
 
+    /// The same, and a look found the policy in force.
+    #[must_use]
+    pub fn seen_in_force(&self) -> Terms {
+        let in_force = self.in_force.saturating_add(1).min(LOOKS_MIN);
+        Terms {
+            in_force,
+            not_in_force: self.not_in_force.filter(|_| in_force < LOOKS_MIN),
+            ..self.clone()
+        }
+    }
+
+    /// The webhook is asked at every moment, until enough looks found the policy in force: each API server takes notice by
+    /// itself that it is there.
+    #[must_use]
+    pub fn begun_anew(&self) -> Terms {
+        Terms {
+            in_force: 0,
+            ..self.asked_always()
+        }
+    }
+
+    /// The same, because a look found that an API server does not judge by the policy as it should.
+    #[must_use]
+    pub fn seen_not_in_force(&self, now: UnixTime) -> Terms {
+        Terms {
+            not_in_force: Some(now),
+            ..self.begun_anew()
+        }
+    }
+
+    /// How many looks more must find the policy in force before anything is left to it.
+    #[must_use]
+    pub fn looks_left(&self) -> u32 {
+        LOOKS_MIN.saturating_sub(self.in_force)
+    }
+
+    /// When a look last found that it was not, if there were not enough since that did.
+    #[must_use]
+    pub fn not_in_force_at(&self) -> Option<UnixTime> {
+        self.not_in_force
+    }
+
+    /// The same moments as earlier terms, to which these return. What is now, or about to be, is still asked about: a
+    /// request of it may be under way.
+    #[must_use]
+    pub fn returned_to(&self, earlier: &Terms, now: UnixTime) -> Terms {
+        let now = moment(now);
+        let asked = match &earlier.asked {
+            Asked::Always => Asked::Always,
+            Asked::At(moments) => {
+                let settling = now.saturating_sub(PAST_MOMENTS)..now.saturating_add(SETTLED_MOMENTS);
+                Asked::At(moments.iter().copied().chain(settling).collect())
+            }
+        };
+        Terms {
+            asked,
+            in_force: earlier.in_force,
+            not_in_force: earlier.not_in_force,
+            ..self.clone()
+        }
+    }
+
     /// Since when the webhook is not asked any more, where it is not and nobody has seen to it since.
     #[must_use]
     pub fn not_asked_since(&self, now: UnixTime) -> Option<UnixTime> {
@@ -196,7 +282,11 @@ mod tests {
     }
 
     fn role(terms: &Terms) -> Value {
-        json!({"rules": terms.rules()})
+        let notes = terms.notes().into_iter();
+        let notes: serde_json::Map<String, Value> = notes
+            .filter_map(|(key, value)| Some((key.to_owned(), value?.into())))
+            .collect();
+        json!({"metadata": {"annotations": notes}, "rules": terms.rules()})
     }
 
     fn asked(moments: &[i64]) -> Terms {
@@ -214,6 +304,8 @@ mod tests {
             begun.clone(),
             begun.asked_for(at(1_000), 60),
             begun.asked_for(at(1_000), 60).asked_always(),
+            begun.seen_in_force(),
+            begun.seen_not_in_force(at(9)).seen_in_force(),
             asked(&[]),
         ] {
             assert_eq!(Terms::of(&role(&terms)), terms);
@@ -238,6 +330,69 @@ mod tests {
         let named = json!({"apiGroups": ["binauthz"], "resources": ["moments"], "verbs": ["ask"],
             "resourceNames": ["1", "x", "-", ""]});
         assert_eq!(of(named), asked(&[1]));
+    }
+
+    #[test]
+    fn one_that_is_not_in_force_is_not_forgotten_by_the_next_that_is() {
+        let mut terms = Terms::none();
+        let good =
+            |terms: &Terms, looks: u32| (0..looks).fold(terms.clone(), |terms, _| terms.seen_in_force());
+        assert_eq!((terms.looks_left(), terms.not_in_force_at()), (LOOKS_MIN, None));
+        terms = good(&terms, LOOKS_MIN - 1);
+        assert_eq!(terms.looks_left(), 1);
+        terms = good(&terms, 1).asked_for(at(1_000), 60);
+        assert_eq!(terms.looks_left(), 0);
+        assert_eq!(good(&terms, 1).looks_left(), 0);
+        // A doubt of another kind does not take away what was seen.
+        assert_eq!(terms.asked_always().looks_left(), 0);
+
+        let failed = terms.seen_not_in_force(at(1_001));
+        assert!(is_asked_at(&failed, at(500_000)));
+        assert_eq!(
+            (failed.looks_left(), failed.not_in_force_at()),
+            (LOOKS_MIN, Some(at(1_001)))
+        );
+        let nearly = good(&failed, LOOKS_MIN - 1);
+        assert_eq!(
+            (nearly.looks_left(), nearly.not_in_force_at()),
+            (1, Some(at(1_001)))
+        );
+        assert_eq!(nearly.seen_not_in_force(at(1_002)).looks_left(), LOOKS_MIN);
+        let over = good(&failed, LOOKS_MIN);
+        assert_eq!((over.looks_left(), over.not_in_force_at()), (0, None));
+        assert_eq!(good(&over.begun_anew(), 1).looks_left(), LOOKS_MIN - 1);
+    }
+
+    #[test]
+    fn what_somebody_else_noted_is_no_look() {
+        for text in ["", "-1", "x", "99999999999", "2.5"] {
+            let role = json!({"metadata": {"annotations": {IN_FORCE: text, NOT_IN_FORCE: text}}});
+            assert_eq!(
+                (Terms::of(&role).looks_left(), Terms::of(&role).not_in_force_at()),
+                (LOOKS_MIN, None)
+            );
+        }
+        let role = json!({"metadata": {"annotations": {IN_FORCE: 20}}});
+        assert_eq!(Terms::of(&role).looks_left(), LOOKS_MIN);
+    }
+
+    #[test]
+    fn terms_that_come_back_leave_what_is_under_way_to_the_webhook() {
+        let earlier = good_terms().asked_for(at(1_000), 60);
+        let between = earlier.begun_anew();
+        let back = between.returned_to(&earlier, at(1_200));
+        assert_eq!(back.looks_left(), 0);
+        for second in 1_140..1_210 {
+            assert!(is_asked_at(&back, at(second)), "{second}");
+        }
+        assert!(!is_asked_at(&back, at(1_210)));
+        // Those that asked always do so again.
+        let always = Terms::none();
+        assert!(is_asked_at(&between.returned_to(&always, at(1_200)), at(9_000)));
+    }
+
+    fn good_terms() -> Terms {
+        (0..LOOKS_MIN).fold(Terms::none(), |terms, _| terms.seen_in_force())
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod snapshot;
 mod traced;
 
 pub(crate) use counters::{Counters, LATENCY_BOUNDS};
-pub(crate) use preview::{again, preview};
+pub(crate) use preview::{again, judged, preview};
 pub(crate) use proofs::Proofs;
 pub(crate) use snapshot::Snapshots;
 

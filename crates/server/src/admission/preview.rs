@@ -29,17 +29,25 @@ pub(crate) async fn preview(
     namespace: Option<&str>,
     explain: bool,
 ) -> Result<Value, InvalidObject> {
-    let workload = object.workload()?;
-    let namespace = namespace
-        .or_else(|| workload.written_namespace())
-        .unwrap_or("default");
-    let question = Question::of(&workload, namespace);
-    let seen = See::of(app, cluster, question).await;
+    let Some(seen) = See::of_object(app, cluster, object, namespace).await? else {
+        return Ok(verdict::describe_no_image(object));
+    };
     let mut described = verdict::describe_object(&seen.decision, object);
     if explain {
         described["explanation"] = seen.explanation();
     }
     Ok(described)
+}
+
+/// The same, as the value that it is; nothing for a custom resource that names no image, as it may.
+pub(crate) async fn judged(
+    app: &App,
+    cluster: &ClusterName,
+    object: &Manifest,
+    namespace: Option<&str>,
+) -> Result<Option<Decision>, InvalidObject> {
+    let seen = See::of_object(app, cluster, object, namespace).await?;
+    Ok(seen.map(|seen| seen.decision))
 }
 
 /// The verdict on what a record is about, as of now and explained; nothing if the record does not hold all that was asked.
@@ -78,6 +86,22 @@ struct See {
 }
 
 impl See {
+    async fn of_object(
+        app: &App,
+        cluster: &ClusterName,
+        object: &Manifest,
+        namespace: Option<&str>,
+    ) -> Result<Option<Self>, InvalidObject> {
+        let Some(workload) = object.workload_among(&app.settings.custom_resources)? else {
+            return Ok(None);
+        };
+        let namespace = namespace
+            .or_else(|| workload.written_namespace())
+            .unwrap_or("default");
+        let question = Question::of(&workload, namespace);
+        Ok(Some(Self::of(app, cluster, question).await))
+    }
+
     async fn of(app: &App, cluster: &ClusterName, question: Question) -> Self {
         let (namespace, account) = (question.namespace.clone(), question.service_account.clone());
         let until = Instant::now() + WAIT;

@@ -4,12 +4,16 @@ use std::io;
 use std::ops::ControlFlow;
 use std::time::UNIX_EPOCH;
 
+use binauthz_core::decide::refuse;
+use binauthz_core::decision::Reason;
 use binauthz_core::name::ClusterName;
 use binauthz_core::time::UnixTime;
 use binauthz_wire::json::{timestamp_from, timestamp_out};
 use binauthz_wire::logging::Query;
-use binauthz_wire::manifest;
+use binauthz_wire::manifest::{self, InvalidObject};
 use binauthz_wire::page::PageToken;
+use binauthz_wire::verdict;
+use binauthz_wire::workload::InvalidWorkload;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,7 +23,7 @@ use super::error::ApiError;
 use super::listing::reply;
 use super::logging::blocking;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
-use crate::admission::{again, preview};
+use crate::admission::{again, judged, preview};
 use crate::app::App;
 use crate::audit::Position;
 use crate::logs::{Indexed, Verdicts};
@@ -253,7 +257,8 @@ fn position(token: &str) -> Result<Position, ApiError> {
     Ok(Position { segment, offset })
 }
 
-/// The verdict each object of the body would get. Nothing is recorded, nothing is admitted.
+/// The verdict each object of the body would get. Nothing is recorded, nothing is admitted. With `asWebhook` objects of kinds
+/// that the webhook is not asked about are left out, and those that cannot be read are denied; else they are refused.
 async fn decide(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     let cluster = ClusterName::new(
         call.project()?,
@@ -262,34 +267,42 @@ async fn decide(app: &App, mut call: Call) -> Result<Reply, ApiError> {
     );
     let namespace = call.query.string("namespace")?.map(str::to_owned);
     let explain = call.query.boolean("explain")?;
+    let as_webhook = call.query.boolean("asWebhook")?;
     let text = Value::from(call.take_body()).to_string();
     let objects =
         manifest::read(text.as_bytes()).map_err(|why| ApiError::invalid_argument(why.to_string()))?;
     let mut results = Vec::new();
     for object in &objects {
-        let described = preview(app, &cluster, object, namespace.as_deref(), explain)
-            .await
-            .map_err(|why| ApiError::invalid_argument(why.to_string()))?;
-        results.push(described);
+        match preview(app, &cluster, object, namespace.as_deref(), explain).await {
+            Ok(described) => results.push(described),
+            Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_))) if as_webhook => {}
+            // Of which version it would be converted to nothing is known here.
+            Err(why) if as_webhook && !is_of_other_version(&why) => {
+                let decision = refuse(Reason::Unreviewable(why.to_string()), None);
+                results.push(verdict::describe_object(&decision, object));
+            }
+            Err(why) => return Err(ApiError::invalid_argument(why.to_string())),
+        }
     }
     Ok(Reply::json(json!({ "decisions": results })))
 }
 
+fn is_of_other_version(why: &InvalidObject) -> bool {
+    matches!(
+        why,
+        InvalidObject::Workload(InvalidWorkload::UnknownVersion { .. })
+    )
+}
+
 /// Whether an object that a cluster sent would have nothing against it today; nothing if that cannot be told.
 pub(super) async fn conforms_now(app: &App, cluster: &ClusterName, object: &Value) -> Option<bool> {
-    const UNTOLD: [&str; 7] = [
-        "CLUSTER_NOT_REGISTERED",
-        "EVIDENCE_UNAVAILABLE",
-        "POLICY_UNAVAILABLE",
-        "NO_IMAGES",
-        "DEADLINE",
-        "OVERLOADED",
-        "INTERNAL",
-    ];
     let objects = manifest::read(object.to_string().as_bytes()).ok()?;
-    let described = preview(app, cluster, objects.first()?, None, false).await.ok()?;
-    let is_told = !UNTOLD.contains(&described["reason"].as_str()?);
-    described["conforms"].as_bool().filter(|_| is_told)
+    let decision = judged(app, cluster, objects.first()?, None).await.ok()??;
+    let is_told = match decision.reason()? {
+        Reason::ClusterNotRegistered(_) | Reason::NoImages => false,
+        reason => !reason.is_inconclusive(),
+    };
+    is_told.then(|| decision.conforms())
 }
 
 /// What the server was told to do that a verdict depends on and no resource says: for verdicts without the server.
@@ -301,7 +314,11 @@ async fn settings(app: &App) -> Result<Reply, ApiError> {
         .filter_map(|line| line.split_once(": "))
         .map(|(key, value)| (key.to_owned(), value.into()))
         .collect();
-    let mut answer = json!({ "requirePolicy": app.settings.require_policy, "effective": effective });
+    let mut answer = json!({
+        "requirePolicy": app.settings.require_policy,
+        "customResources": app.settings.custom_resources.to_json(),
+        "effective": effective,
+    });
     let ends = app.certificates.get().map(|certificates| certificates.ends());
     if let Some(Ok(ends)) = ends.map(|ends| ends.duration_since(UNIX_EPOCH)) {
         let ends = i64::try_from(ends.as_secs()).unwrap_or(i64::MAX);

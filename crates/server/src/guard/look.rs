@@ -142,8 +142,8 @@ async fn would_admit(app: &App, cluster: &ClusterName, namespace: &str) -> bool 
     else {
         return false;
     };
-    let verdict = admission::preview(app, cluster, &pod, Some(namespace), false).await;
-    verdict.is_ok_and(|verdict| verdict["verdict"] == "ALLOW")
+    let decision = admission::judged(app, cluster, &pod, Some(namespace)).await;
+    matches!(decision, Ok(Some(decision)) if decision.admitted())
 }
 
 #[cfg(test)]

@@ -118,4 +118,36 @@ async fn what_the_server_was_told_is_readable() {
         "{settings}"
     );
     assert!(!settings.to_string().contains(court.desk.token()), "{settings}");
+    assert_eq!(settings["customResources"], json!([]));
+}
+
+#[tokio::test]
+async fn what_the_webhook_is_not_asked_about_is_refused_or_left_out() {
+    let court = Court::new().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [map, pod(&["r.example/app:v1"])]});
+    let decide = format!("/binauthz/v1/{CLUSTER}:decide");
+    let refused = court.desk.post(&decide, list.clone()).await;
+    refused.refused("INVALID_ARGUMENT", "is not known to carry images");
+    let as_webhook = format!("{decide}?asWebhook=true");
+    let described = court.desk.post(&as_webhook, list).await.ok();
+    assert_eq!(described["decisions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(described["decisions"][0]["kind"], "Pod");
+    assert_eq!(
+        court.desk.post(&as_webhook, map).await.ok()["decisions"],
+        json!([])
+    );
+    // What is reviewed and cannot be read is denied, and what may mean something else is not guessed.
+    let empty =
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}});
+    let refused = court.desk.post(&decide, empty.clone()).await;
+    refused.refused("INVALID_ARGUMENT", "names no image");
+    let denied = court.desk.post(&as_webhook, empty).await.ok()["decisions"][0].clone();
+    assert_eq!(
+        (&denied["verdict"], &denied["reason"]),
+        (&json!("DENY"), &json!("UNREVIEWABLE"))
+    );
+    let other = json!({"apiVersion": "apps/v9", "kind": "Deployment", "metadata": {"name": "d"}});
+    let refused = court.desk.post(&as_webhook, other).await;
+    refused.refused("INVALID_ARGUMENT", "is of a version that is not known");
 }

@@ -88,6 +88,16 @@ fn what_says_nothing_that_can_be_done_is_refused_by_its_field() {
             "`customResources[0].mayNameNoImage` must be",
         ),
         ("images: [a], image: [b]", "did you mean `images`?"),
+        (
+            "images: [a], kind: 'Roll out'",
+            "`customResources[0].kind`: expected the kind of its objects",
+        ),
+        ("images: [a], kind: '1a'", "`customResources[0].kind`"),
+        ("images: [a], kind: 5", "`customResources[0].kind`"),
+        (
+            "images: [a], kind: R}\n- {group: argoproj.io, versions: [v1, v1alpha1], resource: others, images: [a], kind: R",
+            "`customResources[1]`: `R` is the kind of `rollouts.argoproj.io` in the same version",
+        ),
     ];
     for (fields, words) in table {
         let error = error(&rollouts(fields));
@@ -233,4 +243,63 @@ proptest! {
     fn a_file_is_read_or_refused(text in any::<String>()) {
         let _ = read(text.as_bytes());
     }
+}
+
+#[test]
+fn a_resource_is_found_by_the_kind_of_its_objects() {
+    let file = "customResources:
+- {group: a.example, versions: [v1, v2], resource: policies, images: [a]}
+- {group: a.example, versions: [v1], resource: buses, images: [b]}
+- {group: a.example, versions: [v1], resource: sheep, kind: Sheep, images: [c]}
+- {group: a.example, versions: [v1], resource: geese, kind: Goose, images: [d]}
+- {group: a.example, versions: [v2], resource: gooses, images: [e]}
+";
+    let resources = read(file.as_bytes()).unwrap();
+    let kind = |group: &str, version: &str, kind: &str| Kind {
+        group: group.to_owned().into(),
+        version: version.to_owned().into(),
+        kind: kind.to_owned().into(),
+    };
+    let found = |group: &str, version: &str, name: &str| {
+        let found = resources.of_kind(&kind(group, version, name));
+        found.map(|found| found.resource.clone())
+    };
+    for (name, resource) in [
+        ("Policy", Some("policies")),
+        ("Bus", Some("buses")),
+        ("Sheep", Some("sheep")),
+        ("Goose", Some("geese")),
+        // Not by what another is said to be, nor by a name that is another's.
+        ("Geese", None),
+        ("Sheeps", None),
+        ("policies", None),
+        ("", None),
+    ] {
+        assert_eq!(found("a.example", "v1", name).as_deref(), resource, "{name}");
+        assert_eq!(found("b.example", "v1", name), None);
+        assert_eq!(found("", "v1", name), None);
+    }
+    // In a version in which it is not looked at, it is not another resource either.
+    assert_eq!(found("a.example", "v2", "Goose"), None);
+    let others = |version: &str, name: &str| resources.other_versions_of(&kind("a.example", version, name));
+    assert_eq!(others("v2", "Goose").as_deref(), Some("`a.example/v1`"));
+    assert_eq!(
+        others("v9", "Policy").as_deref(),
+        Some("`a.example/v1` or `a.example/v2`")
+    );
+    assert_eq!(others("v1", "Policy"), None);
+    assert_eq!(others("v1", "Horse"), None);
+}
+
+#[test]
+fn what_is_written_out_is_read_again() {
+    for file in [
+        SHIPPED,
+        &rollouts("kind: Rollout, podSpecs: [a.b], containers: [\"c[*].d\"], serviceAccount: e"),
+    ] {
+        let resources = read(file.as_bytes()).unwrap();
+        let written = json!({"customResources": resources.to_json()});
+        assert_eq!(read(written.to_string().as_bytes()), Ok(resources));
+    }
+    assert_eq!(CustomResources::default().to_json(), json!([]));
 }

@@ -229,6 +229,57 @@ fn an_object_of_the_wrong_form_is_refused_when_it_is_looked_at() {
     ));
 }
 
+#[test]
+fn custom_resources_are_read_by_their_paths() {
+    let custom = "customResources: [{group: a.example, versions: [v1], resource: runners, images: ['spec.steps[*].image'],
+        mayNameNoImage: true}]";
+    let custom = crate::custom_resources::read(custom.as_bytes()).unwrap();
+    let text = "apiVersion: a.example/v1
+kind: Runner
+metadata: {name: r, namespace: prod}
+spec: {steps: [{image: a}, {image: b}]}
+---
+{apiVersion: a.example/v1, kind: Runner, spec: {}}
+---
+{apiVersion: a.example/v1, kind: Runner, spec: {steps: 5}}
+---
+{apiVersion: a.example/v2, kind: Runner, spec: {steps: [{image: a}]}}
+---
+{apiVersion: b.example/v1, kind: Runner, spec: {steps: [{image: a}]}}
+---
+{apiVersion: v1, kind: Pod, spec: {containers: [{image: c}]}}
+";
+    let manifests = read(text.as_bytes()).unwrap();
+    let images = |index: usize| {
+        let workload = manifests[index].workload_among(&custom);
+        workload.map(|workload| {
+            let workload = workload?;
+            let images = workload.images().iter();
+            Some(images.map(|image| image.image().to_owned()).collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(images(0), Ok(Some(vec!["a".to_owned(), "b".to_owned()])));
+    assert_eq!(manifests[0].namespace(), Some("prod"));
+    assert_eq!((images(1), manifests[1].namespace()), (Ok(None), None));
+    assert!(matches!(
+        images(2),
+        Err(InvalidObject::Workload(InvalidWorkload::Astray { .. }))
+    ));
+    let error = images(3).unwrap_err().to_string();
+    assert!(error.contains("expected `a.example/v1`"), "{error}");
+    assert!(matches!(
+        images(4),
+        Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_)))
+    ));
+    assert_eq!(images(5), Ok(Some(vec!["c".to_owned()])));
+    // Without the file none of them is known.
+    let none = CustomResources::default();
+    assert!(matches!(
+        manifests[0].workload_among(&none),
+        Err(InvalidObject::Workload(InvalidWorkload::UnknownKind(_)))
+    ));
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "[-:{}\\[\\], \na-zA-Z0-9\"']{0,200}") {

@@ -39,6 +39,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.guard.enabled (not .Values.clusters) }}
 {{- fail "clusters is empty: guard.enabled needs the name of the cluster that the server runs in" }}
 {{- end }}
+{{- $keeping := .Values.guard.lastKnownGood }}
+{{- if and (or $keeping.afterSeconds $keeping.forHours) (not .Values.guard.enabled) }}
+{{- fail "guard.lastKnownGood is set without guard.enabled: nobody would keep the list" }}
+{{- end }}
+{{- $least := add (.Values.guard.everySeconds | default 60) 15 | int }}
+{{- if and $keeping.afterSeconds (lt ($keeping.afterSeconds | int) $least) }}
+{{- fail (printf "guard.lastKnownGood.afterSeconds is %d, expected %d (guard.everySeconds and 15) at least" ($keeping.afterSeconds | int) $least) }}
+{{- end }}
+{{- if and .Values.webhookSecret .Values.webhookCertificateSecret }}
+{{- fail "webhookSecret and webhookCertificateSecret exclude each other: the server makes the certificates, or others do" }}
+{{- end }}
 {{- if not .Values.credentialsSecret }}
 {{- fail "credentialsSecret is missing: the Secret with admin.token, master.key, authority.key and authority.pem" }}
 {{- end }}

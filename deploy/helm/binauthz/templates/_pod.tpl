@@ -10,7 +10,7 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "binauthz.name" . }}
-  automountServiceAccountToken: {{ .Values.guard.enabled }}
+  automountServiceAccountToken: {{ or .Values.guard.enabled (ne .Values.webhookSecret "") }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.priorityClassName }}
@@ -52,13 +52,18 @@ spec:
         {{- range .Values.extraArgs }}
         - {{ . | quote }}
         {{- end }}
-      {{- if eq .Values.store.kind "postgresql" }}
+      {{- if or (eq .Values.store.kind "postgresql") .Values.extraEnv }}
       env:
+        {{- if eq .Values.store.kind "postgresql" }}
         - name: BINAUTHZ_STORE
           valueFrom:
             secretKeyRef:
               name: {{ .Values.store.postgresql.urlSecret.name }}
               key: {{ .Values.store.postgresql.urlSecret.key }}
+        {{- end }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- end }}
       ports:
         - {name: api, containerPort: 8787}
@@ -96,6 +101,12 @@ spec:
         {{- if eq .Values.store.kind "postgresql" }}
         - {name: database, mountPath: /etc/binauthz/database, readOnly: true}
         {{- end }}
+        {{- if .Values.webhookCertificateSecret }}
+        - {name: webhook, mountPath: /etc/binauthz/webhook, readOnly: true}
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     {{- if eq .Values.store.kind "sqlite" }}
     - name: data
@@ -116,5 +127,12 @@ spec:
       secret:
         secretName: {{ .Values.store.postgresql.urlSecret.name }}
         defaultMode: 288
+    {{- end }}
+    {{- with .Values.webhookCertificateSecret }}
+    - name: webhook
+      secret: {secretName: {{ . }}, defaultMode: 288}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}

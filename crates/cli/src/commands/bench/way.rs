@@ -308,6 +308,7 @@ mod tests {
     fn answer(code: u16, text: &str) -> Answer {
         Answer {
             code,
+            time: None,
             bytes: text.as_bytes().to_vec(),
         }
     }

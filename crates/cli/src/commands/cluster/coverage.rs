@@ -7,7 +7,8 @@ mod schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use binauthz_kubernetes::{Api, ApiError, Configuration};
+use binauthz_kubernetes::last_known_good::{LastKnownGood, policy_differences};
+use binauthz_kubernetes::{Api, ApiError, Configuration, Guard, cluster_of};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -57,7 +58,11 @@ impl Flags {
         let api = Api::of_context(self.kubeconfig.as_deref(), &self.context)?;
         let found = api.read(&Configuration::Validating.path()).await?;
         let served = served(&api).await?;
-        let rules = Rules::of(found.as_ref());
+        let is_judged = match &found {
+            Some(found) => is_judged_while_nobody_answers(&api, found).await?,
+            None => false,
+        };
+        let rules = Rules::of(found.as_ref(), is_judged);
         let mut rows = Vec::new();
         for (at, resources) in &served {
             rows.extend(looked_at(&api, at, resources, (&rules, &served)).await?);
@@ -77,6 +82,21 @@ impl Flags {
         ));
         Ok(Exit::Refused)
     }
+}
+
+/// Whether there is the policy that judges what the shipped conditions of a webhook leave out.
+async fn is_judged_while_nobody_answers(api: &Api, found: &Value) -> Result<bool, Failure> {
+    let cluster = cluster_of(found).and_then(|name| name.parse().ok());
+    let guard = cluster.and_then(|cluster| Guard::of(&cluster, Configuration::Validating, found));
+    let Some((namespace, exempt)) = guard.and_then(|guard| Some((guard.last_known_good?, guard.exempt)))
+    else {
+        return Ok(false);
+    };
+    let shipped = LastKnownGood {
+        namespace: &namespace,
+        exempt: &exempt,
+    };
+    Ok(policy_differences(api, &shipped).await?.is_empty())
 }
 
 type AllServed = BTreeMap<GroupVersion, Vec<Served>>;

@@ -10,8 +10,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use binauthz_core::{image::ImageRef, name::ClusterName};
 use binauthz_kubernetes::{
     Api, CANARY_NAMESPACE, Canary, Configuration, Endpoint, Guard, Installed, differences, is_label,
-    known_bad_pod_denied, last_known_good::ask_always, last_known_good::remove, prove_reachable,
-    remove_probe,
+    is_noted_by_install, known_bad_pod_denied,
+    last_known_good::{Terms, ask_always, installed_without_terms, put_back, read_terms, remove, return_to},
+    prove_reachable, remove_probe,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ use crate::{
     failure::{Exit, Failure},
     output,
     settings::Settings,
+    snapshot::now,
 };
 
 /// How a cluster is judged when nothing else is said.
@@ -108,9 +110,10 @@ enum Step {
     AwaitServer(Duration),
     /// That the policy which judges while no server answers is in force.
     ProvePolicy,
-    /// Have the webhook asked about everything, so that that policy can go.
-    AskAlways,
-    RemovePolicy,
+    /// Have the webhook asked about everything, so that that policy can go; it was on these terms.
+    AskAlways(Option<Terms>),
+    /// What is there of it, with where it is.
+    RemovePolicy(Vec<(String, Value)>),
     /// That the API server reaches the webhook.
     ProveReachable,
     Register(&'static str),
@@ -337,11 +340,15 @@ async fn guard_steps(api: &Api, guard: &Guard, found: &Installed) -> Result<Vec<
         .and_then(|guard| guard.last_known_good);
     Ok(match had {
         None => written.collect(),
-        Some(_) => [Step::AskAlways]
-            .into_iter()
-            .chain(written)
-            .chain([Step::RemovePolicy])
-            .collect(),
+        Some(_) => {
+            let terms = read_terms(api).await?.map(|(_, terms)| terms);
+            let policy = installed_without_terms(api).await?;
+            [Step::AskAlways(terms)]
+                .into_iter()
+                .chain(written)
+                .chain([Step::RemovePolicy(policy)])
+                .collect()
+        }
     })
 }
 
@@ -350,8 +357,10 @@ impl Step {
     fn lines(&self) -> Vec<String> {
         match self {
             Step::Object(change) => vec![change.line()],
-            Step::AwaitServer(_) | Step::ProveReachable | Step::ProvePolicy | Step::AskAlways => Vec::new(),
-            Step::RemovePolicy => vec!["  remove what was last known to be good".to_owned()],
+            Step::AwaitServer(_) | Step::ProveReachable | Step::ProvePolicy | Step::AskAlways(_) => {
+                Vec::new()
+            }
+            Step::RemovePolicy(_) => vec!["  remove what was last known to be good".to_owned()],
             Step::Register(mode) => vec![format!("  register the cluster: {mode}")],
             Step::ChangeMode { from, to } => {
                 let from = from["evaluationMode"].as_str().unwrap_or("DISABLED");
@@ -373,8 +382,8 @@ impl Step {
             Step::Object(change) => change.perform(api).await,
             Step::AwaitServer(limit) => server::await_available(api, *limit).await,
             Step::ProvePolicy => last_known_good::prove(api).await,
-            Step::AskAlways => Ok(ask_always(api).await?),
-            Step::RemovePolicy => {
+            Step::AskAlways(_) => Ok(ask_always(api, Terms::begun_anew).await?),
+            Step::RemovePolicy(_) => {
                 remove(api, false).await?;
                 Ok(())
             }
@@ -399,12 +408,10 @@ impl Step {
         let Hands { api, cluster, .. } = hands;
         match self {
             Step::Object(change) => change.undo(api).await?,
-            // Where the policy is gone, the webhook is asked about everything, whatever its condition says.
-            Step::AwaitServer(_)
-            | Step::ProveReachable
-            | Step::ProvePolicy
-            | Step::AskAlways
-            | Step::RemovePolicy => {}
+            Step::AwaitServer(_) | Step::ProveReachable | Step::ProvePolicy | Step::AskAlways(None) => {}
+            // The last to be undone: until then the webhook is asked about everything, whatever its condition says.
+            Step::AskAlways(Some(terms)) => return_to(api, terms, now()).await?,
+            Step::RemovePolicy(policy) => put_back(api, policy).await?,
             Step::Register(_) => {
                 let client = hands.client()?;
                 if clusters::find(client, cluster).await?.is_some() {
@@ -495,7 +502,7 @@ fn in_place_of(found: &Value, mut object: Value) -> Value {
         for (key, value) in theirs {
             let ours = &mut object["metadata"][map];
             // What `install` noted before is no longer so.
-            if ours.get(key).is_none() && !key.starts_with("binauthz/") {
+            if ours.get(key).is_none() && !is_noted_by_install(key) {
                 ours[key] = value.clone();
             }
         }
@@ -559,7 +566,8 @@ mod tests {
     #[test]
     fn a_replacement_keeps_what_others_noted_and_carries_the_version_that_was_read() {
         let found = json!({"metadata": {"resourceVersion": "7", "uid": "u",
-            "annotations": {"binauthz/last-known-good": "binauthz", "binauthz.example/note": "b"},
+            "annotations": {"binauthz/last-known-good": "binauthz", "binauthz.example/note": "b",
+                "cert-manager.io/inject-ca-from": "b/webhook"},
             "labels": {"team": "a", "app.kubernetes.io/managed-by": "helm"}}});
         let ours =
             json!({"metadata": {"name": "binauthz", "labels": {"app.kubernetes.io/managed-by": "binauthz"}}});

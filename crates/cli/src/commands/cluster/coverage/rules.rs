@@ -8,6 +8,8 @@ use serde_json::Value;
 /// The webhooks of a configuration.
 pub(super) struct Rules {
     webhooks: Vec<Value>,
+    /// Their conditions leave something to a policy that is not as it is shipped.
+    leave_to_nobody: bool,
 }
 
 /// A resource that is served.
@@ -21,21 +23,27 @@ pub(super) struct Resource<'a> {
     pub(super) name: &'a str,
 }
 
+/// What the shipped conditions leave to the policy while no server answers.
+const LEFT_TO_THE_POLICY: [(&str, &str); 2] = [("", "pods"), ("batch", "jobs")];
 /// What may bring an image in. A subresource is only updated.
 const OPERATIONS: [&str; 2] = ["CREATE", "UPDATE"];
 
 impl Rules {
-    /// Of a configuration, if it is there.
-    pub(super) fn of(found: Option<&Value>) -> Rules {
+    /// Of a configuration, if it is there. `is_judged` says whether the policy is as it is shipped that judges what the shipped
+    /// conditions leave out.
+    pub(super) fn of(found: Option<&Value>, is_judged: bool) -> Rules {
         let webhooks = found.and_then(|found| found.get("webhooks")?.as_array());
         let mut webhooks = webhooks.cloned().unwrap_or_default();
-        // What those leave out, a policy judges.
-        if found.is_some_and(has_shipped_conditions) {
+        let has_shipped_conditions = found.is_some_and(has_shipped_conditions);
+        if has_shipped_conditions {
             for webhook in webhooks.iter_mut().filter_map(Value::as_object_mut) {
                 webhook.remove("matchConditions");
             }
         }
-        Rules { webhooks }
+        Rules {
+            webhooks,
+            leave_to_nobody: has_shipped_conditions && !is_judged,
+        }
     }
 
     /// What is written of a resource without the webhook being asked, or so that an outage lets it in; nothing for one
@@ -55,6 +63,9 @@ impl Rules {
                 None => gaps.push(format!("no rule for {operation}")),
                 Some(webhook) => gaps.extend(weaknesses(webhook).map(str::to_owned)),
             }
+        }
+        if self.leave_to_nobody && LEFT_TO_THE_POLICY.contains(&(resource.group, resource.name)) {
+            gaps.push("while no server answers nobody judges: the policy is not as shipped".to_owned());
         }
         gaps.dedup();
         gaps
@@ -121,6 +132,7 @@ fn weaknesses(webhook: &Value) -> impl Iterator<Item = &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use binauthz_kubernetes::{Configuration, Endpoint, Guard};
     use serde_json::json;
 
     use super::*;
@@ -134,7 +146,7 @@ mod tests {
             versions: &versions,
             name,
         };
-        Rules::of(Some(&configuration)).gaps(&resource)
+        Rules::of(Some(&configuration), true).gaps(&resource)
     }
 
     fn webhook(rule: &Value) -> Value {
@@ -159,7 +171,7 @@ mod tests {
         assert_eq!(gaps(&exact, ("apps", "v1beta1", "deployments")), none);
         assert_eq!(gaps(&exact, ("apps", "v1", "deployments")), [""; 0]);
         assert_eq!(
-            Rules::of(None).gaps(&Resource {
+            Rules::of(None, false).gaps(&Resource {
                 group: "",
                 version: "v1",
                 versions: &["v1"].into(),
@@ -194,6 +206,45 @@ mod tests {
             2
         );
         assert_eq!(gaps(&webhook(&rule("*", &["*"])), ("a.b", "v1", "cs")), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_left_to_a_policy_is_covered_while_it_is_there() {
+        let guard = Guard {
+            cluster: "projects/p/locations/l/clusters/c".parse().expect("a name"),
+            endpoint: Endpoint::url("https://b.example").expect("a URL"),
+            ca_bundle: "Q0E=".to_owned(),
+            inject_ca_from: None,
+            exempt: Vec::new(),
+            custom: Vec::new(),
+            registered_by_install: true,
+            last_known_good: Some("binauthz".to_owned()),
+        };
+        let shipped = guard.configuration(Configuration::Validating);
+        let gaps = |found: &Value, is_judged, (group, name)| {
+            let resource = Resource {
+                group,
+                version: "v1",
+                versions: &["v1"].into(),
+                name,
+            };
+            Rules::of(Some(found), is_judged).gaps(&resource)
+        };
+        let unjudged = ["while no server answers nobody judges: the policy is not as shipped"];
+        for resource in [("", "pods"), ("batch", "jobs")] {
+            assert_eq!(gaps(&shipped, true, resource), [""; 0]);
+            assert_eq!(gaps(&shipped, false, resource), unjudged);
+        }
+        for resource in [("apps", "deployments"), ("", "pods/ephemeralcontainers")] {
+            assert_eq!(gaps(&shipped, false, resource), [""; 0]);
+        }
+        // Other conditions are nobody's, whatever policy is there.
+        let mut other = shipped.clone();
+        other["webhooks"][0]["matchConditions"][0]["expression"] = json!("false");
+        assert_eq!(
+            gaps(&other, true, ("", "pods")),
+            ["match conditions leave some out"]
+        );
     }
 
     #[test]
