@@ -12,8 +12,10 @@
 //! cargo run --release -p binauthz-benches -- misses [DIGESTS]  proofs that are not in memory, against pgbench
 //! cargo run --release -p binauthz-benches -- query       first page of log queries over 1 000 000 verdicts
 //! cargo run --release -p binauthz-benches -- creates     Pods created in a real cluster, against bare webhooks
+//! cargo run --release -p binauthz-benches -- replicas    1, 2 and 4 servers on one PostgreSQL, against a model of them
 //! cargo run --release -p binauthz-benches -- saturation [PLOT]  warm admissions at half and at twice of what can be answered
 //! cargo run --release -p binauthz-benches -- soak [SECONDS]  ten minutes of creates while servers and policy change
+//! cargo run --release -p binauthz-benches -- kills [SECONDS]  kill -9 of a random server, or of PostgreSQL, every 2 s
 //! cargo run --release -p binauthz-benches -- instructions  what admissions execute, counted by valgrind, against the baseline
 //! cargo run --release -p binauthz-benches -- report [NAME…]  runs them and writes the results into docs/performance.md
 //! ```
@@ -41,12 +43,15 @@ mod filled;
 mod ingest;
 mod inputs;
 mod instructions;
+mod kills;
 mod load;
 mod misses;
 mod process;
 mod query;
+mod replicas;
 mod report;
 mod saturation;
+mod scale;
 mod soak;
 mod start;
 mod wrong_tokens;
@@ -62,7 +67,7 @@ use binauthz_server::{Flags, Settings};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The measurements, and what writes them down.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "access",
     "admission",
     "alert-delay",
@@ -72,8 +77,10 @@ const NAMES: [&str; 16] = [
     "durability",
     "ingest",
     "instructions",
+    "kills",
     "misses",
     "query",
+    "replicas",
     "report",
     "saturation",
     "soak",
@@ -113,9 +120,11 @@ fn measure(words: &[&str]) -> Outcome<bool> {
         ["ingest", rest @ ..] => run(ingest::measure(number(rest, ingest::ATTESTATIONS)?)),
         ["misses", rest @ ..] => run(misses::measure(number(rest, misses::DIGESTS)?)),
         ["query", rest @ ..] => run(query::measure(number(rest, query::ENTRIES)?)),
+        ["replicas"] => run(scale::measure()),
         ["saturation"] => run(saturation::measure(None)),
         ["saturation", plot] => run(saturation::measure(Some(plot.as_ref()))),
         ["soak", rest @ ..] => run(soak::measure(number(rest, 600)?)),
+        ["kills", rest @ ..] => run(kills::measure(number(rest, kills::SECONDS)?)),
         ["wrong-tokens"] => run(wrong_tokens::measure()),
         ["instructions"] => run(instructions::measure(None)),
         ["instructions", folder] => run(instructions::measure(Some(folder.as_ref()))),

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,11 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use binauthz_conformance::Database;
 use binauthz_kubernetes::{Api, ApiError, Endpoint, Guard};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::creates::{Cluster, PODS, pod_of};
-use crate::process::{SERVE, Server};
+use crate::replicas::{self, Replica};
 use crate::{Outcome, inputs, line};
 
 /// From one create to the next: 50 a second.
@@ -35,28 +33,6 @@ type Counts = BTreeMap<String, u64>;
 
 /// Each server has a new serving certificate before two thirds of this are over.
 const CERTIFICATE_SECONDS: u32 = 45;
-
-/// A replica: its folder outlives its processes.
-struct Replica {
-    folder: TempDir,
-    server: Option<Server>,
-}
-
-impl Replica {
-    async fn start(&mut self, store: &str) -> Outcome<SocketAddr> {
-        let server = Server::start_with(SERVE, self.folder.path(), &[store]).await?;
-        let address = server.url("webhook")?;
-        self.server = Some(server);
-        Ok(address.trim_start_matches("https://").parse()?)
-    }
-
-    async fn stop(&mut self) -> Outcome<()> {
-        match self.server.take() {
-            Some(server) => server.stop().await,
-            None => Ok(()),
-        }
-    }
-}
 
 /// In place of a Service: each connection goes to the next server that takes it.
 #[derive(Default)]
@@ -236,36 +212,20 @@ async fn disturb(
     Ok(restarts)
 }
 
-/// What both servers share, from the folder of the first to that of the second.
-fn share(from: &Path, to: &Path) -> Outcome<()> {
-    for name in ["master.key", "admin.token", "webhook-ca.pem"] {
-        std::fs::copy(from.join(name), to.join(name))?;
-    }
-    std::fs::create_dir(to.join("tls"))?;
-    for entry in std::fs::read_dir(from.join("tls"))? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), to.join("tls").join(entry.file_name()))?;
-    }
-    Ok(())
-}
-
 pub(crate) async fn measure(seconds: u64) -> Outcome<bool> {
     let database = Database::start().ok_or("this needs PostgreSQL")?;
     let store = database.url();
-    let replica = || {
-        let folder = tempfile::tempdir()?;
-        let config = format!("certificateLifetimeSeconds: {CERTIFICATE_SECONDS}\n");
-        std::fs::write(folder.path().join("binauthz.yaml"), config)?;
-        let server = None;
-        Ok::<_, std::io::Error>(Replica { folder, server })
-    };
-    let (mut replicas, balancer) = ([replica()?, replica()?], Arc::new(Balancer::default()));
+    let config = format!("certificateLifetimeSeconds: {CERTIFICATE_SECONDS}\n");
+    let (mut replicas, balancer) = (
+        [Replica::new(&config)?, Replica::new(&config)?],
+        Arc::new(Balancer::default()),
+    );
     let [first, second] = &mut replicas;
     balancer.set(0, Some(first.start(&store).await?));
-    share(first.folder.path(), second.folder.path())?;
+    replicas::share(first.folder.path(), second.folder.path())?;
     balancer.set(1, Some(second.start(&store).await?));
     let signer = inputs::Signer::new()?;
-    let server = first.server.as_ref().ok_or("no server runs")?;
+    let server = first.running()?;
     inputs::prepare(server, &signer).await?;
     inputs::attest(server, &signer, 0..1).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;

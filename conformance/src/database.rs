@@ -105,20 +105,65 @@ impl Database {
             .append(true)
             .open(self.folder.path().join("log"))
             .expect("the log can be opened");
-        let process = self
-            .command("postgres")
-            .arg("-D")
-            .arg(self.folder.path().join("data"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("`postgres` starts");
+        let start = || {
+            self.command("postgres")
+                .arg("-D")
+                .arg(self.folder.path().join("data"))
+                .stdout(Stdio::null())
+                .stderr(log.try_clone().expect("the log can be shared"))
+                .spawn()
+                .expect("`postgres` starts")
+        };
+        let mut process = start();
+        let answers = poll_until(START_LIMIT, || {
+            // While a process of one that was killed is still there the next one refuses to start.
+            if let Ok(Some(_)) = process.try_wait() {
+                process = start();
+            }
+            self.try_ask("postgres", "SELECT 1").ok()
+        });
         self.process = Some(process);
-        let answers = || self.try_ask("postgres", "SELECT 1").ok();
-        if poll_until(START_LIMIT, answers).is_none() {
+        if answers.is_none() {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             panic!("PostgreSQL does not answer:\n{log}");
         }
+    }
+
+    /// Kills its first process without a warning. The others end by themselves.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Kills the process of one of its connections without a warning, whereupon it gives up all of them and recovers; whether
+    /// there was one.
+    pub fn kill_one_connection(&self) -> bool {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'binauthz' AND pid <> pg_backend_pid() \
+                   ORDER BY random() LIMIT 1";
+        let killed = match self.try_ask("postgres", sql) {
+            Ok(pid) if !pid.is_empty() => Command::new("kill")
+                .args(["-KILL", &pid])
+                .status()
+                .is_ok_and(|status| status.success()),
+            _ => false,
+        };
+        if killed {
+            // It takes a moment until it notices: whoever asked before would believe that all is well.
+            let gone = || self.try_ask("postgres", "SELECT 1").err();
+            poll_until(Duration::from_secs(1), gone);
+        }
+        killed
+    }
+
+    /// Waits until it answers.
+    pub fn wait(&self) {
+        let answers = || self.try_ask("binauthz", "SELECT 1").ok();
+        assert!(
+            poll_until(START_LIMIT, answers).is_some(),
+            "PostgreSQL does not recover"
+        );
     }
 
     /// Stops it as a crash would.

@@ -10,7 +10,7 @@ use binauthz_core::signature::pgp::Certificate;
 use binauthz_core::time::UnixTime;
 use binauthz_keyring::SoftwareKey;
 use binauthz_wire::json::Limits;
-use binauthz_wire::tlog::{Checkpoint, Header, Link, VerifierKey};
+use binauthz_wire::tlog::{Checkpoint, Header, Link, Merged, VerifierKey};
 use serde_json::Value;
 
 use crate::Outcome;
@@ -167,6 +167,9 @@ pub(crate) fn checkpoint(bytes: &[u8]) -> Outcome {
                 text.starts_with(&checkpoint.text()),
                 "what is signed is what is read"
             );
+        }
+        if let Ok(merged) = Merged::open(text, &key) {
+            assert!(text.starts_with(&merged.text()), "what is signed is what is read");
         }
         Outcome::of(&read)
     })

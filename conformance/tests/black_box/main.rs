@@ -30,6 +30,7 @@ mod imagepolicy;
 mod kill;
 mod log_metrics;
 mod mail;
+mod merged_logs;
 mod openapi;
 mod own_commands;
 mod prometheus;

@@ -15,15 +15,15 @@ use crate::signatures::{image, payload, policy, prepare, put_keys, store};
 
 /// Within which a change on one server counts on the others.
 const PROMISED: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const POLICY: &str = "/v1/projects/demo/policy";
 
 /// A database and two servers on it.
-fn pair(options: &[&str]) -> Option<(Database, Desk, Desk)> {
+pub(crate) fn pair(options: &[&str]) -> Option<(Database, Desk, Desk)> {
     let database = Database::start()?;
     let url = database.url();
     let options: Vec<&str> = ["--store", &url].iter().chain(options).copied().collect();
-    let one = Desk::with_options(&["openssl"], &options)?;
+    let one = Desk::with_options(&["openssl", "jq"], &options)?;
     let two = one.beside(&options);
     Some((database, one, two))
 }
@@ -56,7 +56,7 @@ fn health(desk: &Desk, path: &str) -> (u16, String) {
     (status.parse().expect("a status is a number"), text.to_owned())
 }
 
-fn metric(desk: &Desk, name: &str) -> Option<String> {
+pub(crate) fn metric(desk: &Desk, name: &str) -> Option<String> {
     let (_, text) = health(desk, "/metrics");
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
     Some(line.split(' ').next_back()?.to_owned())
@@ -402,4 +402,110 @@ fn a_public_key_belongs_to_one_attestor_whichever_servers_are_asked() {
         made += good;
     }
     assert!(made > 0 && made + refused == 40, "{made} made, {refused} refused");
+}
+
+/// Ten calls by turns; the names of what they made.
+fn ten_notes(desks: [&Desk; 2]) -> Vec<String> {
+    let make = |(number, desk): (usize, &&Desk)| {
+        let path = format!("/v1/projects/demo/notes?noteId=last-{number}");
+        let note = json!({"attestation": {"hint": {"humanReadableName": "last"}}});
+        let made = desk.api("POST", &path, Some(&note)).ok();
+        made["name"].as_str().expect("a note has a name").to_owned()
+    };
+    desks.iter().cycle().take(10).enumerate().map(make).collect()
+}
+
+/// The numbers of the audit rows that records were made of.
+fn copied(records: &[Value]) -> Vec<i64> {
+    let mut copied: Vec<i64> = records
+        .iter()
+        .filter_map(|record| record["auditSequence"].as_i64())
+        .collect();
+    copied.sort_unstable();
+    copied
+}
+
+/// What comes into the logs until they have so many copies of rows instead of those, and for a moment longer.
+fn until_copied(journals: &mut [Journal], (have, rows): (usize, usize)) -> Vec<Value> {
+    let mut records = Vec::new();
+    let came = poll_until(PATIENCE, || {
+        records.extend(journals.iter_mut().flat_map(Journal::news));
+        (have + copied(&records).len() >= rows).then_some(())
+    });
+    assert!(came.is_some(), "every call comes into a log");
+    let _: Option<()> = poll_until(Duration::from_secs(3), || None);
+    records.extend(journals.iter_mut().flat_map(Journal::news));
+    records
+}
+
+/// Verdicts never need the database: their log is on the server's own disk. What the database has of calls comes into it once, also
+/// when the database goes away between a call and its copy, and the server after it.
+#[test]
+fn without_the_database_verdicts_go_to_disk_and_calls_follow_once_when_it_is_back() {
+    let Some((mut database, one, two)) = pair(&[]) else {
+        return;
+    };
+    prepare(&one);
+    let mut journals = [&one, &two].map(|desk| Journal::new(&desk.server.data.join("journal")));
+    let pod = review::pod("p", &image("a"));
+    let ask = |desk: &Desk, uid: &str| {
+        let mut review = review::create(&pod);
+        review["request"]["uid"] = json!(uid);
+        drop(desk.review("admit", CLUSTER, &review).denied(&[]));
+    };
+    // Whatever is kept in memory is there.
+    for desk in [&one, &two] {
+        ask(desk, "before");
+    }
+    let made = ten_notes([&one, &two]);
+    database.crash();
+    let mut asked = Vec::new();
+    for number in 0..20 {
+        let uid = format!("away-{number}");
+        ask(if number % 2 == 0 { &one } else { &two }, &uid);
+        asked.push(uid);
+    }
+    let note = json!({"attestation": {"hint": {"humanReadableName": "refused"}}});
+    one.api("POST", "/v1/projects/demo/notes?noteId=refused", Some(&note))
+        .refused(503, "UNAVAILABLE", &[]);
+    let mut records: Vec<Value> = journals.iter_mut().flat_map(Journal::news).collect();
+    let of = |records: &[Value], uid: &str| records.iter().filter(|record| record["uid"] == uid).count();
+    for uid in &asked {
+        assert_eq!(
+            of(&records, uid),
+            1,
+            "`{uid}` is on disk before the database is back"
+        );
+    }
+    let mut one = one;
+    one.server.end();
+    database.run();
+    let url = database.url();
+    let one = one.restarted_with(&["--store", &url]);
+    let rows = database.ask("binauthz", "SELECT sequence FROM binauthz.audit ORDER BY 1");
+    let rows: Vec<i64> = rows.lines().filter_map(|line| line.parse().ok()).collect();
+    records.extend(until_copied(&mut journals, (copied(&records).len(), rows.len())));
+    assert!(
+        copied(&records).starts_with(&rows),
+        "each once: {:?}, {rows:?}",
+        copied(&records)
+    );
+    assert!(
+        copied(&records).windows(2).all(|pair| pair[0] < pair[1]),
+        "none twice"
+    );
+    for name in &made {
+        let about = |record: &&Value| record["log"] == "call" && record["resource"] == name.as_str();
+        assert_eq!(
+            records.iter().filter(about).count(),
+            1,
+            "the call that made `{name}`"
+        );
+        two.api("GET", &format!("/v1/{name}"), None).ok();
+    }
+    for uid in &asked {
+        assert_eq!(of(&records, uid), 1, "`{uid}` is recorded once");
+    }
+    one.api("GET", "/v1/projects/demo/notes/refused", None)
+        .refused(404, "NOT_FOUND", &[]);
 }

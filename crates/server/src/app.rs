@@ -22,6 +22,7 @@ use crate::kubernetes::Kubernetes;
 use crate::listen::Certificates;
 use crate::logs::Index;
 use crate::master::Master;
+use crate::merged;
 use crate::metrics::ControlCounters;
 use crate::rates::Rates;
 use crate::servers::Servers;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     /// How often the API was called by whom.
     pub(crate) rates: Rates,
     pub(crate) journal: Journal,
+    /// The statement over the logs of all servers.
+    pub(crate) merged: merged::Counters,
     /// What others wrote as log entries.
     pub(crate) entries: Journal,
     /// Over the journal of verdicts, and over that of written entries.

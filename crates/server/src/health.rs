@@ -148,6 +148,12 @@ async fn metrics(app: &App) -> String {
 }
 
 fn servers(app: &App, text: &mut Text) {
+    text.single(
+        "binauthz_merged_log_faults_total",
+        "counter",
+        "Logs of servers, and statements over them, that took something back, as far as this server saw",
+        app.merged.faults(),
+    );
     if !app.store.is_shared() {
         return;
     }
@@ -166,6 +172,12 @@ fn servers(app: &App, text: &mut Text) {
         "gauge",
         "1 on the server that sends notices and does what one server does for all on its store",
         u8::from(app.store.lead().is_some()),
+    );
+    text.single(
+        "binauthz_merged_log_number",
+        "gauge",
+        "Number of the newest statement over the logs of all servers on the store that this one believes",
+        app.merged.number(),
     );
 }
 

@@ -23,6 +23,7 @@ mod kubernetes;
 pub mod listen;
 mod logs;
 mod master;
+mod merged;
 mod metrics;
 mod migrate;
 mod rates;

@@ -47,7 +47,7 @@ use crate::servers::{self, JoinError, Servers};
 use crate::settings::{Settings, WebhookCertificate};
 use crate::trace::{self, Tracer};
 use crate::turns::Turns;
-use crate::{control, googleapis, handed_in, health, logs};
+use crate::{control, googleapis, handed_in, health, logs, merged};
 
 /// How long jobs may take to end what they are at. They are in the middle of a look at the log at most.
 const LAST_ROUND: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ pub struct Server {
     folder: PathBuf,
     trigger: Trigger,
     ports: Vec<JoinHandle<()>>,
-    jobs: [JoinHandle<()>; 13],
+    jobs: [JoinHandle<()>; 14],
     /// Held while the data directory is in use.
     _lock: File,
 }
@@ -327,6 +327,9 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         .map_err(|error| StartError::Channels(error.to_string()))?;
     // Before the logs: under another key they would seem to be somebody else's.
     let (store, servers) = joined(&settings, &master_key).await?;
+    merged::remember(&folder.join(audit::VERDICTS), &store)
+        .await
+        .map_err(JoinError::from)?;
     let journal = Journal::open(
         &folder.join(audit::VERDICTS),
         JournalSettings::of_verdicts(settings.journal_kept),
@@ -349,6 +352,7 @@ pub(crate) async fn build(settings: Settings) -> Result<App, StartError> {
         issuers: Issuers::new(&settings.access.issuers)?,
         registries,
         journal,
+        merged: merged::Counters::default(),
         entries,
         indexes: Default::default(),
         kubernetes: Kubernetes::new(),
@@ -385,7 +389,7 @@ async fn joined(settings: &Settings, master_key: &MasterKey) -> Result<(Store, S
 }
 
 /// What happens though nobody asks for it, until the shutdown.
-fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 13] {
+fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle<()>; 14] {
     [
         tokio::spawn(servers::follow(Arc::clone(app), shutdown.clone())),
         tokio::spawn(control::destroy_as_scheduled(Arc::clone(app), shutdown.clone())),
@@ -396,6 +400,7 @@ fn start_jobs(app: &Arc<App>, ends: Reached, shutdown: &Shutdown) -> [JoinHandle
         tokio::spawn(end_tails(Arc::clone(app), shutdown.clone())),
         tokio::spawn(logs::keep_indexes(Arc::clone(app), shutdown.clone())),
         tokio::spawn(sign_every_second(Arc::clone(app), shutdown.clone())),
+        tokio::spawn(merged::merge(Arc::clone(app), shutdown.clone())),
         tokio::spawn(trace::export(Arc::clone(app), shutdown.clone())),
         tokio::spawn(kubernetes::emit(Arc::clone(app), shutdown.clone())),
         tokio::spawn(guard::guard(Arc::clone(app), shutdown.clone())),

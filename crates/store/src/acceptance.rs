@@ -3,6 +3,7 @@
 //! `open` gives an empty store each time it is called.
 
 mod alerts;
+mod logs;
 mod metrics;
 mod news;
 mod occurrences;
@@ -45,6 +46,8 @@ pub async fn suite(open: impl AsyncFn() -> Store) {
     metrics::points_and_the_cursor_move_together(&open().await).await;
     metrics::points_are_merged_and_read_in_order(&open().await).await;
     metrics::what_is_old_too_much_or_gone_is_forgotten(&open().await).await;
+    logs::each_log_says_how_far_it_is_signed_for(&open().await).await;
+    logs::a_statement_over_all_logs_follows_the_one_before(&open().await).await;
     news::what_was_committed_is_told_once(&open().await).await;
     news::what_a_server_answered_it_finds_in_the_audit_log(&open().await).await;
     news::one_leads_and_nobody_writes_by_an_earlier_lead(&open().await).await;

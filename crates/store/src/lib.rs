@@ -16,6 +16,7 @@
 mod alert;
 mod change;
 mod error;
+mod logs;
 mod metric;
 mod news;
 mod postgres;
@@ -35,6 +36,7 @@ pub use alert::{
 };
 pub use change::{ABSENT, Change, Commit, Committed};
 pub use error::{CommitError, OpenError, PostgresError, Unavailable};
+pub use logs::{LogCheckpointRow, Logged, MergedRow};
 pub use metric::{Counted, FORGOTTEN_AT_ONCE, Forget, MetricPoint, MetricSeriesRow};
 pub use news::{Changed, News, Touched};
 pub use postgres::{Address, InvalidAddress};

@@ -2,6 +2,7 @@
 //! whose changes left theirs.
 
 use crate::alert::Alerted;
+use crate::logs::Logged;
 use crate::metric::Counted;
 
 /// A job that reads the log forward and remembers how far it has come.
@@ -11,6 +12,8 @@ pub enum Reader {
     Alerts,
     /// The one that counts log-based metrics.
     Metrics,
+    /// The one that publishes how far the log is signed for. It needs no cursor: the note is one.
+    Logs,
 }
 
 impl Reader {
@@ -18,6 +21,7 @@ impl Reader {
         match self {
             Reader::Alerts => "alerts",
             Reader::Metrics => "metrics",
+            Reader::Logs => "logs",
         }
     }
 }
@@ -61,6 +65,8 @@ pub enum Found {
     Alerts(Alerted),
     /// What metrics counted.
     Metrics(Counted),
+    /// How far logs are signed for.
+    Logs(Logged),
 }
 
 impl Found {
@@ -68,6 +74,7 @@ impl Found {
         match self {
             Found::Alerts(_) => Reader::Alerts,
             Found::Metrics(_) => Reader::Metrics,
+            Found::Logs(_) => Reader::Logs,
         }
     }
 }

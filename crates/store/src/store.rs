@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow};
 use crate::change::{Commit, Committed};
 use crate::error::{CommitError, OpenError, Unavailable};
+use crate::logs::{LogCheckpointRow, MergedRow};
 use crate::metric::MetricSeriesRow;
 use crate::news::News;
 use crate::queue::Work;
@@ -127,6 +128,21 @@ impl Store {
     /// How far a reader has come in the log of this server, as [`Settlement::cursor`] last said.
     pub async fn cursor(&self, reader: Reader) -> Result<Option<String>, Unavailable> {
         by_engine!(self, engine => engine.cursor(reader))
+    }
+
+    /// What the logs of all servers said last of themselves, the most recent first; at most [`MAX_ROWS`](crate::MAX_ROWS).
+    pub async fn log_checkpoints(&self) -> Result<Vec<LogCheckpointRow>, Unavailable> {
+        by_engine!(self, engine => engine.log_checkpoints())
+    }
+
+    /// What the log of this name said last of itself.
+    pub async fn log_checkpoint(&self, origin: &str) -> Result<Option<LogCheckpointRow>, Unavailable> {
+        by_engine!(self, engine => engine.log_checkpoint(origin))
+    }
+
+    /// The newest statement over all logs.
+    pub async fn merged_checkpoint(&self) -> Result<Option<MergedRow>, Unavailable> {
+        by_engine!(self, engine => engine.merged_checkpoint())
     }
 
     /// The incident of this project and id.

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use binauthz_wire::json::timestamp_from;
 use binauthz_wire::tlog::{Checkpoint, Summary, Verifier, VerifierKey};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
+use super::audit_merged::Statements;
 use super::{cef, files};
 use crate::{
     failure::{Exit, Failure},
@@ -21,12 +23,18 @@ const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub enum Command {
     /// Check offline that no record of the log was changed, removed, added or moved
     #[command(
-        after_help = "Examples:\n  binauthz audit verify data/journal\n  binauthz audit verify copy --key=log.vkey --checkpoint=kept/checkpoint"
+        after_help = "Examples:\n  binauthz audit verify data/journal\n  binauthz audit verify copy --key=log.vkey --checkpoint=kept/checkpoint\n  binauthz audit verify one two three --merged=kept/merged --merged-key=merged.vkey"
     )]
     Verify(VerifyFlags),
     /// Print the newest signed checkpoint, to be kept where the server cannot reach it
-    #[command(after_help = "Examples:\n  binauthz audit checkpoint > kept/checkpoint")]
-    Checkpoint,
+    #[command(
+        after_help = "Examples:\n  binauthz audit checkpoint > kept/checkpoint\n  binauthz audit checkpoint --merged > kept/merged"
+    )]
+    Checkpoint {
+        /// Print the newest statement over the logs of all servers on the store
+        #[arg(long)]
+        merged: bool,
+    },
     /// Write the records of the log for another program
     #[command(
         after_help = "Examples:\n  binauthz audit export data/journal > verdicts.jsonl\n  binauthz audit export data/journal --as=cef"
@@ -37,25 +45,39 @@ pub enum Command {
 /// What to check, and against what.
 #[derive(Debug, Args)]
 pub struct VerifyFlags {
-    /// Folder with the log's files, or a copy of it
-    folder: PathBuf,
+    /// Folder with the log's files, or a copy of it; those of several servers on one store are checked together
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(super) folders: Vec<PathBuf>,
     /// Verifier key of the log, or a file that holds it; by default the one in the folder, which proves less
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["merged", "merged_key", "gone"])]
+    pub(super) key: Option<String>,
     /// Checkpoint that was kept elsewhere; by default the one in the folder
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["merged", "merged_key", "gone"])]
+    pub(super) checkpoint: Option<PathBuf>,
+    /// Statement over the logs of all servers that was kept elsewhere; with several folders by default those in the folders
     #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
+    pub(super) merged: Option<PathBuf>,
+    /// Verifier key of the statements, or a file that holds it; by default the one in a folder, which proves less
+    #[arg(long, value_name = "KEY")]
+    pub(super) merged_key: Option<String>,
+    /// Log that is known not to be there any more, by its name
+    #[arg(long, value_name = "LOG")]
+    pub(super) gone: Vec<String>,
 }
 
 /// What to write, and how.
 #[derive(Debug, Args)]
 pub struct ExportFlags {
-    /// Folder with the log's files, or a copy of it
-    folder: PathBuf,
+    /// Folder with the log's files, or a copy of it; the records of several are put together by their time
+    #[arg(required = true, value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
     /// Form of the lines
     #[arg(long = "as", value_enum, default_value_t = Form::Jsonl, value_name = "FORM")]
     form: Form,
 }
+
+/// Written to the output at a time.
+const OUTPUT_BYTES: usize = 1 << 20;
 
 /// A form of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,11 +93,17 @@ impl Command {
     pub async fn run(&self, settings: &Settings) -> Result<Exit, Failure> {
         match self {
             Command::Verify(flags) => flags.run(),
-            Command::Checkpoint => {
-                let answer = settings
-                    .client()?
-                    .get("/binauthz/v1/audit/checkpoint", &[])
-                    .await?;
+            Command::Checkpoint { merged } => {
+                let path = "/binauthz/v1/audit/checkpoint";
+                let mut answer = settings.client()?.get(path, &[]).await?;
+                if *merged {
+                    answer = answer["merged"].take();
+                    if answer.is_null() {
+                        return Err(Failure::refused(
+                            "there is no statement over several logs: the server shares its store with nobody, or none was made yet",
+                        ));
+                    }
+                }
                 output::print(answer["checkpoint"].as_str().unwrap_or_default())?;
                 Ok(Exit::Done)
             }
@@ -86,46 +114,78 @@ impl Command {
 
 impl VerifyFlags {
     fn run(&self) -> Result<Exit, Failure> {
-        let (summary, had_anchor) = self.verified()?;
-        output::print(&format!("{}\n", describe(&summary)))?;
+        if let Some(statements) = Statements::found(self)? {
+            return statements.hold(self);
+        }
+        if self.folders.len() > 1 && (self.key.is_some() || self.checkpoint.is_some()) {
+            return Err(Failure::usage(
+                "--key and --checkpoint are of one log: expected one FOLDER with them",
+            ));
+        }
+        for folder in &self.folders {
+            let (summary, had_anchor) = self.verified(folder)?;
+            output::print(&format!("{}\n", describe(&summary)))?;
+            if had_anchor && !summary.anchored {
+                output::note(
+                    "The checkpoint is older than the oldest segment, so nothing was compared with it.",
+                );
+            }
+        }
         if self.key.is_none() {
             output::note(
                 "The key came from the folder itself: --key with one that was kept elsewhere proves more.",
             );
         }
-        if had_anchor && !summary.anchored {
-            output::note("The checkpoint is older than the oldest segment, so nothing was compared with it.");
+        if self.folders.len() > 1 {
+            output::note(
+                "Nothing says that these are all: --merged with a statement that was kept elsewhere does.",
+            );
         }
         Ok(Exit::Done)
     }
 
-    /// What the log comes to, and whether there was a checkpoint to compare it with.
-    fn verified(&self) -> Result<(Summary, bool), Failure> {
-        let key = self.key()?;
-        // Before the lines: a server that is writing makes new ones.
-        let newest = self.folder.join("checkpoint");
-        let newest = newest.exists().then(|| checkpoint(&newest, &key)).transpose()?;
-        let kept = self.checkpoint.as_deref().map(|file| checkpoint(file, &key));
-        let anchor = kept.transpose()?.or_else(|| newest.clone());
-        let had_anchor = anchor.is_some();
-        let mut verifier = Verifier::new(key.clone(), anchor);
-        for file in files_named(&self.folder, ".checkpoint")? {
-            verifier.agree_with(checkpoint(&file, &key)?);
-        }
-        if let Some(newest) = newest {
-            verifier.agree_with(newest);
-        }
-        Ok((verify(&self.folder, verifier)?, had_anchor))
-    }
-
-    fn key(&self) -> Result<VerifierKey, Failure> {
-        let text = match &self.key {
-            Some(text) if text.contains('+') => text.clone(),
-            Some(file) => files::read_text(Path::new(file))?,
-            None => files::read_text(&self.folder.join("log.vkey"))?,
+    /// What a log comes to, and whether there was a checkpoint to compare it with.
+    fn verified(&self, folder: &Path) -> Result<(Summary, bool), Failure> {
+        let key = match &self.key {
+            Some(text) if text.contains('+') => text.parse().map_err(Failure::usage)?,
+            Some(file) => files::read_text(Path::new(file))?
+                .parse()
+                .map_err(Failure::usage)?,
+            None => checkpoint_key(folder)?,
         };
-        text.parse().map_err(Failure::usage)
+        let kept = self.checkpoint.as_deref().map(|file| checkpoint(file, &key));
+        let kept = kept.transpose()?;
+        verify_files(folder, (key, kept), Vec::new())
     }
+}
+
+/// The key that lies beside the files of a log.
+pub(super) fn checkpoint_key(folder: &Path) -> Result<VerifierKey, Failure> {
+    files::read_text(&folder.join("log.vkey"))?
+        .parse()
+        .map_err(Failure::usage)
+}
+
+/// What the files of a log come to under its key, and whether there was a checkpoint to compare them with: the one that was kept, or
+/// else the newest that is among them. `stated` is what others say of it.
+pub(super) fn verify_files(
+    folder: &Path,
+    (key, kept): (VerifierKey, Option<Checkpoint>),
+    stated: Vec<Checkpoint>,
+) -> Result<(Summary, bool), Failure> {
+    // Before the lines: a server that is writing makes new ones.
+    let newest = folder.join("checkpoint");
+    let newest = newest.exists().then(|| checkpoint(&newest, &key)).transpose()?;
+    let anchor = kept.or_else(|| newest.clone());
+    let had_anchor = anchor.is_some();
+    let mut verifier = Verifier::new(key.clone(), anchor);
+    for file in files_named(folder, ".checkpoint")? {
+        verifier.agree_with(checkpoint(&file, &key)?);
+    }
+    for checkpoint in newest.into_iter().chain(stated) {
+        verifier.agree_with(checkpoint);
+    }
+    Ok((verify(folder, verifier)?, had_anchor))
 }
 
 fn checkpoint(file: &Path, key: &VerifierKey) -> Result<Checkpoint, Failure> {
@@ -133,7 +193,7 @@ fn checkpoint(file: &Path, key: &VerifierKey) -> Result<Checkpoint, Failure> {
         .map_err(|why| Failure::refused(format_args!("`{}`: {why}", file.display())))
 }
 
-fn describe(summary: &Summary) -> String {
+pub(super) fn describe(summary: &Summary) -> String {
     let Summary {
         origin,
         first,
@@ -174,28 +234,118 @@ fn verify(folder: &Path, mut verifier: Verifier) -> Result<Summary, Failure> {
 
 impl ExportFlags {
     fn run(&self) -> Result<Exit, Failure> {
-        for path in files_named(&self.folder, ".jsonl")? {
-            let bytes = read(&path)?;
-            let mut text = Vec::with_capacity(bytes.len());
-            for line in lines(&bytes).filter(|line| !is_about_the_log(line)) {
-                match self.form {
-                    Form::Jsonl => text.extend_from_slice(line),
-                    Form::Cef => {
-                        let record: Value = serde_json::from_slice(line).map_err(|error| {
-                            Failure::refused(format_args!(
-                                "`{}`: a line is no record: {error}",
-                                path.display()
-                            ))
-                        })?;
-                        text.extend_from_slice(cef::line(&record).as_bytes());
-                    }
+        let records = self.folders.iter().map(|folder| Records::of(folder));
+        let mut merged = Merging::of(records.collect::<Result<_, _>>()?)?;
+        let mut text = Vec::with_capacity(OUTPUT_BYTES);
+        while let Some((path, line)) = merged.next()? {
+            match self.form {
+                Form::Jsonl => text.extend_from_slice(&line),
+                Form::Cef => {
+                    let record: Value = serde_json::from_slice(&line).map_err(|error| {
+                        Failure::refused(format_args!("`{}`: a line is no record: {error}", path.display()))
+                    })?;
+                    text.extend_from_slice(cef::line(&record).as_bytes());
                 }
-                text.push(b'\n');
             }
-            output::print_bytes(&text)?;
+            text.push(b'\n');
+            if text.len() >= OUTPUT_BYTES {
+                output::print_bytes(&text)?;
+                text.clear();
+            }
         }
+        output::print_bytes(&text)?;
         Ok(Exit::Done)
     }
+}
+
+/// The records of one log, one segment in memory at a time.
+struct Records {
+    files: std::vec::IntoIter<PathBuf>,
+    path: PathBuf,
+    lines: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Records {
+    fn of(folder: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            files: files_named(folder, ".jsonl")?.into_iter(),
+            path: PathBuf::new(),
+            lines: Vec::new().into_iter(),
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            if let Some(line) = self.lines.next() {
+                return Ok(Some(line));
+            }
+            let Some(path) = self.files.next() else {
+                return Ok(None);
+            };
+            let bytes = read(&path)?;
+            let records: Vec<Vec<u8>> = lines(&bytes)
+                .filter(|line| !is_about_the_log(line))
+                .map(<[u8]>::to_vec)
+                .collect();
+            (self.path, self.lines) = (path, records.into_iter());
+        }
+    }
+}
+
+/// Several logs as one: always the record with the earliest time among the next ones of each, so every log keeps its order.
+struct Merging {
+    logs: Vec<(Records, Option<Vec<u8>>)>,
+    times: Vec<i64>,
+}
+
+impl Merging {
+    fn of(logs: Vec<Records>) -> Result<Self, Failure> {
+        let mut merging = Self {
+            times: vec![0; logs.len()],
+            logs: logs.into_iter().map(|records| (records, None)).collect(),
+        };
+        for place in 0..merging.logs.len() {
+            merging.advance(place)?;
+        }
+        Ok(merging)
+    }
+
+    /// Takes what came next in the log at this place, and gives what is behind it its time.
+    fn advance(&mut self, place: usize) -> Result<Option<Vec<u8>>, Failure> {
+        let is_alone = self.logs.len() == 1;
+        let Some((records, next)) = self.logs.get_mut(place) else {
+            return Ok(None);
+        };
+        let taken = std::mem::replace(next, records.next()?);
+        if let (Some(next), Some(time), false) = (next, self.times.get_mut(place), is_alone) {
+            *time = time_of(next).unwrap_or(*time);
+        }
+        Ok(taken)
+    }
+
+    /// The next record, and the file that it is from.
+    fn next(&mut self) -> Result<Option<(PathBuf, Vec<u8>)>, Failure> {
+        let waiting = self.logs.iter().zip(&self.times).enumerate();
+        let earliest = waiting
+            .filter(|(_, ((_, next), _))| next.is_some())
+            .min_by_key(|(_, (_, time))| **time)
+            .map(|(place, ((records, _), _))| (place, records.path.clone()));
+        let Some((place, path)) = earliest else {
+            return Ok(None);
+        };
+        Ok(self.advance(place)?.map(|line| (path, line)))
+    }
+}
+
+/// When a record was made, in microseconds.
+fn time_of(line: &[u8]) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct When<'a> {
+        #[serde(borrow)]
+        time: std::borrow::Cow<'a, str>,
+    }
+    let when: When<'_> = serde_json::from_slice(line).ok()?;
+    Some(timestamp_from(&when.time)?.as_micros())
 }
 
 /// Whether a line says something of the log only.

@@ -91,12 +91,15 @@ impl Written {
             self.folder.path().join("kept")
         });
         let flags = VerifyFlags {
-            folder: self.folder.path().to_owned(),
+            folders: vec![self.folder.path().to_owned()],
             key: Some(self.key.to_string()),
             checkpoint: kept,
+            merged: None,
+            merged_key: None,
+            gone: Vec::new(),
         };
         flags
-            .verified()
+            .verified(self.folder.path())
             .map(|(summary, _)| summary)
             .map_err(|failure| failure.to_string())
     }

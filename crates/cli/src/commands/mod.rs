@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod attestations;
 pub(crate) mod attestors;
 pub(crate) mod audit;
+mod audit_merged;
 pub(crate) mod bench;
 pub(crate) mod break_glass;
 mod cef;

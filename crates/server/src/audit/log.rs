@@ -12,13 +12,13 @@ use super::segment::{self, path};
 use crate::files::write_whole;
 
 /// The log's name: whoever verifies the log must know it.
-const ORIGIN: &str = "origin";
+pub(super) const ORIGIN: &str = "origin";
 /// The private key, sealed under the master key.
 const SEALED: &str = "signer.sealed";
 /// The public key, to give to others.
 const VERIFIER: &str = "log.vkey";
 /// The newest checkpoint, to be fetched and kept elsewhere.
-pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Records per checkpoint under load: a tenth of a second's. Without load the clock makes one. A signature costs 15 µs, and
 /// to publish it 40 µs.
 const RECORDS_PER_CHECKPOINT: u64 = 1_024;
@@ -225,7 +225,8 @@ fn replay(folder: &Path, key: &VerifierKey) -> Result<Option<Log>, NotOurs> {
     Ok(None)
 }
 
-fn read_text(path: &Path) -> io::Result<Option<String>> {
+/// The text of a file without the white space at its end; none, if there is no such file.
+pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -245,7 +246,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Replaces a checkpoint file: readers see the old one or the new one.
-pub(super) fn publish(folder: &Path, name: &str, note: &str) -> io::Result<()> {
+pub(crate) fn publish(folder: &Path, name: &str, note: &str) -> io::Result<()> {
     let (new, path) = (folder.join(format!("{name}.new")), folder.join(name));
     let mut file = File::create(&new)?;
     file.write_all(note.as_bytes())?;
@@ -253,7 +254,7 @@ pub(super) fn publish(folder: &Path, name: &str, note: &str) -> io::Result<()> {
 }
 
 /// The newest checkpoint, if there is one.
-pub(super) fn published(folder: &Path) -> io::Result<Option<String>> {
+pub(crate) fn published(folder: &Path) -> io::Result<Option<String>> {
     let mut note = String::new();
     match File::open(folder.join(CHECKPOINT)) {
         Ok(file) => file.take(64 << 10).read_to_string(&mut note).map(|_| Some(note)),

@@ -13,6 +13,7 @@ mod segment;
 mod walk;
 mod writer;
 
+use std::io;
 use std::path::Path;
 
 use binauthz_keyring::MasterKey;
@@ -20,11 +21,20 @@ use binauthz_keyring::MasterKey;
 pub(crate) use journal::{
     Journal, JournalError, JournalSettings, MAXIMUM_RECORD, OpenJournalError, acts_on_display, escape,
 };
+pub(crate) use log::{CHECKPOINT, publish, published, read_text};
 pub(crate) use walk::{Direction, Line, Position, Way};
 
 /// The journal of verdicts and that of written entries, by their folders in the data directory.
 pub(crate) const VERDICTS: &str = "journal";
 pub(crate) const ENTRIES: &str = "entries";
+
+/// The name of the log in this folder, if there is one. Blocks on the disk.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn origin(folder: &Path) -> io::Result<Option<String>> {
+    read_text(&folder.join(log::ORIGIN))
+}
 
 /// Seals the keys of both journals anew where the master key before this one sealed them; how many that were. The journals
 /// need not be told: each has its key in memory.

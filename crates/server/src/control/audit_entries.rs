@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::listing::{self, Page};
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
+use crate::merged;
 
 #[rustfmt::skip] // A table: one route a line.
 pub(crate) fn routes() -> Vec<Route> {
@@ -30,18 +31,24 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The newest signed checkpoint of the verdict log, and the key it verifies under: for whoever keeps one elsewhere.
+/// The newest signed checkpoint of the verdict log, and the key it verifies under: for whoever keeps one elsewhere. With it the
+/// newest statement over the logs of all servers, where there are several.
 async fn checkpoint(app: &App, _: Call) -> Result<Reply, ApiError> {
     let journal = app.journal.clone();
-    let read = tokio::task::spawn_blocking(move || journal.checkpoint()).await;
-    let Ok(Ok(checkpoint)) = read else {
+    let read = tokio::task::spawn_blocking(move || {
+        let checkpoint = journal.checkpoint()?;
+        Ok::<_, std::io::Error>((checkpoint, merged::kept(journal.folder())?))
+    });
+    let Ok(Ok((checkpoint, merged))) = read.await else {
         return Err(ApiError::unavailable("the checkpoint cannot be read; try again"));
     };
     let checkpoint =
         checkpoint.ok_or_else(|| ApiError::not_found("the verdict log has no checkpoint yet"))?;
-    Ok(Reply::json(
-        json!({ "checkpoint": checkpoint, "verifierKey": app.journal.verifier_key() }),
-    ))
+    let mut reply = json!({ "checkpoint": checkpoint, "verifierKey": app.journal.verifier_key() });
+    if let Some((statement, key)) = merged {
+        reply["merged"] = json!({ "checkpoint": statement, "verifierKey": key });
+    }
+    Ok(Reply::json(reply))
 }
 
 async fn list(app: &App, call: Call) -> Result<Reply, ApiError> {

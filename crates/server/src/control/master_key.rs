@@ -1,7 +1,7 @@
 //! The change of the master key while the server runs: everything that is sealed is sealed anew under another key.
 
 use binauthz_core::name::KeyVersionName;
-use binauthz_keyring::{MasterKey, ResealError};
+use binauthz_keyring::{LogSigner, MasterKey, ResealError};
 use binauthz_store::{AuditRow, Change, Commit, CommitError, Kind, Store, Unavailable};
 use binauthz_wire::cloudkms::ProtectionLevel;
 use binauthz_wire::json::EnumRow;
@@ -13,7 +13,7 @@ use super::kms;
 use super::routes::{Api, ApiVersion, Class, Route, Verb};
 use crate::app::App;
 use crate::master::KeptError;
-use crate::{audit, auth, servers};
+use crate::{audit, auth, merged, servers};
 
 /// Names read at once: 1 000 of 150 bytes.
 const PAGE: u32 = 1_000;
@@ -226,6 +226,8 @@ pub(crate) async fn opens_any(store: &Store, master: &MasterKey) -> Result<bool,
 enum Thing {
     Version(binauthz_keyring::KeyAlgorithm, i64),
     ChannelSecrets(i64),
+    /// The key of the log of this name.
+    Log(String),
     /// Made once and never changed.
     Lasting,
 }
@@ -236,6 +238,9 @@ impl Thing {
     async fn of(store: &Store, name: &str) -> Result<Option<Thing>, ApiError> {
         if name == auth::ACCESS_KEY_NAME || name == servers::PROOF {
             return Ok(Some(Thing::Lasting));
+        }
+        if let Some(log) = name.strip_prefix(merged::SEALED) {
+            return Ok(Some(Thing::Log(log.to_owned())));
         }
         if name.parse::<KeyVersionName>().is_ok() {
             let row = store.resource(Kind::CryptoKeyVersion, name).await?;
@@ -256,6 +261,7 @@ impl Thing {
     fn reseal(&self, master: &MasterKey, name: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, ResealError> {
         match self {
             Thing::Version(algorithm, _) => master.reseal(name, *algorithm, sealed),
+            Thing::Log(log) => LogSigner::reseal(master, log, sealed),
             Thing::ChannelSecrets(_) | Thing::Lasting => master.reseal_secret(name, sealed),
         }
     }
@@ -264,7 +270,7 @@ impl Thing {
         let (kind, revision) = match self {
             Thing::Version(_, revision) => (Kind::CryptoKeyVersion, *revision),
             Thing::ChannelSecrets(revision) => (Kind::NotificationChannel, *revision),
-            Thing::Lasting => return None,
+            Thing::Log(_) | Thing::Lasting => return None,
         };
         Some(Change::Require {
             kind,

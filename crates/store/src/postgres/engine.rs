@@ -8,10 +8,11 @@ use super::listener::Listener;
 use super::readers::Readers;
 use super::session::{Answer, Session};
 use super::writer::{self, Writer};
-use super::{Address, alerts, metrics, migrations, news, read, settle};
+use super::{Address, alerts, logs, metrics, migrations, news, read, settle};
 use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow};
 use crate::change::Committed;
 use crate::error::{CommitError, OpenError, Unavailable};
+use crate::logs::{LogCheckpointRow, MergedRow};
 use crate::metric::MetricSeriesRow;
 use crate::news::News;
 use crate::queue::{QUEUE, Waiting, Work, enqueue};
@@ -84,6 +85,24 @@ impl Engine {
     pub(crate) async fn cursor(&self, reader: Reader) -> Answer<Option<String>> {
         self.readers
             .ask(|session| async move { settle::cursor((&session, &self.server), reader).await })
+            .await
+    }
+
+    pub(crate) async fn log_checkpoints(&self) -> Answer<Vec<LogCheckpointRow>> {
+        self.readers
+            .ask(|session| async move { logs::checkpoints(&session).await })
+            .await
+    }
+
+    pub(crate) async fn log_checkpoint(&self, origin: &str) -> Answer<Option<LogCheckpointRow>> {
+        self.readers
+            .ask(|session| async move { logs::checkpoint(&session, origin).await })
+            .await
+    }
+
+    pub(crate) async fn merged_checkpoint(&self) -> Answer<Option<MergedRow>> {
+        self.readers
+            .ask(|session| async move { logs::merged(&session).await })
             .await
     }
 

@@ -7,7 +7,10 @@ use super::session::Session;
 use crate::OpenError;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../migrations/postgres/0002_merged_logs.sql"),
+];
 
 /// Of servers that start at once, one migrates and the others wait and find the work done. The lock is of this database;
 /// the number is `BAZ1`. A migration may take its time, but not for ever.

@@ -6,6 +6,7 @@ mod alerts;
 mod apply;
 mod engine;
 mod listener;
+mod logs;
 mod metrics;
 mod migrations;
 mod news;

@@ -3,7 +3,7 @@
 use super::row::{column, text};
 use super::session::{Answer, Session};
 use super::writer::Counters;
-use super::{alerts, metrics};
+use super::{alerts, logs, metrics};
 use crate::change::check_length;
 use crate::error::CommitError;
 use crate::rows::MAX_DOCUMENT;
@@ -24,6 +24,7 @@ pub(super) async fn settle(
     match &settlement.found {
         Found::Alerts(found) => alerts::write((session, server), found, counters).await,
         Found::Metrics(counted) => metrics::write(session, counted).await,
+        Found::Logs(logged) => logs::write(session, logged).await,
     }
 }
 

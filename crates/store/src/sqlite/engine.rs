@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::alert::{DeadLetterQuery, DeliveryRow, IncidentQuery, IncidentRow};
 use crate::change::Committed;
 use crate::error::{CommitError, OpenError, Unavailable};
+use crate::logs::{LogCheckpointRow, MergedRow};
 use crate::metric::MetricSeriesRow;
 use crate::news::{Changed, News};
 use crate::queue::{GROUP, QUEUE, Waiting, Work, enqueue};
@@ -20,7 +21,7 @@ use crate::rows::{
 };
 use crate::settlement::Reader;
 use crate::sqlite::connection::{self, Role};
-use crate::sqlite::{alerts, metrics, migrations, read, settle, writer};
+use crate::sqlite::{alerts, logs, metrics, migrations, read, settle, writer};
 
 /// Threads that answer questions: a long listing leaves the other one to the admissions.
 const READERS: usize = 2;
@@ -96,6 +97,20 @@ impl Engine {
     pub(crate) async fn cursor(&self, reader: Reader) -> Result<Option<String>, Unavailable> {
         self.ask(move |connection| settle::cursor(connection, reader))
             .await
+    }
+
+    pub(crate) async fn log_checkpoints(&self) -> Result<Vec<LogCheckpointRow>, Unavailable> {
+        self.ask(logs::checkpoints).await
+    }
+
+    pub(crate) async fn log_checkpoint(&self, origin: &str) -> Result<Option<LogCheckpointRow>, Unavailable> {
+        let origin = origin.to_owned();
+        self.ask(move |connection| logs::checkpoint(connection, &origin))
+            .await
+    }
+
+    pub(crate) async fn merged_checkpoint(&self) -> Result<Option<MergedRow>, Unavailable> {
+        self.ask(logs::merged).await
     }
 
     pub(crate) async fn incident(&self, project: &str, id: &str) -> Result<Option<IncidentRow>, Unavailable> {

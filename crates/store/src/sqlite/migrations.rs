@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_newest_occurrences.sql"),
     include_str!("../../migrations/0003_alerts.sql"),
     include_str!("../../migrations/0004_metrics.sql"),
+    include_str!("../../migrations/0005_merged_logs.sql"),
 ];
 
 const REGISTER: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
@@ -126,6 +127,26 @@ mod tests {
             .query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(row, (7, None));
+    }
+
+    /// What each earlier release made becomes what this one makes.
+    #[test]
+    fn every_earlier_schema_grows_into_this_one() {
+        let schema = |connection: &Connection| {
+            let sql =
+                "SELECT group_concat(sql, ';\n' ORDER BY name) FROM sqlite_schema WHERE sql IS NOT NULL";
+            let text: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+            text
+        };
+        let mut now = fresh();
+        migrate(&mut now).unwrap();
+        for known in 1..MIGRATIONS.len() {
+            let mut connection = fresh();
+            apply(&mut connection, &MIGRATIONS[..known]).unwrap();
+            assert_ne!(schema(&connection), schema(&now), "{known}");
+            migrate(&mut connection).unwrap();
+            assert_eq!(schema(&connection), schema(&now), "{known}");
+        }
     }
 
     #[test]

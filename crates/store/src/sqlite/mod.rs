@@ -5,6 +5,7 @@ mod apply;
 mod backup;
 pub(crate) mod connection;
 mod engine;
+mod logs;
 mod metrics;
 pub(crate) mod migrations;
 mod read;

@@ -7,7 +7,7 @@ use crate::error::CommitError;
 use crate::rows::MAX_DOCUMENT;
 use crate::settlement::{CursorMove, Found, Lead, Reader, Settlement};
 
-use crate::sqlite::{alerts, metrics};
+use crate::sqlite::{alerts, logs, metrics};
 
 /// Settles. On an error the caller rolls the savepoint back.
 pub(crate) fn settle(connection: &Connection, settlement: &Settlement) -> Result<(), CommitError> {
@@ -22,6 +22,7 @@ pub(crate) fn settle(connection: &Connection, settlement: &Settlement) -> Result
     match &settlement.found {
         Found::Alerts(found) => alerts::write(connection, found),
         Found::Metrics(counted) => metrics::write(connection, counted),
+        Found::Logs(logged) => logs::write(connection, logged),
     }
 }
 

@@ -147,6 +147,23 @@ pub(super) const TABLES: &[Table] = &[
         more: More::Nothing,
     },
     Table {
+        name: "log_checkpoint",
+        columns: &[
+            ("origin", Bytes),
+            ("verifier_key", Bytes),
+            ("note", Bytes),
+            ("published", Number),
+        ],
+        key: 1,
+        more: More::Nothing,
+    },
+    Table {
+        name: "merged_checkpoint",
+        columns: &[("id", Number), ("number", Number), ("note", Bytes)],
+        key: 1,
+        more: More::Nothing,
+    },
+    Table {
         name: "metric_series",
         columns: &[
             ("id", Number),

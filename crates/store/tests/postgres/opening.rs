@@ -30,7 +30,42 @@ async fn servers_that_start_at_once_make_one_schema() {
     let applied = cluster
         .psql(&database, "SELECT number FROM binauthz.schema_migration")
         .unwrap();
-    assert_eq!(applied, "1");
+    assert_eq!(applied, "1\n2");
+}
+
+/// What each earlier release made becomes what this one makes, and keeps what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_earlier_schema_grows_into_this_one() {
+    const RELEASED: [&str; 1] = [include_str!("../../migrations/postgres/0001_initial.sql")];
+    let Some(cluster) = Cluster::start(&["fsync = off"]).await else {
+        return;
+    };
+    let columns = |database: &str| {
+        let sql = "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
+                   WHERE table_schema = 'binauthz' ORDER BY 1, 2";
+        cluster.psql(database, sql).unwrap()
+    };
+    let now = cluster.database();
+    drop(cluster.store(&now, "one").await);
+    for known in 1..=RELEASED.len() {
+        let database = cluster.database();
+        let mut sql = "CREATE SCHEMA binauthz; SET search_path = binauthz;
+             CREATE TABLE schema_migration (number BIGINT PRIMARY KEY,
+             sha256 BYTEA NOT NULL CHECK (length(sha256) = 32), applied TIMESTAMPTZ NOT NULL);"
+            .to_owned();
+        for (number, released) in (1..=known).zip(RELEASED) {
+            sql.push_str(&format!(
+                "{released}; INSERT INTO schema_migration VALUES
+                 ({number}, sha256(convert_to($released${released}$released$, 'UTF8')), now());"
+            ));
+        }
+        sql.push_str("UPDATE counter SET revision = 7");
+        cluster.psql(&database, &sql).unwrap();
+        assert_ne!(columns(&database), columns(&now));
+        let store = cluster.store(&database, "one").await;
+        assert_eq!(columns(&database), columns(&now), "{known}");
+        assert_eq!(store.news(0).await.unwrap().revision, 7);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,10 +81,10 @@ async fn what_is_not_ours_or_is_newer_is_refused_and_left_alone() {
             .await
             .unwrap_err()
     };
-    let newer = refusal("INSERT INTO binauthz.schema_migration VALUES (2, sha256('x'), now())").await;
+    let newer = refusal("INSERT INTO binauthz.schema_migration VALUES (3, sha256('x'), now())").await;
     assert_eq!(
         newer.to_string(),
-        "the database has schema 2 and this release knows up to schema 1: \
+        "the database has schema 3 and this release knows up to schema 2: \
          start the release that wrote it, or a later one"
     );
     let changed = refusal("UPDATE binauthz.schema_migration SET sha256 = sha256('x')").await;

@@ -3,8 +3,8 @@
 use binauthz_store::acceptance::{audit, occurrence, resource};
 use binauthz_store::{
     Alerted, AuditOrder, AuditQuery, Change, Commit, Counted, CursorMove, DeliveryRow, Forget, Found,
-    IncidentRow, Kind, ListQuery, MetricPoint, OccurrenceQuery, OccurrenceScope, Reader, Settlement, Store,
-    TokenRow, TransferError, transfer,
+    IncidentRow, Kind, ListQuery, LogCheckpointRow, Logged, MergedRow, MetricPoint, OccurrenceQuery,
+    OccurrenceScope, Reader, Settlement, Store, TokenRow, TransferError, transfer,
 };
 
 use crate::cluster::Cluster;
@@ -39,6 +39,21 @@ fn alerted() -> Found {
         }],
         deliveries: vec![delivery("d1", None), delivery("d2", Some(9))],
         attempts: vec![],
+    })
+}
+
+fn logged() -> Found {
+    Found::Logs(Logged {
+        own: Some(LogCheckpointRow {
+            origin: "log".into(),
+            verifier_key: "log+key".into(),
+            note: "note".into(),
+            published: 7,
+        }),
+        merged: Some(MergedRow {
+            number: 3,
+            note: "merged".into(),
+        }),
     })
 }
 
@@ -104,7 +119,7 @@ async fn filled(store: &Store) {
             .await
             .unwrap();
     }
-    for found in [alerted(), counted()] {
+    for found in [alerted(), counted(), logged()] {
         let cursor = Some(CursorMove {
             expect: None,
             to: "{\"at\":1}".into(),
@@ -160,7 +175,9 @@ async fn told(store: &Store) -> String {
         store.dead_letters(&dead).await.unwrap(),
         (
             store.cursor(Reader::Alerts).await.unwrap(),
-            store.cursor(Reader::Metrics).await.unwrap()
+            store.cursor(Reader::Metrics).await.unwrap(),
+            store.log_checkpoints().await.unwrap(),
+            store.merged_checkpoint().await.unwrap(),
         ),
     )
 }
@@ -183,9 +200,11 @@ async fn everything_is_copied_and_what_comes_next_has_the_next_numbers() {
         ("sealed_key", 1),
         ("token", 1),
         ("audit", 199),
-        ("log_cursor", 2),
+        ("log_cursor", 3),
         ("alert_incident", 1),
         ("alert_delivery", 2),
+        ("log_checkpoint", 1),
+        ("merged_checkpoint", 1),
         ("metric_series", 1),
         ("metric_point", 100),
     ];

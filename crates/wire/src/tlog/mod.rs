@@ -11,12 +11,14 @@
 //! a signed note) find a log that was written anew from some place on, chain and all: whoever does that has to sign it.
 
 mod chain;
+mod merged;
 mod note;
 mod record;
 mod tree;
 mod verify;
 
 pub use chain::Chain;
+pub use merged::{MOST_LOGS, Merged, Stated, WentBack};
 pub use note::{Checkpoint, InvalidNote, InvalidVerifierKey, VerifierKey};
 pub use record::{Header, Link, checkpoint_body};
 pub use tree::Tree;

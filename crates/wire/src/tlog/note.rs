@@ -35,41 +35,12 @@ impl Checkpoint {
 
     /// The note: the text, and the signature made over it by the private half of `key`.
     pub fn note(&self, key: &VerifierKey, signature: &[u8]) -> String {
-        let signature = [key.id().as_slice(), signature].concat();
-        format!(
-            "{}\n{SIGNATURE}{} {}\n",
-            self.text(),
-            key.name,
-            STANDARD.encode(signature)
-        )
+        signed(&self.text(), key, signature)
     }
 
     /// Reads a note that `key` has signed. Signatures of others are passed over.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, InvalidNote> {
-        if note.len() > LONGEST_NOTE {
-            return Err(InvalidNote::Malformed);
-        }
-        let (text, signatures) = note.rsplit_once("\n\n").ok_or(InvalidNote::Malformed)?;
-        let text = format!("{text}\n");
-        let mine = signatures
-            .lines()
-            .filter_map(|line| line.strip_prefix(SIGNATURE)?.split_once(' '))
-            .filter(|(name, _)| *name == key.name)
-            .filter_map(|(_, signature)| STANDARD.decode(signature).ok())
-            .filter_map(|bytes| bytes.strip_prefix(&key.id()).map(<[u8]>::to_vec));
-        let mut signed = false;
-        for signature in mine {
-            if UnparsedPublicKey::new(&ED25519, key.public)
-                .verify(text.as_bytes(), &signature)
-                .is_err()
-            {
-                return Err(InvalidNote::BadSignature);
-            }
-            signed = true;
-        }
-        if !signed {
-            return Err(InvalidNote::NotSigned(key.name.clone()));
-        }
+        let text = opened(note, key, LONGEST_NOTE)?;
         Self::read(&text).ok_or(InvalidNote::Malformed)
     }
 
@@ -84,6 +55,41 @@ impl Checkpoint {
         let root = STANDARD.decode(lines.next()?).ok()?.try_into().ok()?;
         Some(Self { origin, size, root })
     }
+}
+
+/// A text under a signature that the private half of `key` made over it.
+pub(super) fn signed(text: &str, key: &VerifierKey, signature: &[u8]) -> String {
+    let signature = [key.id().as_slice(), signature].concat();
+    format!("{text}\n{SIGNATURE}{} {}\n", key.name, STANDARD.encode(signature))
+}
+
+/// The text of a note that `key` has signed. Signatures of others are passed over.
+pub(super) fn opened(note: &str, key: &VerifierKey, longest: usize) -> Result<String, InvalidNote> {
+    if note.len() > longest {
+        return Err(InvalidNote::Malformed);
+    }
+    let (text, signatures) = note.rsplit_once("\n\n").ok_or(InvalidNote::Malformed)?;
+    let text = format!("{text}\n");
+    let mine = signatures
+        .lines()
+        .filter_map(|line| line.strip_prefix(SIGNATURE)?.split_once(' '))
+        .filter(|(name, _)| *name == key.name)
+        .filter_map(|(_, signature)| STANDARD.decode(signature).ok())
+        .filter_map(|bytes| bytes.strip_prefix(&key.id()).map(<[u8]>::to_vec));
+    let mut signed = false;
+    for signature in mine {
+        if UnparsedPublicKey::new(&ED25519, key.public)
+            .verify(text.as_bytes(), &signature)
+            .is_err()
+        {
+            return Err(InvalidNote::BadSignature);
+        }
+        signed = true;
+    }
+    if !signed {
+        return Err(InvalidNote::NotSigned(key.name.clone()));
+    }
+    Ok(text)
 }
 
 /// Why a text is not a checkpoint that can be believed.
