@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn without_the_product_there_is_none() {
-        assert!(super::bill("serde v1.0.2|MIT\n", &BTreeMap::new()).is_err());
-        assert!(super::bill("", &BTreeMap::new()).is_err());
+        assert!(bill("serde v1.0.2|MIT\n", &BTreeMap::new()).is_err());
+        assert!(bill("", &BTreeMap::new()).is_err());
     }
 
     #[test]
