@@ -1,8 +1,11 @@
 //! How much time an admission has: what the API server grants, less a margin for the way back.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use crate::trace::Phases;
 
@@ -80,6 +83,16 @@ impl Deadlines {
     }
 }
 
+/// What comes of it until then. It has one turn before there is a timer: most of what an admission waits for is there.
+pub(super) async fn by<F: Future>(deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let first = std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+    match first {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout_at(deadline, future).await,
+    }
+}
+
 /// A Go duration such as `10s`, `1m30s`, `9.987654321s`, `300ms`.
 fn duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 7] = [
@@ -132,6 +145,17 @@ mod tests {
         for (text, millis) in table {
             assert_eq!(duration(text), millis.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_needs_no_timer_and_what_never_comes_ends_in_time() {
+        let now = Instant::now();
+        assert_eq!(by(now, std::future::ready(1)).await.unwrap(), 1);
+        let later = now + Duration::from_secs(1);
+        let comes = tokio::time::sleep_until(now + Duration::from_millis(500));
+        by(later, comes).await.unwrap();
+        by(later, std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(Instant::now(), later);
     }
 
     #[tokio::test]

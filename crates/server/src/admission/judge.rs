@@ -12,7 +12,7 @@ use binauthz_wire::image_review::ImageReview;
 use binauthz_wire::workload::Workload;
 use tokio::time::Instant;
 
-use super::deadline::Deadlines;
+use super::deadline::{Deadlines, by};
 use super::gather::gather;
 use super::snapshot::Known;
 use crate::app::App;
@@ -93,7 +93,7 @@ pub(super) async fn judge(
     }
     let until = deadlines.gather(break_glass.is_some());
     let judged = caught(judge_until(app, cluster, question, until, deadlines.phases()));
-    match tokio::time::timeout_at(deadlines.judged(), judged).await {
+    match by(deadlines.judged(), judged).await {
         Ok(Some(judged)) => Judged {
             begun: Some(now),
             ..judged
@@ -115,7 +115,7 @@ pub(super) async fn objection_to_passing(
     deadlines: &Deadlines,
 ) -> Option<Judged> {
     let registration = caught(async { app.snapshots.of(app, cluster).await.registration(cluster) });
-    let reason = match tokio::time::timeout_at(deadlines.judged(), registration).await {
+    let reason = match by(deadlines.judged(), registration).await {
         Ok(Some(Ok(()))) => return None,
         Ok(Some(Err(reason))) => reason,
         Ok(None) => {

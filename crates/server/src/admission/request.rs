@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::deadline::Deadlines;
+use super::deadline::{Deadlines, by};
 use crate::listen::{BodyError, read_body};
 
 /// Twice the API server's own limit for an object, and room for old and new one with their envelope.
@@ -133,13 +133,13 @@ pub(super) async fn body<'a>(
         usize::try_from(upper).map_or(MAX_BODY, |upper| upper.min(MAX_BODY))
     });
     let permits = room.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
-    let Ok(Ok(room)) = tokio::time::timeout_at(deadlines.read(), permits).await else {
+    let Ok(Ok(room)) = by(deadlines.read(), permits).await else {
         return Err(Refused::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded: the bodies of other requests take all the room there is",
         ));
     };
-    match tokio::time::timeout_at(deadlines.read(), read_body(body, MAX_BODY)).await {
+    match by(deadlines.read(), read_body(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => Ok(Held { bytes, _room: room }),
         Ok(Err(BodyError::TooLarge { .. })) => Err(too_large()),
         Ok(Err(error @ BodyError::Broken(_))) => Err(Refused::unreadable(error)),

@@ -18,7 +18,11 @@ use super::super::{insert_id, verdicts};
 
 /// What a block has of lines of each shape.
 #[derive(Debug, Default)]
-pub(super) struct Plain(HashMap<Shape, Known>);
+pub(super) struct Plain {
+    shapes: HashMap<Shape, Known>,
+    /// The beginning of the last line's id, which 65 536 lines have.
+    place: Option<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -43,7 +47,7 @@ impl Plain {
             return false;
         };
         let known = self
-            .0
+            .shapes
             .get_mut(&shape)
             .filter(|known| known.kinds.contains(parts.kind));
         let Some(known) = known else {
@@ -52,21 +56,29 @@ impl Plain {
         add_new(parts.texts, &known.before, words);
         known.before.clear();
         known.before.extend_from_slice(parts.texts);
-        words.add(insert_id(parts.sequence, 0).as_bytes());
+        let place = parts.sequence >> 16;
+        if self.place.replace(place) != Some(place) {
+            // A word is known by its beginning, and this one is a word also where an id of the same beginning is none.
+            words.add(insert_id((place << 16) | 0xffff, 0).as_bytes());
+        }
         true
     }
 
     /// Learns the kind of a line that was rendered, whose words therefore are there.
     pub(super) fn learn(&mut self, (shape, line): (Shape, &[u8]), words: &mut Words) {
         if let Some(parts) = parts(shape, line) {
-            self.0.entry(shape).or_default().kinds.insert(parts.kind.into());
+            self.shapes
+                .entry(shape)
+                .or_default()
+                .kinds
+                .insert(parts.kind.into());
             words.include(&ALWAYS);
         }
     }
 
     /// Knows nothing any more.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
