@@ -92,7 +92,8 @@ fn a_cluster_that_does_not_let_itself_be_asked_vouches_for_nobody() {
     };
     let (make, sign) = commands();
     desk.ok(make);
-    desk.sh(sign).refused(&["UNAUTHENTICATED"]);
+    desk.sh(sign)
+        .refused(&["UNAVAILABLE", "whose this token is cannot be asked now"]);
     let log = desk.server.logged();
     assert!(log.contains("whose a token is could not be asked"), "{log}");
     assert!(log.contains("tokenreviews"), "{log}");
