@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use binauthz_keyring::LogSigner;
 use binauthz_store::{
-    AuditRow, Change, Commit, CommitError, Found, Kind, LogCheckpointRow, Logged, MergedRow, NewResource,
-    Settlement, Store, Unavailable,
+    AuditRow, Change, Commit, CommitError, Found, Kind, Lead, LogCheckpointRow, Logged, MergedRow,
+    NewResource, Settlement, Store, Unavailable,
 };
 use binauthz_wire::tlog::{Checkpoint, Merged, Stated, VerifierKey};
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,11 @@ impl Round {
             note: note.clone(),
             published: (app.clock)().as_micros(),
         };
-        settle(app, Some(own), None).await?;
+        let logged = Logged {
+            own: Some(own),
+            merged: None,
+        };
+        settle(app, None, logged).await?;
         self.published = Some(note);
         Ok(())
     }
@@ -209,19 +213,11 @@ impl Round {
             number: i64::try_from(next.number()).map_err(other)?,
             note: next.note(key, &signature),
         };
-        let found = Found::Logs(Logged {
+        let logged = Logged {
             own: None,
             merged: Some(merged),
-        });
-        let lead = Some(lead);
-        app.store
-            .settle(Settlement {
-                lead,
-                cursor: None,
-                found,
-            })
-            .await?;
-        Ok(())
+        };
+        settle(app, Some(lead), logged).await
     }
 
     /// Keeps the newest statement beside the journal, unless it takes something back.
@@ -282,10 +278,13 @@ fn sealed_as(key: &VerifierKey) -> String {
 /// What the name of a sealed key of a log begins with; the log's name follows.
 pub(crate) const SEALED: &str = "log/";
 
-async fn settle(app: &App, own: Option<LogCheckpointRow>, merged: Option<MergedRow>) -> Result<(), Failure> {
-    let found = Found::Logs(Logged { own, merged });
-    let (lead, cursor) = (None, None);
-    Ok(app.store.settle(Settlement { lead, cursor, found }).await?)
+async fn settle(app: &App, lead: Option<Lead>, logged: Logged) -> Result<(), Failure> {
+    let settlement = Settlement {
+        lead,
+        cursor: None,
+        found: Found::Logs(logged),
+    };
+    Ok(app.store.settle(settlement).await?)
 }
 
 /// Makes the key of the statements; what the setting says then, by whomever.

@@ -44,7 +44,7 @@ impl ClientAuthorities {
     /// # Errors
     /// [`TlsError`] when it has no usable certificate.
     pub fn open(path: &Path) -> Result<Arc<ClientAuthorities>, TlsError> {
-        let taken = read(path)?;
+        let taken = Taken::of(path, read(path)?, 0)?;
         Ok(Arc::new(ClientAuthorities {
             path: path.to_owned(),
             current: ArcSwap::from_pointee(taken),
@@ -56,12 +56,12 @@ impl ClientAuthorities {
     /// # Errors
     /// [`TlsError`]; the authorities of before stay.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let mut taken = read(&self.path)?;
+        let file = read(&self.path)?;
         let current = self.current.load();
-        if taken.file == current.file {
+        if file == current.file {
             return Ok(false);
         }
-        taken.reading = current.reading + 1;
+        let taken = Taken::of(&self.path, file, current.reading + 1)?;
         self.current.store(Arc::new(taken));
         Ok(true)
     }
@@ -75,38 +75,45 @@ impl ClientAuthorities {
                 () = tokio::time::sleep(LOOK) => {}
             }
             let path = self.path.display();
-            match self.reload() {
+            let reloaded = self.reload();
+            match &reloaded {
                 Ok(true) => tracing::info!(%path, "client certificates are taken of other authorities"),
-                Ok(false) => {}
                 Err(error) if !is_told => {
-                    is_told = true;
                     tracing::error!(%error, "the authorities of client certificates cannot be read; those of before stay");
-                    continue;
                 }
-                Err(_) => continue,
+                Ok(false) | Err(_) => {}
             }
-            is_told = false;
+            is_told = reloaded.is_err();
         }
     }
 }
 
-fn read(path: &Path) -> Result<Taken, TlsError> {
-    let unusable = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::ClientAuthority {
+fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
+    TlsError::ClientAuthority {
         path: path.to_owned(),
-        source,
-    };
-    let file = std::fs::read(path).map_err(|error| unusable(error.into()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&file) {
-        let certificate = certificate.map_err(|error| unusable(error.into()))?;
-        roots.add(certificate).map_err(|error| unusable(error.into()))?;
+        source: source.into(),
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-    Ok(Taken {
-        file,
-        verifier: verifier.map_err(|error| unusable(error.into()))?,
-        reading: 0,
-    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|error| unusable(path, error))
+}
+
+impl Taken {
+    /// What is in a file that was read.
+    fn of(path: &Path, file: Vec<u8>, reading: u64) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&file) {
+            let certificate = certificate.map_err(|error| unusable(path, error))?;
+            roots.add(certificate).map_err(|error| unusable(path, error))?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        Ok(Self {
+            file,
+            verifier: verifier.map_err(|error| unusable(path, error))?,
+            reading,
+        })
+    }
 }
 
 /// Has a handshake judged by the authorities of the moment.
