@@ -147,16 +147,22 @@ impl VerifyFlags {
     /// What a log comes to, and whether there was a checkpoint to compare it with.
     fn verified(&self, folder: &Path) -> Result<(Summary, bool), Failure> {
         let key = match &self.key {
-            Some(text) if text.contains('+') => text.parse().map_err(Failure::usage)?,
-            Some(file) => files::read_text(Path::new(file))?
-                .parse()
-                .map_err(Failure::usage)?,
+            Some(given) => given_key(given)?,
             None => checkpoint_key(folder)?,
         };
         let kept = self.checkpoint.as_deref().map(|file| checkpoint(file, &key));
         let kept = kept.transpose()?;
         verify_files(folder, (key, kept), Vec::new())
     }
+}
+
+/// A key that a flag gives, as it is or by the file that has it.
+pub(super) fn given_key(given: &str) -> Result<VerifierKey, Failure> {
+    let parsed = match given.contains('+') {
+        true => given.parse(),
+        false => files::read_text(Path::new(given))?.parse(),
+    };
+    parsed.map_err(Failure::usage)
 }
 
 /// The key that lies beside the files of a log.

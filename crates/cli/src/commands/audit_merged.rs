@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use binauthz_wire::tlog::{Checkpoint, Merged, VerifierKey};
 
-use super::audit::{VerifyFlags, checkpoint_key, describe, verify_files};
+use super::audit::{VerifyFlags, checkpoint_key, describe, given_key, verify_files};
 use super::files;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -109,20 +109,14 @@ impl Statements {
 }
 
 fn key(flags: &VerifyFlags) -> Result<VerifierKey, Failure> {
-    let text = match &flags.merged_key {
-        Some(text) if text.contains('+') => text.clone(),
-        Some(file) => files::read_text(Path::new(file))?,
-        None => {
-            let beside = flags.folders.iter().map(|folder| folder.join(VERIFIER));
-            let path = beside.into_iter().find(|path| path.exists()).ok_or_else(|| {
-                Failure::usage(
-                    "no folder has `merged.vkey`: expected --merged-key with the key of the statements",
-                )
-            })?;
-            files::read_text(&path)?
-        }
-    };
-    text.parse().map_err(Failure::usage)
+    if let Some(given) = &flags.merged_key {
+        return given_key(given);
+    }
+    let beside = flags.folders.iter().map(|folder| folder.join(VERIFIER));
+    let path = beside.into_iter().find(|path| path.exists()).ok_or_else(|| {
+        Failure::usage("no folder has `merged.vkey`: expected --merged-key with the key of the statements")
+    })?;
+    files::read_text(&path)?.parse().map_err(Failure::usage)
 }
 
 #[cfg(test)]
